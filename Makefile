@@ -1,0 +1,36 @@
+# make demo | make test: the two commands of the README. Everything happens in .venv; a second run installs nothing.
+SHELL := /bin/bash
+PYTHON ?= python3
+export PYTHON
+# The installed wheel is what runs and is tested: nothing puts the folder beside it on sys.path, in children neither.
+RUN := PYTHONSAFEPATH=1 PYTHONPATH= PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: help install demo test check system clean
+.DEFAULT_GOAL := help
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+install: ## set up .venv (as root also the Debian packages) and nothing else
+	@bash deploy/setup/install.sh demo
+
+demo: install ## the main job once, on real processes: make demo [STUDY=folder] [SEG=file] [KEEP=1]
+	@$(RUN) crlm-node demo $(if $(STUDY),--study '$(STUDY)') $(if $(SEG),--seg '$(SEG)') $(if $(KEEP),--keep)
+
+test: ## all tests: make test [ARGS="-k liver"]
+	@bash deploy/setup/install.sh test
+	@$(RUN) pytest $(ARGS)
+
+check: ## ruff, mypy and the import contracts
+	@bash deploy/setup/install.sh check
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy --strict node workers
+	@$(RUN) lint-imports --no-cache
+
+system: ## print the Debian packages that are missing, and install them on consent
+	@bash deploy/setup/packages.sh ask
+
+clean: ## remove what the other commands made, .venv too
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find node workers tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
