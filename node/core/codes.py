@@ -1,0 +1,191 @@
+"""Every coded concept that the product reads or writes, with its source, and the table of measurements.
+
+Sources: SCT = SNOMED CT as in DICOM PS3.16 context groups or TotalSegmentator's SNOMED table (2.18); DCM = PS3.16
+Annex D; UCUM = units; `99CRLM` = this project's private scheme, declared in every SR that uses it. A concept that
+no standard scheme has gets a private code, never a guessed one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydicom.sr.coding import Code
+
+PRIVATE_SCHEME = "99CRLM"
+PRIVATE_SCHEME_NAME = "crlm-node private codes"
+
+
+class Structure(StrEnum):
+    """A structure that can be segmented; the value is what results carry."""
+
+    LIVER = "liver"
+    ILIOPSOAS_LEFT = "iliopsoas_left"
+    ILIOPSOAS_RIGHT = "iliopsoas_right"
+    PSOAS_MAJOR_LEFT = "psoas_major_left"
+    PSOAS_MAJOR_RIGHT = "psoas_major_right"
+    VERTEBRA_L1 = "vertebra_L1"
+    VERTEBRA_L3 = "vertebra_L3"
+    VERTEBRAL_BODY = "vertebral_body"
+    LESION = "liver_lesion"
+    L1_CORE = "vertebra_L1_core"
+
+
+ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")  # CID 7150
+MORPHOLOGIC_ABNORMALITY = Code("49755003", "SCT", "Morphologically Abnormal Structure")  # CID 7150
+LEFT = Code("7771000", "SCT", "Left")  # CID 244
+RIGHT = Code("24028007", "SCT", "Right")  # CID 244
+LIVER = Code("10200004", "SCT", "Liver")  # CID 4031
+ILIOPSOAS = Code("68455001", "SCT", "Iliopsoas muscle")  # TotalSegmentator's SNOMED table
+L1_VERTEBRA = Code("66794005", "SCT", "L1 vertebra")  # TotalSegmentator's SNOMED table
+L3_VERTEBRA = Code("36470004", "SCT", "L3 vertebra")  # TotalSegmentator's SNOMED table
+MASS = Code("4147007", "SCT", "Mass")  # CID 7159 Lesion Segmentation Types
+NEOPLASM = Code("108369006", "SCT", "Neoplasm")  # TotalSegmentator's SNOMED table (liver_tumor)
+PSOAS_MAJOR = Code("psoas-major", PRIVATE_SCHEME, "Psoas major muscle")
+VERTEBRAL_BODY = Code("vertebral-body", PRIVATE_SCHEME, "Vertebral body")
+L1_CORE = Code("l1-core", PRIVATE_SCHEME, "L1 trabecular core")
+
+
+@dataclass(frozen=True)
+class StructureCoding:
+    """How a structure is coded in SEG and SR: category, type, laterality, label and colour (sRGB, recommended)."""
+
+    category: Code
+    type: Code
+    laterality: Code | None
+    label: str
+    rgb: tuple[int, int, int]
+
+
+STRUCTURES: Mapping[Structure, StructureCoding] = {
+    Structure.LIVER: StructureCoding(ANATOMICAL_STRUCTURE, LIVER, None, "Liver", (221, 130, 101)),
+    Structure.ILIOPSOAS_LEFT: StructureCoding(ANATOMICAL_STRUCTURE, ILIOPSOAS, LEFT, "Iliopsoas left", (64, 160, 225)),
+    Structure.ILIOPSOAS_RIGHT: StructureCoding(
+        ANATOMICAL_STRUCTURE, ILIOPSOAS, RIGHT, "Iliopsoas right", (105, 190, 95)
+    ),
+    Structure.PSOAS_MAJOR_LEFT: StructureCoding(
+        ANATOMICAL_STRUCTURE, PSOAS_MAJOR, LEFT, "Psoas major left", (64, 160, 225)
+    ),
+    Structure.PSOAS_MAJOR_RIGHT: StructureCoding(
+        ANATOMICAL_STRUCTURE, PSOAS_MAJOR, RIGHT, "Psoas major right", (105, 190, 95)
+    ),
+    Structure.VERTEBRA_L1: StructureCoding(ANATOMICAL_STRUCTURE, L1_VERTEBRA, None, "L1 vertebra", (245, 220, 185)),
+    Structure.VERTEBRA_L3: StructureCoding(ANATOMICAL_STRUCTURE, L3_VERTEBRA, None, "L3 vertebra", (235, 205, 150)),
+    Structure.VERTEBRAL_BODY: StructureCoding(
+        ANATOMICAL_STRUCTURE, VERTEBRAL_BODY, None, "Vertebral body", (225, 200, 160)
+    ),
+    Structure.L1_CORE: StructureCoding(ANATOMICAL_STRUCTURE, L1_CORE, None, "L1 trabecular core", (250, 210, 60)),
+    Structure.LESION: StructureCoding(MORPHOLOGIC_ABNORMALITY, MASS, None, "Liver lesion", (230, 60, 160)),
+}
+
+# Names that segments of research collections carry, lower case, `_` for every separator. A site adds its own.
+SEGMENT_LABELS: Mapping[str, Structure] = {
+    "liver": Structure.LIVER,
+    "iliopsoas_left": Structure.ILIOPSOAS_LEFT,
+    "iliopsoas_right": Structure.ILIOPSOAS_RIGHT,
+    "psoas_major_left": Structure.PSOAS_MAJOR_LEFT,
+    "psoas_major_right": Structure.PSOAS_MAJOR_RIGHT,
+    "vertebrae_l1": Structure.VERTEBRA_L1,
+    "vertebra_l1": Structure.VERTEBRA_L1,
+    "vertebrae_l3": Structure.VERTEBRA_L3,
+    "vertebra_l3": Structure.VERTEBRA_L3,
+    "vertebrae_body": Structure.VERTEBRAL_BODY,
+    "vertebral_body": Structure.VERTEBRAL_BODY,
+    "tumor": Structure.LESION,
+    "lesion": Structure.LESION,
+    "liver_lesions": Structure.LESION,
+}
+
+VOLUME = Code("118565006", "SCT", "Volume")  # CID 7468
+AREA = Code("42798000", "SCT", "Area")  # CID 7469
+ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
+MEAN = Code("373098007", "SCT", "Mean")  # CID 7464
+MEDIAN = Code("373099004", "SCT", "Median")  # CID 7464
+STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")  # CID 7464
+MAXIMUM_DIAMETER = Code("max-axial-diameter", PRIVATE_SCHEME, "Largest axial diameter")
+LESION_COUNT = Code("lesion-count", PRIVATE_SCHEME, "Liver lesions")
+PMVI = Code("pmvi", PRIVATE_SCHEME, "PMVI")
+PMI = Code("pmi", PRIVATE_SCHEME, "PMI")
+TBS = Code("tbs", PRIVATE_SCHEME, "Tumour burden score")
+RAD_SCORE = Code("rad-score", PRIVATE_SCHEME, "Rad score")
+RAD_GROUP = Code("rad-group", PRIVATE_SCHEME, "Rad score group")
+COMPUTED_TOMOGRAPHY = Code("CT", "DCM", "Computed Tomography")  # CID 29
+
+UCUM_MEANING: Mapping[str, str] = {
+    "mL": "milliliter",
+    "cm2": "square centimeter",
+    "mm": "millimeter",
+    "[hnsf'U]": "Hounsfield unit",
+    "cm3/m3": "cubic centimeter per cubic meter",
+    "cm2/m2": "square centimeter per square meter",
+    "1": "no units",
+}
+# What a person reads in place of the UCUM code.
+UNIT_DISPLAY: Mapping[str, str] = {
+    "[hnsf'U]": "HU",
+    "cm2": "cm²",
+    "cm3/m3": "cm³/m³",
+    "cm2/m2": "cm²/m²",
+    "1": "",
+}
+
+
+def ucum(unit: str) -> Code:
+    """Return the UCUM unit as a coded concept."""
+    return Code(unit, "UCUM", UCUM_MEANING[unit])
+
+
+@dataclass(frozen=True)
+class MeasurementCoding:
+    """One row of the table of measurements.
+
+    Parameters
+    ----------
+    name
+        What a person reads.
+    unit
+        UCUM code; empty for a value that is a word (a risk group).
+    concept
+        The quantity.
+    derivation
+        The statistic over the region (mean, median, SD), if the quantity is one.
+    structure
+        What it is measured on; None for an index derived from other numbers.
+    """
+
+    name: str
+    unit: str
+    concept: Code
+    derivation: Code | None = None
+    structure: Structure | None = None
+
+
+_HU = "[hnsf'U]"
+_LEFT, _RIGHT = Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT
+SIGNATURES = ("kha-2026", "tcia-crlm-os")
+
+MEASUREMENTS: Mapping[str, MeasurementCoding] = {
+    "liver.volume": MeasurementCoding("Liver volume", "mL", VOLUME, structure=Structure.LIVER),
+    "liver.mean_hu": MeasurementCoding("Liver attenuation, mean", _HU, ATTENUATION, MEAN, Structure.LIVER),
+    "psoas.left.volume": MeasurementCoding("Iliopsoas left volume", "mL", VOLUME, structure=_LEFT),
+    "psoas.right.volume": MeasurementCoding("Iliopsoas right volume", "mL", VOLUME, structure=_RIGHT),
+    "psoas.left.mean_hu": MeasurementCoding("Iliopsoas left attenuation, mean", _HU, ATTENUATION, MEAN, _LEFT),
+    "psoas.right.mean_hu": MeasurementCoding("Iliopsoas right attenuation, mean", _HU, ATTENUATION, MEAN, _RIGHT),
+    "psoas.left.area_l3": MeasurementCoding("Iliopsoas left area at L3", "cm2", AREA, structure=_LEFT),
+    "psoas.right.area_l3": MeasurementCoding("Iliopsoas right area at L3", "cm2", AREA, structure=_RIGHT),
+    "psoas.pmvi": MeasurementCoding("PMVI (iliopsoas)", "cm3/m3", PMVI),
+    "psoas.pmi": MeasurementCoding("PMI (iliopsoas)", "cm2/m2", PMI),
+    "l1.mean_hu": MeasurementCoding("L1 density, mean", _HU, ATTENUATION, MEAN, Structure.L1_CORE),
+    "l1.median_hu": MeasurementCoding("L1 density, median", _HU, ATTENUATION, MEDIAN, Structure.L1_CORE),
+    "l1.sd_hu": MeasurementCoding("L1 density, SD", _HU, ATTENUATION, STANDARD_DEVIATION, Structure.L1_CORE),
+    "l1.volume": MeasurementCoding("L1 core volume", "mL", VOLUME, structure=Structure.L1_CORE),
+    "burden.count": MeasurementCoding("Liver lesions", "1", LESION_COUNT),
+    "burden.max_diameter": MeasurementCoding("Largest axial diameter", "mm", MAXIMUM_DIAMETER),
+    "burden.tbs": MeasurementCoding("Tumour burden score", "1", TBS),
+} | {
+    f"rad_score.{signature}.{part}": MeasurementCoding(f"{name}, {signature}", unit, concept)
+    for signature in SIGNATURES
+    for part, name, unit, concept in (
+        ("score", "Rad score", "1", RAD_SCORE),
+        ("group", "Rad score group", "", RAD_GROUP),
+    )
+}

@@ -1,0 +1,109 @@
+"""Errors: four kinds, four answers, one table.
+
+`Refused` tells the sender, `NotAnalysable` is final and visible to the radiologist, `Unavailable` is tried again,
+`Untrusted` stops and keeps the evidence. `ANSWERS` maps every code to the DIMSE status, the job verdict and the
+sentence for the operator.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from node.core.reasons import Coded, DoorRefusal, Outage, StudyRefusal
+
+
+class NodeError(Exception):
+    """An expected failure with a code of a closed list.
+
+    Parameters
+    ----------
+    code
+        The code; its sentence is the first thing that a person reads.
+    detail
+        What was seen, without patient data.
+    """
+
+    def __init__(self, code: Coded, detail: str = "") -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(f"{code.sentence} ({detail})" if detail else code.sentence)
+
+
+class Refused(NodeError):
+    """The sender is told no, by a DIMSE status."""
+
+    def __init__(self, code: DoorRefusal, detail: str = "") -> None:
+        super().__init__(code, detail)
+
+
+class NotAnalysable(NodeError):
+    """The study cannot be measured; final, and reported."""
+
+    def __init__(self, code: StudyRefusal, detail: str = "") -> None:
+        super().__init__(code, detail)
+
+
+class Unavailable(NodeError):
+    """Something that the work needs is away; it is tried again."""
+
+    def __init__(self, code: Outage, detail: str = "") -> None:
+        super().__init__(code, detail)
+
+
+class Untrusted(NodeError):
+    """Inputs contradict each other or were changed; stop and keep the evidence."""
+
+    def __init__(self, code: StudyRefusal, detail: str = "") -> None:
+        super().__init__(code, detail)
+
+
+class Verdict(StrEnum):
+    """What becomes of the work that met an error."""
+
+    NOT_TAKEN = "not-taken"
+    NOT_ANALYSABLE = "not-analysable"
+    RETRY = "retry"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one code: DIMSE status (PS3.4 Table B.2-1), verdict, sentence for the operator."""
+
+    status: int
+    verdict: Verdict
+    operator: str
+
+
+_CANNOT_UNDERSTAND, _MISMATCH, _NO_RESOURCES = 0xC000, 0xA900, 0xA700
+
+ANSWERS: Mapping[Coded, Answer] = {
+    DoorRefusal.DATASET_UNREADABLE: Answer(_CANNOT_UNDERSTAND, Verdict.NOT_TAKEN, "Ask the sender to check the file."),
+    DoorRefusal.DATASET_TRUNCATED: Answer(_CANNOT_UNDERSTAND, Verdict.NOT_TAKEN, "Ask the sender to send it again."),
+    DoorRefusal.UID_INVALID: Answer(_CANNOT_UNDERSTAND, Verdict.NOT_TAKEN, "The sender writes invalid UIDs."),
+    DoorRefusal.UID_MISMATCH: Answer(_MISMATCH, Verdict.NOT_TAKEN, "The sender's request and data set differ."),
+    DoorRefusal.SOP_CLASS_UNSUPPORTED: Answer(0x0122, Verdict.NOT_TAKEN, "Route only CT images and SEG here."),
+    DoorRefusal.UID_REUSED: Answer(0x0111, Verdict.NOT_TAKEN, "Two different objects carry one SOP Instance UID."),
+    DoorRefusal.OUT_OF_RESOURCES: Answer(_NO_RESOURCES, Verdict.NOT_TAKEN, "Free space in the spool."),
+    Outage.BROKER_UNREACHABLE: Answer(_NO_RESOURCES, Verdict.RETRY, "Start Redis or correct broker_url."),
+    Outage.DESTINATION_UNREACHABLE: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the destination's address."),
+    Outage.DESTINATION_REFUSED: Answer(_NO_RESOURCES, Verdict.RETRY, "See the status that the destination answered."),
+    Outage.DESTINATION_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "The destination accepts objects and drops them."),
+    Outage.SPOOL_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the disk and the rights of the spool."),
+    Outage.LEDGER_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "Check ledger_url and the database."),
+    Outage.WORKER_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "See the worker's log for the job."),
+    Outage.WORKER_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "See whether the worker was killed or ran out of memory."),
+    **{
+        code: Answer(_CANNOT_UNDERSTAND, Verdict.NOT_ANALYSABLE, code.sentence)
+        for code in StudyRefusal
+        if code not in (StudyRefusal.PATIENT_CONFLICT, StudyRefusal.INPUT_UNTRUSTED)
+    },
+    StudyRefusal.PATIENT_CONFLICT: Answer(
+        _CANNOT_UNDERSTAND, Verdict.QUARANTINE, "Correct the patients in the PACS and send the study again."
+    ),
+    StudyRefusal.INPUT_UNTRUSTED: Answer(
+        _CANNOT_UNDERSTAND,
+        Verdict.QUARANTINE,
+        "Look at the evidence in the spool before you release the study.",
+    ),
+}

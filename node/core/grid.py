@@ -1,0 +1,216 @@
+"""Slice positions from headers: the grid of a volume, without its voxels.
+
+Comes in: the plane attributes of each slice (PS3.3 C.7.6.2). Goes out: the order of the slices and a `Geometry`.
+What can go wrong: mixed orientation, duplicate positions, uneven spacing, tilt: `NotAnalysable` with its code.
+All vectors are in millimetres in the patient's frame (LPS); arrays are `(slices, rows, columns)`, 0-based, slices
+from inferior to superior.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from node.core.errors import NotAnalysable
+from node.core.reasons import StudyRefusal
+
+Vector = tuple[float, float, float]
+
+_ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine
+_SPACING_TOLERANCE_MM = 1e-3  # of the pixel spacing
+_LEAST_STEP_MM = 1e-2  # slices nearer than this share a position
+_TILT_DEGREES = 0.5  # a smaller angle moves a 300 mm stack by less than 2.6 mm
+_AXIAL_COSINE = 0.8  # of the angle between the slice normal and the body's long axis
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The plane of one slice, as its header gives it.
+
+    Parameters
+    ----------
+    position_mm
+        Image Position (Patient): centre of the first voxel.
+    row_cosines, column_cosines
+        Image Orientation (Patient): along a row, along a column.
+    pixel_spacing_mm
+        Between rows, between columns.
+    """
+
+    sop_instance_uid: str
+    position_mm: Vector
+    row_cosines: Vector
+    column_cosines: Vector
+    pixel_spacing_mm: tuple[float, float]
+    rows: int
+    columns: int
+    frame_of_reference_uid: str
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A regular grid of voxels in the patient's frame.
+
+    Parameters
+    ----------
+    shape
+        Slices, rows, columns.
+    origin_mm
+        Centre of voxel (0, 0, 0).
+    slice_step_mm, row_step_mm, column_step_mm
+        From a voxel to the next one along each array axis.
+    """
+
+    shape: tuple[int, int, int]
+    origin_mm: Vector
+    slice_step_mm: Vector
+    row_step_mm: Vector
+    column_step_mm: Vector
+    frame_of_reference_uid: str
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """4 x 4 matrix from homogeneous indices (slice, row, column) to LPS millimetres."""
+        matrix = np.eye(4)
+        matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = (
+            self.slice_step_mm,
+            self.row_step_mm,
+            self.column_step_mm,
+        )
+        matrix[:3, 3] = self.origin_mm
+        return matrix
+
+    @property
+    def spacing_mm(self) -> Vector:
+        """Distance between neighbouring slices (perpendicular), rows and columns."""
+        row, column = np.asarray(self.row_step_mm), np.asarray(self.column_step_mm)
+        normal = np.cross(row, column)
+        perpendicular = abs(float(np.dot(self.slice_step_mm, normal / np.linalg.norm(normal))))
+        return perpendicular, float(np.linalg.norm(row)), float(np.linalg.norm(column))
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Pixel area times perpendicular slice spacing; right on a sheared grid too."""
+        return float(np.prod(self.spacing_mm)) / 1000
+
+    @property
+    def pixel_area_cm2(self) -> float:
+        """Area of one pixel."""
+        return self.spacing_mm[1] * self.spacing_mm[2] / 100
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices in order and the grid that they make: `order[k]` is the index, in what was given, of slice `k`."""
+
+    geometry: Geometry
+    order: tuple[int, ...]
+
+
+def plane(ds: Dataset) -> Plane | None:
+    """Return the plane of a single-frame image, or None where an attribute is missing or not a number."""
+    try:
+        position = [float(value) for value in ds.ImagePositionPatient]
+        cosines = [float(value) for value in ds.ImageOrientationPatient]
+        spacing = [float(value) for value in ds.PixelSpacing]
+        rows, columns = int(ds.Rows), int(ds.Columns)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    sane = len(position) == 3 and len(cosines) == 6 and len(spacing) == 2 and min(*spacing, rows, columns) > 0
+    if not sane or not np.isfinite([*position, *cosines, *spacing]).all():
+        return None
+    return Plane(
+        sop_instance_uid=str(ds.SOPInstanceUID),
+        position_mm=_vector(position),
+        row_cosines=_vector(cosines[:3]),
+        column_cosines=_vector(cosines[3:]),
+        pixel_spacing_mm=(spacing[0], spacing[1]),
+        rows=rows,
+        columns=columns,
+        frame_of_reference_uid=str(ds.get("FrameOfReferenceUID", "")),
+    )
+
+
+def is_axial(one: Plane) -> bool:
+    """Say whether the plane lies across the body."""
+    return abs(float(np.cross(one.row_cosines, one.column_cosines)[2])) > _AXIAL_COSINE
+
+
+def stack(planes: Sequence[Plane], *, spacing_tolerance: float, minimum_slices: int) -> Stack:
+    """Order slices from inferior to superior and return their grid.
+
+    Parameters
+    ----------
+    spacing_tolerance
+        Allowed deviation of each step from the median step, as a share of it.
+
+    Raises
+    ------
+    NotAnalysable
+        `too-few-slices`, `mixed-frame-of-reference`, `mixed-orientation`, `duplicate-positions`, `uneven-spacing`,
+        `gantry-tilt`.
+    """
+    if len(planes) < minimum_slices:
+        raise NotAnalysable(StudyRefusal.TOO_FEW_SLICES, f"{len(planes)} slices, at least {minimum_slices} needed")
+    first = planes[0]
+    _require_one_orientation(planes)
+    row, column = np.asarray(first.row_cosines), np.asarray(first.column_cosines)
+    normal = np.cross(row, column)
+    normal = normal / np.linalg.norm(normal) * (-1 if normal[np.argmax(np.abs(normal))] < 0 else 1)
+    positions = np.asarray([one.position_mm for one in planes])
+    heights = positions @ normal
+    order = np.argsort(heights, kind="stable")
+    _require_even_steps(np.diff(heights[order]), spacing_tolerance)
+    step = (positions[order[-1]] - positions[order[0]]) / (len(planes) - 1)
+    _require_upright(step, normal)
+    return Stack(
+        Geometry(
+            shape=(len(planes), first.rows, first.columns),
+            origin_mm=_vector(positions[order[0]]),
+            slice_step_mm=_vector(step),
+            row_step_mm=_vector(column * first.pixel_spacing_mm[0]),
+            column_step_mm=_vector(row * first.pixel_spacing_mm[1]),
+            frame_of_reference_uid=first.frame_of_reference_uid,
+        ),
+        tuple(int(index) for index in order),
+    )
+
+
+def _require_one_orientation(planes: Sequence[Plane]) -> None:
+    first = planes[0]
+    if any(one.frame_of_reference_uid != first.frame_of_reference_uid for one in planes):
+        raise NotAnalysable(StudyRefusal.MIXED_FRAME_OF_REFERENCE)
+    if any((one.rows, one.columns) != (first.rows, first.columns) for one in planes):
+        raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "slices differ in rows or columns")
+    cosines = np.asarray([one.row_cosines + one.column_cosines for one in planes])
+    spacings = np.asarray([one.pixel_spacing_mm for one in planes])
+    if np.abs(cosines - cosines[0]).max() > _ORIENTATION_TOLERANCE:
+        raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "slices differ in orientation")
+    if np.abs(spacings - spacings[0]).max() > _SPACING_TOLERANCE_MM:
+        raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "slices differ in pixel spacing")
+    row, column = cosines[0, :3], cosines[0, 3:]
+    if max(abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(row @ column)) > 1e-2:
+        raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "the direction cosines are not perpendicular unit vectors")
+
+
+def _require_even_steps(steps: NDArray[np.float64], tolerance: float) -> None:
+    if steps.min() < _LEAST_STEP_MM:
+        count = int((steps < _LEAST_STEP_MM).sum())
+        raise NotAnalysable(StudyRefusal.DUPLICATE_POSITIONS, f"{count} slices share the position of another")
+    middle = float(np.median(steps))
+    worst = float(steps[np.argmax(np.abs(steps - middle))])
+    if abs(worst - middle) > tolerance * middle:
+        raise NotAnalysable(StudyRefusal.UNEVEN_SPACING, f"a step of {worst:.2f} mm among steps of {middle:.2f} mm")
+
+
+def _require_upright(step: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
+    cosine = float(step @ normal / np.linalg.norm(step))
+    degrees = float(np.degrees(np.arccos(min(1.0, cosine))))
+    if degrees > _TILT_DEGREES:
+        raise NotAnalysable(StudyRefusal.GANTRY_TILT, f"{degrees:.1f} degrees")
+
+
+def _vector(values: Sequence[float] | NDArray[np.float64]) -> Vector:
+    return float(values[0]), float(values[1]), float(values[2])

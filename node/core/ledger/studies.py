@@ -1,0 +1,121 @@
+"""What stages 1 to 4 ask and say: associations, instances, studies. Each function runs in the caller's transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import Session
+
+from node.core.ledger import now
+from node.core.ledger.moves import born, move_study
+from node.core.ledger.tables import Association, Event, StoredInstance, Study
+from node.core.records import Instance
+from node.core.states import StudyState
+
+
+def open_association(session: Session, association_id: str, calling_ae_title: str, host: str) -> None:
+    """Note that a peer has opened an association."""
+    session.add(
+        Association(
+            id=association_id,
+            calling_ae_title=calling_ae_title,
+            host=host,
+            opened_at=now(),
+            active_at=now(),
+        )
+    )
+
+
+def close_association(session: Session, association_id: str, outcome: str) -> None:
+    """Note how an association ended: `released`, `aborted` or `lost`."""
+    session.execute(
+        update(Association)
+        .where(Association.id == association_id, Association.closed_at.is_(None))
+        .values(closed_at=now(), outcome=outcome)
+    )
+
+
+def find_instance(session: Session, sop_instance_uid: str) -> StoredInstance | None:
+    """Return the instance of that UID, if it is stored."""
+    return session.get(StoredInstance, sop_instance_uid)
+
+
+def record_instance(
+    session: Session,
+    instance: Instance,
+    *,
+    study_uid: str,
+    series_uid: str,
+    association_id: str,
+    calling_ae_title: str,
+) -> None:
+    """Enter an instance that lies in the spool; a study that was complete receives again."""
+    at = now()
+    study = session.get(Study, study_uid)
+    if study is None:
+        study = Study(uid=study_uid, state=StudyState.RECEIVING, first_received_at=at, last_received_at=at)
+        session.add(study)
+        session.flush()
+        born(session, "study", study_uid, StudyState.RECEIVING, "first instance")
+    elif study.state is not StudyState.RECEIVING:
+        move_study(session, study, StudyState.RECEIVING, "a further instance came")
+        study.reason = None
+    study.last_received_at = at
+    session.add(
+        StoredInstance(
+            sop_instance_uid=instance.sop_instance_uid,
+            study_uid=study_uid,
+            series_uid=series_uid,
+            sop_class_uid=instance.sop_class_uid,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            digest=instance.digest,
+            path=instance.path,
+            calling_ae_title=calling_ae_title,
+            association_id=association_id,
+            received_at=at,
+        )
+    )
+    session.execute(update(Association).where(Association.id == association_id).values(active_at=at))
+
+
+def quiet_studies(session: Session, quiet: timedelta, idle: timedelta) -> Sequence[Study]:
+    """Return studies still receiving that had no instance for `quiet` and that no open association feeds.
+
+    An association that said nothing for `idle` counts as gone: its listener would have closed it.
+    """
+    at = now()
+    fed = exists().where(
+        StoredInstance.study_uid == Study.uid,
+        StoredInstance.association_id == Association.id,
+        Association.closed_at.is_(None),
+        Association.active_at > at - idle,
+    )
+    query = select(Study).where(Study.state == StudyState.RECEIVING, Study.last_received_at <= at - quiet, ~fed)
+    return session.scalars(query.order_by(Study.last_received_at)).all()
+
+
+def instances_of(session: Session, study_uid: str) -> Sequence[StoredInstance]:
+    """Return a study's instances, in the order of their UIDs."""
+    query = select(StoredInstance).where(StoredInstance.study_uid == study_uid)
+    return session.scalars(query.order_by(StoredInstance.sop_instance_uid)).all()
+
+
+def record_of(row: StoredInstance) -> Instance:
+    """Return the row as the record that crosses stages."""
+    return Instance(row.sop_instance_uid, row.sop_class_uid, row.transfer_syntax_uid, row.digest, row.path)
+
+
+def find_studies(session: Session, prefix: str = "", limit: int = 50) -> Sequence[Study]:
+    """Return the latest studies whose UID begins with `prefix`."""
+    query = select(Study).where(Study.uid.startswith(prefix, autoescape=True))
+    return session.scalars(query.order_by(Study.last_received_at.desc()).limit(limit)).all()
+
+
+def events_of(session: Session, subject: str, key: str) -> Sequence[Event]:
+    """Return the events of one study, job or delivery, oldest first."""
+    return session.scalars(select(Event).where(Event.subject == subject, Event.key == key).order_by(Event.id)).all()
+
+
+def last_activity(session: Session) -> datetime | None:
+    """Return when the last instance came."""
+    return session.scalar(select(Study.last_received_at).order_by(Study.last_received_at.desc()).limit(1))

@@ -1,0 +1,132 @@
+"""The ledger's tables. A change here needs a migration beside it (`migrations/versions`).
+
+Times are UTC, without zone in the database, from the ledger's one clock (`node.core.ledger.now`).
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import Enum, ForeignKey, Index, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from node.core.states import DeliveryState, JobState, Stage, StudyState
+
+_UID = String(64)
+_KEY = String(32)
+
+
+def _words(kind: type[StrEnum]) -> Enum:
+    """Store an enum by its values, as plain text that a person can query."""
+    return Enum(
+        kind,
+        values_callable=lambda members: [member.value for member in members],
+        native_enum=False,
+        length=16,
+    )
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        kind: _words(kind) for kind in (StudyState, JobState, DeliveryState, Stage)
+    }
+
+
+class Association(Base):
+    """An association that brought instances."""
+
+    __tablename__ = "association"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    host: Mapped[str] = mapped_column(String(64))
+    opened_at: Mapped[datetime]
+    active_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    outcome: Mapped[str | None] = mapped_column(String(16))
+
+
+class Study(Base):
+    """A study, from its first instance on."""
+
+    __tablename__ = "study"
+
+    uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    state: Mapped[StudyState]
+    reason: Mapped[str | None] = mapped_column(String(64))
+    first_received_at: Mapped[datetime]
+    last_received_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class StoredInstance(Base):
+    """An instance that was answered 0x0000; its file in the spool is the truth."""
+
+    __tablename__ = "instance"
+
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), index=True)
+    series_uid: Mapped[str] = mapped_column(_UID)
+    sop_class_uid: Mapped[str] = mapped_column(_UID)
+    transfer_syntax_uid: Mapped[str] = mapped_column(_UID)
+    digest: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(String(255))
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    association_id: Mapped[str] = mapped_column(ForeignKey("association.id"))
+    received_at: Mapped[datetime]
+
+
+class Job(Base):
+    """One analysis of one content of a study. `published_at` empty: the broker has to be told (outbox)."""
+
+    __tablename__ = "job"
+
+    key: Mapped[str] = mapped_column(_KEY, primary_key=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), index=True)
+    state: Mapped[JobState] = mapped_column(index=True)
+    stage: Mapped[Stage]
+    request: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(String(64))
+    detail: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    not_before: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[datetime | None]
+
+
+class Delivery(Base):
+    """One object of a job on its way to one destination. The file lies in the job's work folder."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (Index("delivery_job", "job_key"),)
+
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    job_key: Mapped[str] = mapped_column(ForeignKey("job.key"))
+    kind: Mapped[str] = mapped_column(String(16))
+    file: Mapped[str] = mapped_column(String(255))
+    digest: Mapped[str] = mapped_column(String(64))
+    state: Mapped[DeliveryState] = mapped_column(index=True)
+    reason: Mapped[str | None] = mapped_column(String(64))
+    detail: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime]
+    proof: Mapped[str | None] = mapped_column(Text)
+
+
+class Event(Base):
+    """A move of a study, a job or a delivery: the audit trail, only ever added to."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("event_subject", "subject", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime]
+    subject: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str] = mapped_column(String(140))
+    old: Mapped[str | None] = mapped_column(String(16))
+    new: Mapped[str] = mapped_column(String(16))
+    cause: Mapped[str] = mapped_column(Text)

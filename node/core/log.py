@@ -1,0 +1,36 @@
+"""Logging: structlog events with a constant name and facts as keywords, to stderr.
+
+No patient data goes into an event: studies, series and jobs are named by UID or key.
+"""
+
+import logging
+import sys
+from typing import Literal, cast
+
+import structlog
+
+
+def configure(level: str = "info", form: Literal["console", "json"] = "console") -> None:
+    """Set the one log of this process: `level` by name, `form` for a terminal or for a collector."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get(stage: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger whose events carry the name of the stage."""
+    return cast(structlog.stdlib.BoundLogger, structlog.get_logger().bind(stage=stage))

@@ -1,0 +1,201 @@
+"""What crosses the stages on the node's side and in `spool/work`: frozen, free of arrays, valid once built.
+
+Everything here can be written as JSON by `dump` and read back by `parse`; the job key is computed here, because
+both the ledger and the workers name a job by it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from node.core.errors import Untrusted
+from node.core.reasons import NotComputed, NoteCode, StudyRefusal
+from node.core.settings import ImportRules, MeasurementSettings
+
+Record = TypeVar("Record")
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # making one costs milliseconds
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One stored DICOM instance.
+
+    Parameters
+    ----------
+    sop_instance_uid, sop_class_uid, transfer_syntax_uid
+        Of the stored file.
+    digest
+        SHA-256 of the file's bytes, hexadecimal.
+    path
+        Relative to the spool, or absolute where a command measures a folder.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    digest: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A series that may be measured, with the reason of its rank."""
+
+    series_instance_uid: str
+    description: str
+    why: str
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A series that will not be measured, and why."""
+
+    series_instance_uid: str
+    modality: str
+    description: str
+    why: str
+
+
+class HeightSource(StrEnum):
+    """Where the patient's height came from."""
+
+    SERIES = "patient-size-of-series"
+    STUDY = "patient-size-of-other-series"
+
+
+@dataclass(frozen=True)
+class PatientFacts:
+    """Facts about the patient that measurements need.
+
+    `height_m` is None where no height can be used; `height_reason` then says why.
+    """
+
+    height_m: float | None
+    height_source: HeightSource | None
+    height_reason: NotComputed | None
+    weight_kg: float | None
+    sex: str
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """All that a worker is told about one analysis; stored in the ledger, never in the broker.
+
+    `candidates` are ranked, best first. `segmentations` are SEG instances that the site's rules allow to import.
+    """
+
+    study_instance_uid: str
+    requested_at: datetime
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[LeftOut, ...]
+    segmentations: tuple[Instance, ...]
+    facts: PatientFacts
+    imports: ImportRules
+    measurement: MeasurementSettings
+    engine: str
+    version: str
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that a result depends on: 32 hexadecimal digits."""
+        content: dict[str, Any] = {
+            "study": self.study_instance_uid,
+            "series": [
+                [candidate.series_instance_uid, _contents(candidate.instances)] for candidate in self.candidates
+            ],
+            "segmentations": _contents(self.segmentations),
+            "facts": _plain(self.facts),
+            "labels": _plain(self.imports)["labels"],
+            "measurement": _plain(self.measurement),
+            "engine": self.engine,
+            "version": self.version,
+        }
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+class Status(StrEnum):
+    """Whether a number is there."""
+
+    COMPUTED = "computed"
+    NOT_COMPUTED = "not-computed"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A remark beside a number: a code, and a sentence with the figures of this case."""
+
+    code: NoteCode
+    text: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number, or the reason why it is missing.
+
+    `value` is in the unit of `node.core.codes.MEASUREMENTS`; `interval` is printed only where it was measured.
+    """
+
+    value: float | str | None
+    status: Status
+    reason: NotComputed | StudyRefusal | None = None
+    interval: tuple[float, float] | None = None
+    notes: tuple[Note, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.status is Status.COMPUTED) or (self.value is None) != bool(self.reason):
+            raise ValueError("a measurement has either a value or a reason")
+
+
+def computed(value: float | str, *notes: Note) -> Measurement:
+    """Return a number with its notes."""
+    return Measurement(value, Status.COMPUTED, notes=notes)
+
+
+def not_computed(reason: NotComputed | StudyRefusal, *notes: Note) -> Measurement:
+    """Return the absence of a number, with its reason."""
+    return Measurement(None, Status.NOT_COMPUTED, reason, notes=notes)
+
+
+def dump(record: Any) -> str:
+    """Write a record of this module as JSON."""
+    return _adapter(type(record)).dump_json(record, indent=1).decode()
+
+
+def parse(kind: type[Record], text: str | bytes) -> Record:
+    """Read a record back.
+
+    Raises
+    ------
+    Untrusted
+        The text is not such a record: the stored file was changed or cut.
+    """
+    try:
+        record: Record = _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        raise Untrusted(
+            StudyRefusal.INPUT_UNTRUSTED, f"stored {kind.__name__}: {error.error_count()} faults"
+        ) from error
+    return record
+
+
+def _contents(instances: tuple[Instance, ...]) -> list[tuple[str, str]]:
+    return sorted((instance.sop_instance_uid, instance.digest) for instance in instances)
+
+
+def _plain(record: Any) -> Mapping[str, Any]:
+    plain: Mapping[str, Any] = _adapter(type(record)).dump_python(record, mode="json")
+    return plain
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

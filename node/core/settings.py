@@ -1,0 +1,197 @@
+"""Settings: one frozen object, read once when a process starts.
+
+The file is the first of `--config`, `$CRLM_NODE_CONFIG`, `/etc/crlm-node/config.toml`; variables `CRLM_NODE_*`
+(nested with `__`) stand above it. An unknown or missing key stops the start with its name.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from node.core.codes import Structure
+
+CONFIG_VARIABLE = "CRLM_NODE_CONFIG"
+SYSTEM_CONFIG = Path("/etc/crlm-node/config.toml")
+
+AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used; the message names each key and says what is wrong with it."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CallingPeer(_Section):
+    """Who may open an association to us."""
+
+    ae_title: AETitle
+    hosts: tuple[str, ...] = Field((), description="IP addresses that it may come from; empty: any.")
+
+
+class ImportRules(_Section):
+    """Whose segmentations are measured in place of a network's; nobody's by default."""
+
+    ae_titles: tuple[AETitle, ...] = Field((), description="Calling AE titles whose SEG objects are imported.")
+    manufacturers: tuple[str, ...] = Field((), description="Manufacturers whose SEG objects are imported.")
+    labels: Mapping[str, Structure] = Field(
+        default_factory=dict,
+        description="The site's segment labels, lower case with `_`, and what they mean.",
+    )
+
+
+class PacsDestination(_Section):
+    """A PACS that results are stored to."""
+
+    kind: Literal["dicom"]
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    ae_title: AETitle
+    host: str
+    port: Port
+
+
+class FolderDestination(_Section):
+    """A folder that results are written to."""
+
+    kind: Literal["folder"]
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    path: Path
+
+
+Destination = Annotated[PacsDestination | FolderDestination, Field(discriminator="kind")]
+
+
+class MeasurementSettings(_Section):
+    """What changes a number: recorded in every result and part of the job key."""
+
+    psoas: Literal["iliopsoas", "psoas_major"] = Field("iliopsoas", description="Which muscle stands for the psoas.")
+    nearly_complete_fraction: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="Largest share of a muscle's area on the lowest slice that still gives a PMVI.",
+    )
+    core_erosion_mm: float = Field(5.0, gt=0, description="Distance of the L1 core from the surface of the body.")
+    core_slab_fraction: float = Field(0.5, gt=0, le=1, description="Central share of the body's height in the core.")
+    height_in_cm: bool = Field(False, description="The site writes Patient's Size in centimetres.")
+    spacing_tolerance: float = Field(0.05, gt=0, lt=0.5, description="Allowed deviation of a slice step, as a share.")
+    minimum_slices: int = Field(10, ge=2, description="Fewer slices are no volume.")
+
+
+class Settings(BaseSettings):
+    """Everything that a site sets. `crlm-node config show` prints it; docs/settings.md is generated from it."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="CRLM_NODE_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    home: Path = Field(Path("/var/lib/crlm-node"), description="Folder of the spool and of the default ledger.")
+    ledger_url: str = Field("", description="SQLAlchemy URL of the ledger; empty: SQLite in `home`.")
+    broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis of the job queue.")
+    models_dir: Path | None = Field(None, description="Folder of manifests and signatures; empty: the installed ones.")
+
+    ae_title: AETitle = Field("CRLM_NODE", description="Our AE title, as SCP and as SCU.")
+    host: str = Field("127.0.0.1", description="Address that the listener binds to.")
+    port: Port = Field(11112, description="Port that the listener binds to.")
+    calling: tuple[CallingPeer, ...] = Field((), description="Who may call us; nobody by default.")
+    max_associations: int = Field(16, ge=1, description="Associations served at once.")
+    association_idle_s: float = Field(60.0, gt=0, description="An association that is silent for so long is closed.")
+
+    quiet_time_s: float = Field(60.0, gt=0, description="A study is complete after so long without a new instance.")
+    steward_period_s: float = Field(1.0, gt=0, description="Time between two rounds of the steward.")
+    lease_s: float = Field(60.0, gt=1, description="A job whose worker is silent for so long is tried again.")
+    attempts: int = Field(3, ge=1, description="So many attempts at one job or delivery, then it fails visibly.")
+    retry_base_s: float = Field(15.0, gt=0, description="Wait before the second attempt; doubles with each.")
+
+    imports: ImportRules = Field(default_factory=ImportRules, description="Which segmentations are imported.")
+    destinations: tuple[Destination, ...] = Field((), description="Where results go.")
+    measurement: MeasurementSettings = Field(default_factory=MeasurementSettings, description="What changes a number.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_form: Literal["console", "json"] = Field("console", description="For a terminal, or for a collector.")
+
+    @field_validator("destinations")
+    @classmethod
+    def _names_differ(cls, value: tuple[Destination, ...]) -> tuple[Destination, ...]:
+        names = [destination.name for destination in value]
+        if len(set(names)) != len(names):
+            raise ValueError("two destinations have the same name")
+        return value
+
+    @property
+    def spool_dir(self) -> Path:
+        """Folder of the spool."""
+        return self.home / "spool"
+
+    @property
+    def ledger(self) -> str:
+        """URL of the ledger."""
+        return self.ledger_url or f"sqlite:///{self.home / 'ledger.sqlite'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read variables first, then what `load` passes from the file."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def config_file(option: Path | None) -> Path | None:
+    """Return the file to read: the option, else the variable's, else the system's where it exists."""
+    if option is not None:
+        return option
+    if named := os.environ.get(CONFIG_VARIABLE):
+        return Path(named)
+    return SYSTEM_CONFIG if SYSTEM_CONFIG.exists() else None
+
+
+def load(option: Path | None = None) -> Settings:
+    """Read the settings once.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be read, or a key is unknown, missing or wrong; every such key is named.
+    """
+    path = config_file(option)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from error
+    _refuse_unknown_variables()
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from error
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"CRLM_NODE_{name.upper()}" for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for name in sorted(os.environ):
+        if name.startswith("CRLM_NODE_") and name.split("__")[0] not in known:
+            raise SettingsError(f"{name}: unknown variable")
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    what = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(fault["type"], fault["msg"])
+    return f"{key}: {what}"

@@ -1,0 +1,147 @@
+"""The spool: files on one POSIX file system, the truth for instances and for what lies between stages.
+
+A file is there whole or not at all: temporary file, fsync, rename, fsync of the folder. Layout under the root:
+`instances/<study>/<series>/<instance>.dcm` as received, `work/<job>/` what the stages hand to each other,
+`tmp/` files being written, which nobody reads.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.core.dicom import is_uid
+from node.core.errors import Refused, Unavailable, Untrusted
+from node.core.reasons import DoorRefusal, Outage, StudyRefusal
+from node.core.records import Instance
+
+
+@dataclass(frozen=True)
+class Spool:
+    """The spool under `root`."""
+
+    root: Path
+
+    def prepare(self) -> None:
+        """Make the folders, readable by this user alone.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`: they cannot be made.
+        """
+        try:
+            for name in ("instances", "work", "tmp"):
+                (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
+
+    def instance_path(self, study_uid: str, series_uid: str, sop_uid: str) -> str:
+        """Return where an instance lies, relative to the root; UIDs are checked before they touch a path."""
+        for uid in (study_uid, series_uid, sop_uid):
+            if not is_uid(uid):
+                raise Refused(DoorRefusal.UID_INVALID)
+        return f"instances/{study_uid}/{series_uid}/{sop_uid}.dcm"
+
+    def write(self, path: str, content: bytes) -> str:
+        """Write a file durably and return the SHA-256 of its content.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`: disk full, no rights, input/output error. Nothing is left behind.
+        """
+        target = self.root / path
+        temporary = ""
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.root / "tmp")
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(target)
+            _sync_folder(target.parent)
+        except OSError as error:
+            if temporary:
+                Path(temporary).unlink(missing_ok=True)
+            raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
+        return digest(content)
+
+    def read(self, path: str) -> bytes:
+        """Return a file's content.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`: it cannot be read.
+        """
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
+
+    def file(self, instance: Instance) -> Path:
+        """Return the path of a stored instance."""
+        return self.root / instance.path
+
+    def verified(self, instance: Instance) -> bytes:
+        """Return an instance's bytes, known to be those that were received.
+
+        Raises
+        ------
+        Untrusted
+            `input-incomplete` where the file is gone, `input-untrusted` where its digest differs.
+        """
+        try:
+            content = self.file(instance).read_bytes()
+        except FileNotFoundError as error:
+            raise Untrusted(StudyRefusal.INPUT_INCOMPLETE, instance.sop_instance_uid) from error
+        except OSError as error:
+            raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
+        if digest(content) != instance.digest:
+            raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"{instance.sop_instance_uid} was changed after receipt")
+        return content
+
+    def work(self, job_key: str) -> "WorkFolder":
+        """Return the folder of a job."""
+        return WorkFolder(self, f"work/{job_key}")
+
+
+@dataclass(frozen=True)
+class WorkFolder:
+    """What the stages of one job hand to each other, each file written whole."""
+
+    spool: Spool
+    path: str
+
+    def write(self, name: str, content: bytes) -> str:
+        """Write a file of this job and return its digest."""
+        return self.spool.write(f"{self.path}/{name}", content)
+
+    def read(self, name: str) -> bytes:
+        """Return a file of this job."""
+        return self.spool.read(f"{self.path}/{name}")
+
+    def has(self, name: str) -> bool:
+        """Say whether the file is there."""
+        return (self.spool.root / self.path / name).exists()
+
+    def clear(self) -> None:
+        """Remove the job's files, so that a stage starts anew."""
+        shutil.rmtree(self.spool.root / self.path, ignore_errors=True)
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
