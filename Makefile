@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 export PYTHON
 # The installed wheel is what runs and is tested: nothing puts the folder beside it on sys.path, in children neither.
-RUN := PYTHONSAFEPATH=1 PYTHONPATH= PATH="$(CURDIR)/.venv/bin:$$PATH"
+# .venv/bin comes last, for it may hold a small redis-server of its own that must not hide the system's.
+RUN := PYTHONSAFEPATH=1 PYTHONPATH= PATH="$$PATH:$(CURDIR)/.venv/bin" .venv/bin
 
 .PHONY: help install demo test check system clean
 .DEFAULT_GOAL := help
@@ -15,18 +16,18 @@ install: ## set up .venv (as root also the Debian packages) and nothing else
 	@bash deploy/setup/install.sh demo
 
 demo: install ## the main job once, on real processes: make demo [STUDY=folder] [SEG=file] [KEEP=1]
-	@$(RUN) crlm-node demo $(if $(STUDY),--study '$(STUDY)') $(if $(SEG),--seg '$(SEG)') $(if $(KEEP),--keep)
+	@$(RUN)/crlm-node demo $(if $(STUDY),--study '$(STUDY)') $(if $(SEG),--seg '$(SEG)') $(if $(KEEP),--keep)
 
 test: ## all tests: make test [ARGS="-k liver"]
 	@bash deploy/setup/install.sh test
-	@$(RUN) pytest $(ARGS)
+	@$(RUN)/pytest $(ARGS)
 
 check: ## ruff, mypy and the import contracts
 	@bash deploy/setup/install.sh check
-	@$(RUN) ruff check .
-	@$(RUN) ruff format --check .
-	@$(RUN) mypy --strict node workers
-	@$(RUN) lint-imports --no-cache
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy --strict node workers
+	@$(RUN)/lint-imports --no-cache
 
 system: ## print the Debian packages that are missing, and install them on consent
 	@bash deploy/setup/packages.sh ask

@@ -22,7 +22,7 @@ write() { # write FILE WHAT-IT-IS EARLIER...: what is installed now, without wha
 "${pip[@]}" install -q .
 write node.txt "The node, exactly as tested (pip install -c deploy/constraints/node.txt .)."
 "${pip[@]}" install -q -c deploy/constraints/node.txt '.[worker]' setuptools wheel
-write worker.txt "What a worker adds (setuptools and wheel build PyRadiomics): pip install -c node.txt -c worker.txt '.[worker]'" \
+write worker.txt "What a worker adds; setuptools and wheel are there to build PyRadiomics." \
     deploy/constraints/node.txt
 "${pip[@]}" install -q -c deploy/constraints/node.txt -c deploy/constraints/worker.txt '.[worker,demo,dev]'
 write dev.txt "What the demo's own Redis and the checks add." deploy/constraints/node.txt deploy/constraints/worker.txt
