@@ -1,0 +1,245 @@
+"""Records that hold arrays: the volume, its segmentation, what was measured on them.
+
+Arrays are `(slices, rows, columns)`, 0-based, slices from inferior to superior, on the grid of the source series.
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.core.codes import Structure
+from node.core.errors import Untrusted
+from node.core.grid import Geometry
+from node.core.reasons import StudyRefusal
+from node.core.records import Candidate, Instance, Measurement
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How the series was acquired, as its headers say; None or empty where they do not."""
+
+    kvp: float | None
+    slice_thickness_mm: float | None
+    kernel: str
+    contrast: str
+    lossy: bool
+    manufacturer: str
+    patient_position: str
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A series as Hounsfield units on its grid.
+
+    Parameters
+    ----------
+    hu
+        int16 where the values fit, else int32 or float32.
+    instances
+        One per slice, in the order of the slices.
+    """
+
+    hu: NDArray[Any]
+    geometry: Geometry
+    candidate: Candidate
+    instances: tuple[Instance, ...]
+    acquisition: Acquisition
+
+    @property
+    def sha1(self) -> str:
+        """SHA-1 of the values as little-endian int32, slices inferior to superior, rows, columns."""
+        sum_ = hashlib.sha1(usedforsecurity=False)
+        for slice_hu in self.hu:
+            sum_.update(np.ascontiguousarray(np.rint(slice_hu), dtype="<i4").tobytes())
+        return sum_.hexdigest()
+
+
+@dataclass(frozen=True)
+class Region:
+    """A mask in its bounding box: `mask[0, 0, 0]` is voxel `start` of the volume. Never empty."""
+
+    start: tuple[int, int, int]
+    mask: Mask
+
+    @classmethod
+    def of(cls, mask: Mask, start: tuple[int, int, int] = (0, 0, 0)) -> "Region | None":
+        """Crop a mask whose first voxel is `start` of the volume; None where it is empty."""
+        box = []
+        for axis in range(3):
+            inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+            if inside.size == 0:
+                return None
+            box.append(slice(int(inside[0]), int(inside[-1]) + 1))
+        first = (start[0] + box[0].start, start[1] + box[1].start, start[2] + box[2].start)
+        return cls(first, np.ascontiguousarray(mask[tuple(box)]))
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The bounding box as slices of the volume."""
+        begin, shape = self.start, self.mask.shape
+        return (
+            slice(begin[0], begin[0] + shape[0]),
+            slice(begin[1], begin[1] + shape[1]),
+            slice(begin[2], begin[2] + shape[2]),
+        )
+
+    @property
+    def slices(self) -> range:
+        """The volume's slices that the box covers."""
+        return range(self.start[0], self.start[0] + self.mask.shape[0])
+
+    @property
+    def count(self) -> int:
+        """Number of voxels."""
+        return int(np.count_nonzero(self.mask))
+
+    def values(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return the array's values inside the region, one dimension."""
+        inside: NDArray[Any] = array[self.box][self.mask]
+        return inside
+
+    def on_slice(self, index: int) -> Mask:
+        """Return the mask of one slice of the volume, within the box's rows and columns."""
+        if index not in self.slices:
+            return np.zeros(self.mask.shape[1:], dtype=bool)
+        plane: Mask = self.mask[index - self.start[0]]
+        return plane
+
+    def full(self, shape: tuple[int, int, int]) -> Mask:
+        """Return the mask in the whole volume."""
+        whole = np.zeros(shape, dtype=bool)
+        whole[self.box] = self.mask
+        return whole
+
+
+class AlgorithmType(StrEnum):
+    """Segment Algorithm Type (0062,0008)."""
+
+    MANUAL = "MANUAL"
+    SEMIAUTOMATIC = "SEMIAUTOMATIC"
+    AUTOMATIC = "AUTOMATIC"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One structure, or one lesion of several, and who drew it; `source` is the SEG that it was imported from."""
+
+    structure: Structure
+    label: str
+    region: Region
+    algorithm_type: AlgorithmType
+    algorithm_name: str
+    source: Instance | None = None
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A segmentation of a volume; segments may overlap (a lesion lies in the liver).
+
+    Parameters
+    ----------
+    engine
+        What made it: `imported`, or an engine with its version.
+    searched
+        Structures that were looked for; one that is absent here was not, which is not the same as not found.
+    """
+
+    geometry: Geometry
+    engine: str
+    searched: frozenset[Structure]
+    segments: tuple[Segment, ...]
+
+    def find(self, structure: Structure) -> Region | None:
+        """Return the region of a structure; of several segments the first."""
+        return next((segment.region for segment in self.segments if segment.structure is structure), None)
+
+    def all(self, structure: Structure) -> tuple[Segment, ...]:
+        """Return every segment of a structure."""
+        return tuple(segment for segment in self.segments if segment.structure is structure)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What stage 8 hands to stage 9.
+
+    Parameters
+    ----------
+    measurements
+        By the ids of `node.core.codes.MEASUREMENTS`, complete.
+    l1_core
+        The trabecular core of L1, if it was measured.
+    l3_slice
+        The slice at mid-height of L3, if it was found.
+    """
+
+    measurements: dict[str, Measurement]
+    l1_core: Region | None
+    l3_slice: int | None
+
+
+def dump_labels(labels: LabelMap) -> bytes:
+    """Write a segmentation as one compressed file: bits of each mask, and its facts as JSON."""
+    facts = {
+        "geometry": vars(labels.geometry),
+        "engine": labels.engine,
+        "searched": sorted(labels.searched),
+        "segments": [
+            {
+                **vars(segment),
+                "region": {"start": segment.region.start, "shape": segment.region.mask.shape},
+                "source": vars(segment.source) if segment.source else None,
+            }
+            for segment in labels.segments
+        ],
+    }
+    arrays = {f"mask{index}": np.packbits(segment.region.mask) for index, segment in enumerate(labels.segments)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def parse_labels(content: bytes) -> LabelMap:
+    """Read a segmentation that `dump_labels` wrote.
+
+    Raises
+    ------
+    Untrusted
+        `input-untrusted`: the file was changed or cut.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            facts = json.loads(file["facts"].tobytes())
+            segments = tuple(_segment(segment, file[f"mask{index}"]) for index, segment in enumerate(facts["segments"]))
+    except (ValueError, KeyError, OSError, TypeError) as error:
+        raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, "stored segmentation") from error
+    return LabelMap(
+        geometry=Geometry(**{name: _tuple(value) for name, value in facts["geometry"].items()}),
+        engine=facts["engine"],
+        searched=frozenset(Structure(name) for name in facts["searched"]),
+        segments=segments,
+    )
+
+
+def _segment(facts: dict[str, Any], bits: NDArray[np.uint8]) -> Segment:
+    shape = _tuple(facts["region"]["shape"])
+    mask = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
+    return Segment(
+        structure=Structure(facts["structure"]),
+        label=facts["label"],
+        region=Region(_tuple(facts["region"]["start"]), mask),
+        algorithm_type=AlgorithmType(facts["algorithm_type"]),
+        algorithm_name=facts["algorithm_name"],
+        source=Instance(**facts["source"]) if facts["source"] else None,
+    )
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

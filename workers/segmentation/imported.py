@@ -1,0 +1,261 @@
+"""The imported way: a DICOM SEG of the study stands in for the network for the structures that it holds.
+
+Which SEG may be imported was decided by the site's rules (stage 4). Here its segments are matched to structures by
+code and laterality (SNOMED CT; the older SRT codes count as the same), then by label; its frames are laid on the
+slices of the volume by their plane positions (PS3.3 C.7.6.16.2.3), never resampled. Where several SEG hold one
+structure, MANUAL stands before SEMIAUTOMATIC before AUTOMATIC, then the newest; what is then still open is
+`Untrusted`.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from node.core.codes import NEOPLASM, SEGMENT_LABELS, STRUCTURES, Structure
+from node.core.errors import NotAnalysable, Untrusted
+from node.core.grid import Geometry
+from node.core.reasons import StudyRefusal
+from node.core.records import Instance, JobRequest
+from node.core.spool import Spool
+from workers.records import AlgorithmType, LabelMap, Region, Segment, Volume
+
+_GRID_TOLERANCE_VOXELS = 0.05
+_LESION_TYPES = (
+    STRUCTURES[Structure.LESION].type,
+    NEOPLASM,
+    Code("52988006", "SCT", "Lesion"),  # CID 7159
+    Code("86049000", "SCT", "Neoplasm, Primary"),  # CID 7159
+    Code("14799000", "SCT", "Neoplasm, Secondary"),  # CID 7159
+)
+_PRECEDENCE = (AlgorithmType.MANUAL, AlgorithmType.SEMIAUTOMATIC, AlgorithmType.AUTOMATIC)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One SEG and the segments of it that mean something to us."""
+
+    instance: Instance
+    seg: hd.seg.Segmentation
+    structures: Mapping[int, Structure]
+
+    @property
+    def written_at(self) -> str:
+        return f"{self.seg.get('ContentDate', '')}{self.seg.get('ContentTime', '')}"
+
+
+def segment(volume: Volume, request: JobRequest, spool: Spool) -> LabelMap | None:
+    """Lay the job's imported segmentations on the volume; None where none of them lies on its grid.
+
+    Raises
+    ------
+    NotAnalysable
+        `pixels-unreadable`: a SEG cannot be read.
+    Untrusted
+        `input-untrusted`: two segmentations of one structure, and no rule says which counts.
+    """
+    sources = [_open(instance, spool, request.imports.labels) for instance in request.segmentations]
+    found: dict[Structure, list[tuple[_Source, Segment]]] = defaultdict(list)
+    searched: set[Structure] = set()
+    for source in sources:
+        if source.seg.get("FrameOfReferenceUID") != volume.geometry.frame_of_reference_uid:
+            continue
+        regions = _regions(source, volume.geometry)
+        if regions is None:
+            continue
+        searched.update(source.structures.values())
+        for number, region in regions.items():
+            found[source.structures[number]].append((source, _segment(source, number, region)))
+    if not searched:
+        return None
+    segments = [chosen for structure in Structure for chosen in _choose(structure, found[structure])]
+    return LabelMap(volume.geometry, "imported", frozenset(searched), tuple(segments))
+
+
+def match(description: Dataset, labels: Mapping[str, Structure]) -> Structure | None:
+    """Return the structure that an item of the Segment Sequence stands for, by code, then by label."""
+    return _by_code(description) or _by_label(str(description.get("SegmentLabel", "")), labels)
+
+
+def _by_code(description: Dataset) -> Structure | None:
+    kind = _code(description.get("SegmentedPropertyTypeCodeSequence"))
+    if kind is None:
+        return None
+    if kind in _LESION_TYPES:
+        region = _code(description.get("AnatomicRegionSequence"))
+        return Structure.LESION if region is None or region == STRUCTURES[Structure.LIVER].type else None
+    item = description.SegmentedPropertyTypeCodeSequence[0]
+    side = _code(item.get("SegmentedPropertyTypeModifierCodeSequence"))
+    for structure, coding in STRUCTURES.items():
+        sided = coding.laterality is None or (side is not None and side == coding.laterality)
+        if coding.type == kind and sided and structure is not Structure.L1_CORE:
+            return structure
+    return None
+
+
+def _by_label(label: str, labels: Mapping[str, Structure]) -> Structure | None:
+    table = {**SEGMENT_LABELS, **labels}
+    name = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+    return table.get(name) or table.get(re.sub(r"_?\d+$", "", name))
+
+
+def _code(sequence: Sequence[Dataset] | None) -> Code | None:
+    if not sequence:
+        return None
+    item = sequence[0]
+    try:
+        return Code(item.CodeValue, item.CodingSchemeDesignator, item.get("CodeMeaning", ""))
+    except AttributeError:
+        return None
+
+
+def _open(instance: Instance, spool: Spool, labels: Mapping[str, Structure]) -> _Source:
+    try:
+        seg = hd.seg.segread(BytesIO(spool.verified(instance)))
+    # What pydicom and highdicom raise on an object that is no sound SEG.
+    except (AttributeError, EOFError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        detail = f"segmentation {instance.sop_instance_uid}: {type(error).__name__}"
+        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, detail) from error
+    matches = {int(item.SegmentNumber): match(item, labels) for item in seg.SegmentSequence}
+    return _Source(instance, seg, {number: structure for number, structure in matches.items() if structure})
+
+
+def _segment(source: _Source, number: int, region: Region) -> Segment:
+    item = next(item for item in source.seg.SegmentSequence if int(item.SegmentNumber) == number)
+    return Segment(
+        structure=source.structures[number],
+        label=str(item.SegmentLabel),
+        region=region,
+        algorithm_type=AlgorithmType(item.SegmentAlgorithmType),
+        algorithm_name=str(item.get("SegmentAlgorithmName") or ""),
+        source=source.instance,
+    )
+
+
+def _choose(structure: Structure, found: Sequence[tuple[_Source, Segment]]) -> list[Segment]:
+    """Return the segments of the source that counts; lesions may be several, other structures may not."""
+    if not found:
+        return []
+    rank = min(_PRECEDENCE.index(segment.algorithm_type) for _, segment in found)
+    best = [pair for pair in found if _PRECEDENCE.index(pair[1].algorithm_type) == rank]
+    newest = max(source.written_at for source, _ in best)
+    latest = [segment for source, segment in best if source.written_at == newest]
+    origins = {segment.source for segment in latest}
+    if len(origins) > 1 or (structure is not Structure.LESION and len(latest) > 1):
+        raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"two imported segmentations of {structure} contradict")
+    return latest
+
+
+def _regions(source: _Source, geometry: Geometry) -> dict[int, Region] | None:
+    """Return the region of each matched segment that is not empty; None where a frame is off the volume's grid."""
+    planes: dict[int, list[tuple[int, NDArray[np.bool_]]]] = defaultdict(list)
+    inverse = np.linalg.inv(geometry.affine)
+    placements: dict[tuple[float, ...], _Placement | None] = {}
+    for frame, position, orientation, spacing in _frames(source.seg):
+        key = (*position, *orientation, *spacing)
+        if key not in placements:
+            placements[key] = _place(inverse, geometry.shape, source.seg, position, orientation, spacing)
+        placement = placements[key]
+        if placement is None:
+            return None
+        for number, mask in _masks(source, frame):
+            planes[number].append((placement.slice, placement.lay(mask, geometry.shape)))
+    regions = {}
+    for number, layers in planes.items():
+        first, last = min(layer[0] for layer in layers), max(layer[0] for layer in layers)
+        stacked = np.zeros((last - first + 1, *geometry.shape[1:]), dtype=bool)
+        for index, mask in layers:
+            stacked[index - first] |= mask
+        if (region := Region.of(stacked, (first, 0, 0))) is not None:
+            regions[number] = region
+    return regions
+
+
+def _frames(seg: hd.seg.Segmentation) -> Iterator[tuple[int, list[float], list[float], list[float]]]:
+    """Yield frame number (1-based), position, orientation cosines and pixel spacing of each frame."""
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    for frame, own in enumerate(seg.PerFrameFunctionalGroupsSequence, start=1):
+        measures = own.get("PixelMeasuresSequence") or shared.PixelMeasuresSequence
+        orientation = own.get("PlaneOrientationSequence") or shared.PlaneOrientationSequence
+        yield (
+            frame,
+            [float(value) for value in own.PlanePositionSequence[0].ImagePositionPatient],
+            [float(value) for value in orientation[0].ImageOrientationPatient],
+            [float(value) for value in measures[0].PixelSpacing],
+        )
+
+
+@dataclass(frozen=True)
+class _Placement:
+    """Where a frame lies in the volume: its slice, and how its pixels go to the slice's rows and columns."""
+
+    slice: int
+    transposed: bool
+    flips: tuple[int, int]
+    start: tuple[int, int]
+
+    def lay(self, mask: NDArray[np.bool_], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+        """Return the frame's mask as a whole slice of the volume."""
+        turned = mask.T if self.transposed else mask
+        turned = turned[:: self.flips[0], :: self.flips[1]]
+        plane = np.zeros(shape[1:], dtype=bool)
+        rows, columns = self.start
+        plane[rows : rows + turned.shape[0], columns : columns + turned.shape[1]] = turned
+        return plane
+
+
+def _place(
+    inverse: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    seg: Dataset,
+    position: list[float],
+    orientation: list[float],
+    spacing: list[float],
+) -> _Placement | None:
+    """Find a frame's place from its first, its last-row and its last-column voxel; None if it is off the grid."""
+    rows, columns = int(seg.Rows), int(seg.Columns)
+    origin = np.asarray(position)
+    down = np.asarray(orientation[3:]) * spacing[0] * (rows - 1)
+    right = np.asarray(orientation[:3]) * spacing[1] * (columns - 1)
+    corners = np.stack([origin, origin + down, origin + right], axis=1)
+    found = (inverse @ np.vstack([corners, np.ones(3)]))[:3].T
+    whole = np.rint(found)
+    if np.abs(found - whole).max() > _GRID_TOLERANCE_VOXELS:
+        return None
+    first, lowest, rightmost = whole.astype(int)
+    span_down, span_right = lowest - first, rightmost - first
+    if span_down[0] or span_right[0] or not 0 <= first[0] < shape[0]:
+        return None
+    transposed = bool(span_down[2]) and not span_down[1]
+    across = (span_right[1], span_down[2]) if transposed else (span_down[1], span_right[2])
+    expected = (columns - 1, rows - 1) if transposed else (rows - 1, columns - 1)
+    start = np.minimum(np.minimum(first, lowest), rightmost)[1:]
+    end = start + np.abs(across)
+    if tuple(np.abs(across)) != expected or min(start) < 0 or end[0] >= shape[1] or end[1] >= shape[2]:
+        return None
+    flips = (-1 if across[0] < 0 else 1, -1 if across[1] < 0 else 1)
+    return _Placement(int(first[0]), transposed, flips, (int(start[0]), int(start[1])))
+
+
+def _masks(source: _Source, frame: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Yield the matched segments of a frame with their masks, in the frame's own rows and columns."""
+    seg = source.seg
+    if seg.SegmentationType == "LABELMAP":
+        stored: NDArray[Any] = seg.get_stored_frame(frame)
+        for number in source.structures:
+            if (mask := stored == number).any():
+                yield number, mask
+        return
+    item = seg.PerFrameFunctionalGroupsSequence[frame - 1]
+    number = int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+    if number in source.structures:
+        threshold = int(seg.MaximumFractionalValue) / 2 if seg.SegmentationType == "FRACTIONAL" else 0
+        yield number, seg.get_stored_frame(frame) > threshold
