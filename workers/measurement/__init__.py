@@ -1,0 +1,63 @@
+"""Stage 8: a `LabelMap` on a `Volume` becomes numbers.
+
+Comes in: volume, segmentation, patient facts, numeric settings. Goes out: `Measured`, with every id of
+`node.core.codes.MEASUREMENTS` present: a value, or the coded reason why there is none. What can go wrong: nothing
+that stops the study; each number answers for itself. Next: stage 9, report.
+"""
+
+from node.core.codes import MEASUREMENTS, Structure
+from node.core.reasons import NotComputed, NoteCode
+from node.core.records import Measurement, Note, PatientFacts, not_computed
+from node.core.settings import MeasurementSettings
+from workers.measurement import bone, burden, liver, psoas, vertebra
+from workers.records import LabelMap, Measured, Volume
+
+
+def measure(volume: Volume, labels: LabelMap, facts: PatientFacts, settings: MeasurementSettings) -> Measured:
+    """Compute every number of a study."""
+    l3 = vertebra.level(labels, Structure.VERTEBRA_L3)
+    core, density = bone.measure(volume, labels, settings)
+    found: dict[str, Measurement] = {
+        **liver.measure(volume, labels),
+        **psoas.measure(volume, labels, facts, settings, l3),
+        **density,
+        **burden.measure(volume, labels),
+    }
+    complete = {name: found.get(name, not_computed(NotComputed.NOT_BUILT)) for name in MEASUREMENTS}
+    imported = _imported_names(labels)
+    return Measured(
+        {name: _with_origin(one, name, imported) for name, one in complete.items()},
+        core,
+        l3.middle_slice if l3 else None,
+    )
+
+
+def _imported_names(labels: LabelMap) -> dict[Structure, str]:
+    """Return the structures that came with the study, each with who drew it."""
+    return {
+        segment.structure: f"{segment.algorithm_type.lower()}, {segment.algorithm_name or 'no name given'}"
+        for segment in labels.segments
+        if segment.source
+    }
+
+
+_MEASURED_ON = {
+    "liver": (Structure.LIVER,),
+    "psoas": (
+        Structure.ILIOPSOAS_LEFT,
+        Structure.ILIOPSOAS_RIGHT,
+        Structure.PSOAS_MAJOR_LEFT,
+        Structure.PSOAS_MAJOR_RIGHT,
+    ),
+    "l1": (Structure.VERTEBRA_L1,),
+    "burden": (Structure.LESION,),
+}
+
+
+def _with_origin(one: Measurement, name: str, imported: dict[Structure, str]) -> Measurement:
+    """Add to a number that it was measured on an imported segmentation, and whose."""
+    origins = [imported[structure] for structure in _MEASURED_ON.get(name.split(".")[0], ()) if structure in imported]
+    if one.value is None or not origins:
+        return one
+    note = Note(NoteCode.IMPORTED, f"Imported segmentation ({origins[0]}).")
+    return Measurement(one.value, one.status, one.reason, one.interval, (*one.notes, note))

@@ -1,0 +1,32 @@
+"""Where a region meets the edge of the scan, and how far it reaches."""
+
+from node.core.grid import Geometry
+from workers.records import Region
+
+
+def touched_edges(region: Region, geometry: Geometry) -> list[str]:
+    """Name the edges of the volume that a region touches: `bottom slice`, `top slice`, `side`."""
+    slices, rows, columns = region.box
+    edges = []
+    if slices.start == 0:
+        edges.append("bottom slice")
+    if slices.stop == geometry.shape[0]:
+        edges.append("top slice")
+    if 0 in (rows.start, columns.start) or rows.stop == geometry.shape[1] or columns.stop == geometry.shape[2]:
+        edges.append("side")
+    return edges
+
+
+def area_cm2(region: Region, index: int, geometry: Geometry) -> float:
+    """Return the region's area on a slice of the volume."""
+    return float(region.on_slice(index).sum()) * geometry.pixel_area_cm2
+
+
+def largest_area_cm2(region: Region, geometry: Geometry) -> float:
+    """Return the region's largest area on any slice."""
+    return float(region.mask.sum(axis=(1, 2)).max()) * geometry.pixel_area_cm2
+
+
+def covered_mm(region: Region, geometry: Geometry) -> float:
+    """Return the region's length across the slices."""
+    return len(region.slices) * geometry.spacing_mm[0]

@@ -1,0 +1,27 @@
+"""Liver volume [mL] and mean attenuation [HU]: the mask as it is, lesions and vessels included.
+
+Volume = voxels x voxel volume; mean = sum of HU / voxels. A liver that touches the first or last slice keeps its
+value with the note `truncated`. Empty mask: `structure-not-found`. Source: metrics contract, section 2.
+"""
+
+from node.core.codes import Structure
+from node.core.reasons import NotComputed, NoteCode
+from node.core.records import Measurement, Note, computed, not_computed
+from workers.measurement.extent import touched_edges
+from workers.records import LabelMap, Volume
+
+
+def measure(volume: Volume, labels: LabelMap) -> dict[str, Measurement]:
+    """Return `liver.volume` and `liver.mean_hu`."""
+    region = labels.find(Structure.LIVER)
+    if region is None:
+        missing = not_computed(NotComputed.STRUCTURE_NOT_FOUND)
+        return {"liver.volume": missing, "liver.mean_hu": missing}
+    edges = touched_edges(region, volume.geometry)
+    notes = (
+        (Note(NoteCode.TRUNCATED, f"The liver reaches the {' and the '.join(edges)} of the scan."),) if edges else ()
+    )
+    return {
+        "liver.volume": computed(region.count * volume.geometry.voxel_volume_ml, *notes),
+        "liver.mean_hu": computed(float(region.values(volume.hu).mean(dtype="f8")), *notes),
+    }
