@@ -146,6 +146,8 @@ class LabelMap:
 
     Parameters
     ----------
+    series_instance_uid
+        The series that was segmented.
     engine
         What made it: `imported`, or an engine with its version.
     searched
@@ -153,6 +155,7 @@ class LabelMap:
     """
 
     geometry: Geometry
+    series_instance_uid: str
     engine: str
     searched: frozenset[Structure]
     segments: tuple[Segment, ...]
@@ -189,6 +192,7 @@ def dump_labels(labels: LabelMap) -> bytes:
     """Write a segmentation as one compressed file: bits of each mask, and its facts as JSON."""
     facts = {
         "geometry": vars(labels.geometry),
+        "series_instance_uid": labels.series_instance_uid,
         "engine": labels.engine,
         "searched": sorted(labels.searched),
         "segments": [
@@ -222,6 +226,7 @@ def parse_labels(content: bytes) -> LabelMap:
         raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, "stored segmentation") from error
     return LabelMap(
         geometry=Geometry(**{name: _tuple(value) for name, value in facts["geometry"].items()}),
+        series_instance_uid=facts["series_instance_uid"],
         engine=facts["engine"],
         searched=frozenset(Structure(name) for name in facts["searched"]),
         segments=segments,

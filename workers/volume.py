@@ -77,7 +77,7 @@ def _hounsfield(instance: Instance, spool: Spool, shape: tuple[int, ...]) -> NDA
     if not (slope.is_integer() and intercept.is_integer()):
         return (stored * slope + intercept).astype(np.float32)
     hu = stored.astype(np.int32) * int(slope) + int(intercept)
-    fits = -(2**15) <= int(hu.min()) and int(hu.max()) < 2**15
+    fits = int(hu.min()) >= -(2**15) and int(hu.max()) < 2**15
     return hu.astype(np.int16) if fits else hu
 
 

@@ -53,7 +53,7 @@ def measure(
     muscles: dict[str, Muscle | None] = {}
     for side, structure in zip(SIDES, _STRUCTURES[settings.psoas], strict=True):
         region = labels.find(structure)
-        muscles[side] = region and inspect(side, region, volume.geometry, settings)
+        muscles[side] = inspect(side, region, volume.geometry, settings) if region else None
     found: dict[str, Measurement] = {}
     for side, muscle in muscles.items():
         found |= _one_side(side, muscle, volume, labels, l3)

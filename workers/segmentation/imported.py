@@ -77,7 +77,8 @@ def segment(volume: Volume, request: JobRequest, spool: Spool) -> LabelMap | Non
     if not searched:
         return None
     segments = [chosen for structure in Structure for chosen in _choose(structure, found[structure])]
-    return LabelMap(volume.geometry, "imported", frozenset(searched), tuple(segments))
+    series_uid = volume.candidate.series_instance_uid
+    return LabelMap(volume.geometry, series_uid, "imported", frozenset(searched), tuple(segments))
 
 
 def match(description: Dataset, labels: Mapping[str, Structure]) -> Structure | None:
@@ -157,7 +158,7 @@ def _choose(structure: Structure, found: Sequence[tuple[_Source, Segment]]) -> l
 def _regions(source: _Source, geometry: Geometry) -> dict[int, Region] | None:
     """Return the region of each matched segment that is not empty; None where a frame is off the volume's grid."""
     planes: dict[int, list[tuple[int, NDArray[np.bool_]]]] = defaultdict(list)
-    inverse = np.linalg.inv(geometry.affine)
+    inverse = np.asarray(np.linalg.inv(geometry.affine), dtype=np.float64)
     placements: dict[tuple[float, ...], _Placement | None] = {}
     for frame, position, orientation, spacing in _frames(source.seg):
         key = (*position, *orientation, *spacing)

@@ -1,0 +1,50 @@
+"""Commands of the workers on the one command line: `crlm-node worker` and `crlm-node analyse`.
+
+They join by the entry-point group `crlm_node.commands`: a name and a function that takes what the node hands over.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from node.core.ledger import Ledger
+from node.core.records import JobRequest
+from node.core.settings import Settings
+from node.core.spool import Spool
+from node.core.states import Stage
+
+
+def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> None:
+    """Serve the queues of jobs until told to stop.
+
+    Raises
+    ------
+    SchemaMismatch
+        The ledger belongs to another version.
+    """
+    from workers import app, tasks  # noqa: PLC0415 - Celery is slow to import, and `analyse` has no need of it
+
+    ledger = Ledger(settings.ledger)
+    ledger.require_schema()
+    spool = Spool(settings.spool_dir)
+    spool.prepare()
+    app.run(settings, tasks.Desk(settings, spool, ledger), queues, concurrency)
+
+
+def analyse(request: JobRequest, out: Path) -> dict[str, Any]:
+    """Run stages 6 to 9 on a folder's request and return the result document; files go to `out`."""
+    from workers import analysis  # noqa: PLC0415 - as above
+
+    spool = Spool(out)
+    spool.prepare()
+    work = spool.work(request.key)
+    outcome = analysis.segment(request, spool, work)
+    if not outcome.final:
+        outcome = analysis.measure(request, spool, work)
+    document: dict[str, Any] = json.loads(work.read("result.json"))
+    for name in ("result.json", *(product.file for product in outcome.products)):
+        (out / name).write_bytes(work.read(name))
+    work.clear()
+    for folder in ("instances", "work", "tmp"):
+        (out / folder).rmdir()
+    return document

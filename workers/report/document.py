@@ -1,0 +1,141 @@
+"""`result.json`: everything that one analysis found, for programs and for the archive.
+
+Its form is docs/result.schema.json. Every id of `node.core.codes.MEASUREMENTS` is always present. In a refused study
+each number carries the study's refusal code.
+"""
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from node.core.codes import MEASUREMENTS
+from node.core.errors import NodeError
+from node.core.records import JobRequest, Measurement, not_computed
+from workers.records import LabelMap, Measured, Volume
+
+SCHEMA_VERSION = "1.0"
+_LIBRARIES = ("pydicom", "highdicom", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate that was refused before the next one was tried."""
+
+    series_instance_uid: str
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What stages 6 to 8 hand to the report; a refused study has a `refusal` and whatever was found before it."""
+
+    request: JobRequest
+    volume: Volume | None
+    labels: LabelMap | None
+    measured: Measured | None
+    refusal: NodeError | None
+    tried: tuple[Tried, ...] = ()
+
+
+def write(findings: Findings) -> bytes:
+    """Return the document as UTF-8 JSON."""
+    return json.dumps(document(findings), indent=1, ensure_ascii=False).encode()
+
+
+def document(findings: Findings) -> dict[str, Any]:
+    """Return the document as plain objects."""
+    request, refusal = findings.request, findings.refusal
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "job": request.key,
+        "study": {
+            "study_instance_uid": request.study_instance_uid,
+            "requested_at": request.requested_at.isoformat(timespec="seconds"),
+            "patient": {
+                "height_m": request.facts.height_m,
+                "height_source": request.facts.height_source,
+                "weight_kg": request.facts.weight_kg,
+                "sex": request.facts.sex,
+            },
+        },
+        "series": _series(findings),
+        "refusal": {"code": refusal.code, "text": str(refusal)} if refusal else None,
+        "quality": _quality(findings),
+        "versions": versions(request),
+        "measurements": {name: _measurement(name, one) for name, one in measurements(findings).items()},
+    }
+
+
+def measurements(findings: Findings) -> dict[str, Measurement]:
+    """Return every number; those of a refused study carry its refusal."""
+    if findings.measured:
+        return findings.measured.measurements
+    if findings.refusal is None:
+        raise ValueError("findings have measurements or a refusal")
+    return dict.fromkeys(MEASUREMENTS, not_computed(findings.refusal.code))  # type: ignore[arg-type]
+
+
+def versions(request: JobRequest) -> dict[str, str]:
+    """Return the version of everything that a number depends on."""
+    return {
+        "crlm-node": request.version,
+        "python": platform.python_version(),
+        **{library: version(library) for library in _LIBRARIES},
+    }
+
+
+def _measurement(name: str, one: Measurement) -> dict[str, Any]:
+    return {
+        "value": one.value,
+        "unit": MEASUREMENTS[name].unit,
+        "interval": list(one.interval) if one.interval else None,
+        "status": one.status,
+        "reason": one.reason,
+        "notes": [{"code": note.code, "text": note.text} for note in one.notes],
+    }
+
+
+def _series(findings: Findings) -> dict[str, Any]:
+    chosen = findings.volume.candidate if findings.volume else None
+    return {
+        "series_instance_uid": chosen.series_instance_uid if chosen else None,
+        "description": chosen.description if chosen else None,
+        "why": chosen.why if chosen else None,
+        "tried": [asdict(one) for one in findings.tried],
+        "left_out": [asdict(one) for one in findings.request.left_out],
+    }
+
+
+def _quality(findings: Findings) -> dict[str, Any]:
+    volume, labels, settings = findings.volume, findings.labels, findings.request.measurement
+    quality: dict[str, Any] = {"volume_sha1": None, "segmentation": None, "settings": settings.model_dump(mode="json")}
+    if volume:
+        geometry = volume.geometry
+        quality |= {
+            "volume_sha1": volume.sha1,
+            "slices": geometry.shape[0],
+            "rows": geometry.shape[1],
+            "columns": geometry.shape[2],
+            "spacing_mm": list(geometry.spacing_mm),
+            **asdict(volume.acquisition),
+        }
+    if labels:
+        quality["segmentation"] = {
+            "engine": labels.engine,
+            "searched": sorted(labels.searched),
+            "segments": [
+                {
+                    "structure": segment.structure,
+                    "label": segment.label,
+                    "voxels": segment.region.count,
+                    "algorithm_type": segment.algorithm_type,
+                    "algorithm_name": segment.algorithm_name,
+                    "imported_from": segment.source.sop_instance_uid if segment.source else None,
+                }
+                for segment in labels.segments
+            ],
+        }
+    return quality
