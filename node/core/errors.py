@@ -91,6 +91,9 @@ ANSWERS: Mapping[Coded, Answer] = {
     Outage.DESTINATION_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "The destination accepts objects and drops them."),
     Outage.SPOOL_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the disk and the rights of the spool."),
     Outage.LEDGER_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "Check ledger_url and the database."),
+    Outage.STEWARD_FAILED: Answer(
+        _NO_RESOURCES, Verdict.QUARANTINE, "See the steward's log, report the fault, then send the study again."
+    ),
     Outage.WORKER_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "See the worker's log for the job."),
     Outage.WORKER_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "See whether the worker was killed or ran out of memory."),
     **{

@@ -21,6 +21,7 @@ Vector = tuple[float, float, float]
 _ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine
 _SPACING_TOLERANCE_MM = 1e-3  # of the pixel spacing
 _LEAST_STEP_MM = 1e-2  # slices nearer than this share a position
+_SHIFT_MM = 0.1  # of a slice within its plane, against the line through all slices
 _TILT_DEGREES = 0.5  # a smaller angle moves a 300 mm stack by less than 2.6 mm
 _AXIAL_COSINE = 0.8  # of the angle between the slice normal and the body's long axis
 
@@ -116,7 +117,8 @@ def plane(ds: Dataset) -> Plane | None:
         cosines = [float(value) for value in ds.ImageOrientationPatient]
         spacing = [float(value) for value in ds.PixelSpacing]
         rows, columns = int(ds.Rows), int(ds.Columns)
-    except (AttributeError, TypeError, ValueError):
+        frame_of_reference_uid = str(ds.get("FrameOfReferenceUID", ""))
+    except (AttributeError, NotImplementedError, OverflowError, TypeError, ValueError):
         return None
     sane = len(position) == 3 and len(cosines) == 6 and len(spacing) == 2 and min(*spacing, rows, columns) > 0
     if not sane or not np.isfinite([*position, *cosines, *spacing]).all():
@@ -129,7 +131,7 @@ def plane(ds: Dataset) -> Plane | None:
         pixel_spacing_mm=(spacing[0], spacing[1]),
         rows=rows,
         columns=columns,
-        frame_of_reference_uid=str(ds.get("FrameOfReferenceUID", "")),
+        frame_of_reference_uid=frame_of_reference_uid,
     )
 
 
@@ -154,7 +156,7 @@ def stack(planes: Sequence[Plane], *, spacing_tolerance: float, minimum_slices: 
     """
     if len(planes) < minimum_slices:
         raise NotAnalysable(StudyRefusal.TOO_FEW_SLICES, f"{len(planes)} slices, at least {minimum_slices} needed")
-    first = planes[0]
+    first = min(planes, key=lambda one: one.sop_instance_uid)  # whatever the order in which they come
     _require_one_orientation(planes)
     row, column = np.asarray(first.row_cosines), np.asarray(first.column_cosines)
     normal = np.cross(row, column)
@@ -165,6 +167,7 @@ def stack(planes: Sequence[Plane], *, spacing_tolerance: float, minimum_slices: 
     _require_even_steps(np.diff(heights[order]), spacing_tolerance)
     step = (positions[order[-1]] - positions[order[0]]) / (len(planes) - 1)
     _require_upright(step, normal)
+    _require_one_line(positions[order], step, normal)
     return Stack(
         Geometry(
             shape=(len(planes), first.rows, first.columns),
@@ -186,9 +189,9 @@ def _require_one_orientation(planes: Sequence[Plane]) -> None:
         raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "slices differ in rows or columns")
     cosines = np.asarray([one.row_cosines + one.column_cosines for one in planes])
     spacings = np.asarray([one.pixel_spacing_mm for one in planes])
-    if np.abs(cosines - cosines[0]).max() > _ORIENTATION_TOLERANCE:
+    if np.ptp(cosines, axis=0).max() > _ORIENTATION_TOLERANCE:
         raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "slices differ in orientation")
-    if np.abs(spacings - spacings[0]).max() > _SPACING_TOLERANCE_MM:
+    if np.ptp(spacings, axis=0).max() > _SPACING_TOLERANCE_MM:
         raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "slices differ in pixel spacing")
     row, column = cosines[0, :3], cosines[0, 3:]
     if max(abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(row @ column)) > 1e-2:
@@ -210,6 +213,17 @@ def _require_upright(step: NDArray[np.float64], normal: NDArray[np.float64]) -> 
     degrees = float(np.degrees(np.arccos(min(1.0, cosine))))
     if degrees > _TILT_DEGREES:
         raise NotAnalysable(StudyRefusal.GANTRY_TILT, f"{degrees:.1f} degrees")
+
+
+def _require_one_line(positions: NDArray[np.float64], step: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
+    """Refuse slices that lie beside the others: two acquisitions put together, or a table that was moved."""
+    off = positions - positions[0] - np.arange(len(positions))[:, None] * step
+    off = off - np.outer(off @ normal, normal)
+    worst_mm = float(np.linalg.norm(off, axis=1).max())
+    if worst_mm > _SHIFT_MM:
+        raise NotAnalysable(
+            StudyRefusal.UNEVEN_SPACING, f"a slice lies {worst_mm:.2f} mm beside the line of the others"
+        )
 
 
 def _vector(values: Sequence[float] | NDArray[np.float64]) -> Vector:

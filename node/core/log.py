@@ -5,6 +5,7 @@ No patient data goes into an event: studies, series and jobs are named by UID or
 
 import logging
 import sys
+import warnings
 from typing import Literal, cast
 
 import structlog
@@ -17,6 +18,9 @@ def configure(level: str = "info", form: Literal["console", "json"] = "console")
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+    # pydicom's warnings quote values of headers, which are patient data.
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -32,5 +36,5 @@ def configure(level: str = "info", form: Literal["console", "json"] = "console")
 
 
 def get(stage: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger whose events carry the name of the stage."""
-    return cast(structlog.stdlib.BoundLogger, structlog.get_logger().bind(stage=stage))
+    """Return a logger whose events carry the name of the stage; it may be made before `configure` is called."""
+    return cast(structlog.stdlib.BoundLogger, structlog.get_logger(stage=stage))

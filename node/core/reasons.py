@@ -112,5 +112,6 @@ class Outage(Coded):
     DESTINATION_LOST = "destination-lost", "The destination answered success but does not list the object."
     SPOOL_FAILED = "spool-failed", "The spool cannot be read or written."
     LEDGER_FAILED = "ledger-failed", "The ledger cannot be read or written."
+    STEWARD_FAILED = "steward-failed", "The node's own program failed while it looked at the study."
     WORKER_FAILED = "worker-failed", "The worker failed while it worked on the study."
     WORKER_LOST = "worker-lost", "The worker stopped answering while it worked on the study."

@@ -76,18 +76,40 @@ class Ledger:
             raise Unavailable(Outage.LEDGER_FAILED, str(error.orig)) from error
 
     def upgrade(self) -> None:
-        """Make or migrate the database to this version's schema."""
-        if self._engine.dialect.name == "sqlite" and self._engine.url.database:
-            Path(self._engine.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._engine.begin() as connection:
-            config = _migrations()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        """Make or migrate the database to this version's schema.
+
+        Raises
+        ------
+        Unavailable
+            `ledger-failed`: the database cannot be reached, or its folder cannot be made.
+        """
+        try:
+            if self._engine.dialect.name == "sqlite" and self._engine.url.database:
+                Path(self._engine.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._engine.begin() as connection:
+                config = _migrations()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except OSError as error:
+            raise Unavailable(Outage.LEDGER_FAILED, str(error.strerror)) from error
+        except OperationalError as error:
+            raise Unavailable(Outage.LEDGER_FAILED, str(error.orig)) from error
 
     def require_schema(self) -> None:
-        """Raise `SchemaMismatch` unless the database has this version's schema."""
-        with self._engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
+        """Raise `SchemaMismatch` unless the database has this version's schema.
+
+        Raises
+        ------
+        SchemaMismatch
+            It has another, or none.
+        Unavailable
+            `ledger-failed`: the database cannot be reached.
+        """
+        try:
+            with self._engine.connect() as connection:
+                found = MigrationContext.configure(connection).get_current_revision()
+        except OperationalError as error:
+            raise Unavailable(Outage.LEDGER_FAILED, str(error.orig)) from error
         wanted = ScriptDirectory.from_config(_migrations()).get_current_head()
         if found != wanted:
             raise SchemaMismatch(

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from node.core.errors import NodeError
 from node.core.ledger import now
 from node.core.ledger.moves import born, move_delivery
-from node.core.ledger.tables import Delivery
-from node.core.states import DeliveryState
+from node.core.ledger.tables import Delivery, Job
+from node.core.states import DeliveryState, JobState
 
 
 def plan(
@@ -50,32 +50,32 @@ def is_own_result(session: Session, sop_instance_uid: str) -> bool:
 
 def due(session: Session, job_key: str, destination: str) -> Sequence[Delivery]:
     """Return a job's objects for a destination that are not proven and whose time has come."""
-    query = select(Delivery).where(
-        Delivery.job_key == job_key,
-        Delivery.destination == destination,
-        Delivery.state.in_((DeliveryState.PENDING, DeliveryState.SENT)),
-        Delivery.not_before <= now(),
-    )
+    query = select(Delivery).join(Job).where(*_due(), Delivery.job_key == job_key, Delivery.destination == destination)
     return session.scalars(query.order_by(Delivery.kind)).all()
 
 
 def waiting(session: Session) -> Sequence[tuple[str, str]]:
-    """Return the job and destination of every delivery whose time has come."""
-    query = (
-        select(Delivery.job_key, Delivery.destination)
-        .where(
-            Delivery.state.in_((DeliveryState.PENDING, DeliveryState.SENT)),
-            Delivery.not_before <= now(),
-        )
-        .distinct()
-    )
+    """Return the job and destination of every delivery whose time has come and that the broker has to be told of."""
+    free = or_(Delivery.held_until.is_(None), Delivery.held_until <= now())
+    query = select(Delivery.job_key, Delivery.destination).join(Job).where(*_due(), free).distinct()
     return [(row.job_key, row.destination) for row in session.execute(query)]
 
 
 def hold(session: Session, job_key: str, destination: str, pause: timedelta) -> None:
-    """Keep a job's deliveries from being published again while a worker has them."""
+    """Keep a job's deliveries from being published again for `pause`: the broker, or a worker, has them."""
     for delivery in due(session, job_key, destination):
-        delivery.not_before = now() + pause
+        delivery.held_until = now() + pause
+
+
+def _due() -> tuple[ColumnElement[bool], ...]:
+    """Not proven, and its time has come. What a superseded job has not sent yet stays unsent."""
+    return (
+        or_(
+            Delivery.state == DeliveryState.SENT,
+            and_(Delivery.state == DeliveryState.PENDING, Job.state != JobState.SUPERSEDED),
+        ),
+        Delivery.not_before <= now(),
+    )
 
 
 def mark_sent(session: Session, delivery: Delivery, detail: str) -> None:
@@ -93,6 +93,7 @@ def mark_proven(session: Session, delivery: Delivery, proof: str) -> None:
 def try_again(session: Session, delivery: Delivery, error: NodeError, attempts: int, base: timedelta) -> None:
     """Schedule another attempt after a pause that doubles, or fail the delivery after `attempts`."""
     delivery.attempts += 1
+    delivery.held_until = None
     delivery.reason, delivery.detail = error.code, error.detail
     if delivery.attempts >= attempts:
         move_delivery(session, delivery, DeliveryState.FAILED, str(error))

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.core.errors import NodeError
@@ -31,7 +31,7 @@ def enqueue(session: Session, request: JobRequest) -> Job | None:
     earlier = select(Job).where(Job.study_uid == request.study_instance_uid, Job.state != JobState.SUPERSEDED)
     for old in session.scalars(earlier):
         move_job(session, old, JobState.SUPERSEDED, f"superseded by job {request.key}")
-        old.lease_owner = old.lease_until = None
+        _release(old)
     job = Job(
         key=request.key,
         study_uid=request.study_instance_uid,
@@ -52,6 +52,21 @@ def unpublished(session: Session) -> Sequence[Job]:
     """Return queued jobs that the broker has to be told of and whose time has come."""
     query = select(Job).where(Job.state == JobState.QUEUED, Job.published_at.is_(None), Job.not_before <= now())
     return session.scalars(query.order_by(Job.created_at)).all()
+
+
+def mark_published(session: Session, key: str, stage: Stage, attempts: int) -> None:
+    """Note that the broker was told of a job that waited for `stage` after `attempts`; not if it moved on since."""
+    job = session.scalars(select(Job).where(Job.key == key).with_for_update()).one_or_none()
+    if job is not None and (job.state, job.stage, job.attempts) == (JobState.QUEUED, stage, attempts):
+        job.published_at = now()
+
+
+def withdraw(session: Session, study_uid: str, cause: str) -> None:
+    """Stop what waits or runs for a study that is not to be measured any more."""
+    query = select(Job).where(Job.study_uid == study_uid, Job.state.in_(_OPEN))
+    for job in session.scalars(query.with_for_update()):
+        move_job(session, job, JobState.SUPERSEDED, cause)
+        _release(job)
 
 
 def take(session: Session, key: str, stage: Stage, owner: str, lease: timedelta) -> Job | None:
@@ -116,17 +131,24 @@ def try_again(session: Session, key: str, owner: str, error: NodeError, attempts
 
 def reclaim(session: Session, attempts: int, base: timedelta) -> Sequence[Job]:
     """Queue again, or fail, the jobs whose worker stopped renewing its lease."""
-    lost = session.scalars(select(Job).where(Job.state == JobState.RUNNING, Job.lease_until < now())).all()
+    query = select(Job).where(Job.state == JobState.RUNNING, Job.lease_until < now())
+    lost = session.scalars(query.with_for_update()).all()
     for job in lost:
         _again(session, job, Outage.WORKER_LOST, f"{job.lease_owner} stopped answering", attempts, base)
     return lost
 
 
-def forget_publication(session: Session, older: timedelta) -> int:
+def long_published(session: Session, older: timedelta) -> Sequence[Stage]:
+    """Return the stages for which a job waits that the broker was told of longer ago."""
+    query = select(Job.stage).where(Job.state == JobState.QUEUED, Job.published_at < now() - older)
+    return session.scalars(query.distinct()).all()
+
+
+def forget_publication(session: Session, stage: Stage, older: timedelta) -> int:
     """Have the broker told again of jobs that it was told of long ago and nobody took: it may have lost them."""
     at = now()
-    query = select(Job).where(Job.state == JobState.QUEUED, Job.published_at < at - older)
-    stale = session.scalars(query).all()
+    query = select(Job).where(Job.state == JobState.QUEUED, Job.stage == stage, Job.published_at < at - older)
+    stale = session.scalars(query.with_for_update()).all()
     for job in stale:
         job.published_at = None
     return len(stale)
@@ -139,7 +161,7 @@ def of_study(session: Session, study_uid: str) -> Sequence[Job]:
 
 def count_open(session: Session) -> int:
     """Return how many jobs wait or run."""
-    return len(session.scalars(select(Job.key).where(or_(*(Job.state == state for state in _OPEN)))).all())
+    return len(session.scalars(select(Job.key).where(Job.state.in_(_OPEN))).all())
 
 
 def _held(session: Session, key: str, owner: str) -> Job | None:

@@ -1,9 +1,9 @@
 """What stages 1 to 4 ask and say: associations, instances, studies. Each function runs in the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
 from node.core.ledger import now
@@ -51,7 +51,7 @@ def record_instance(
 ) -> None:
     """Enter an instance that lies in the spool; a study that was complete receives again."""
     at = now()
-    study = session.get(Study, study_uid)
+    study = session.get(Study, study_uid, with_for_update=True)
     if study is None:
         study = Study(uid=study_uid, state=StudyState.RECEIVING, first_received_at=at, last_received_at=at)
         session.add(study)
@@ -94,10 +94,37 @@ def quiet_studies(session: Session, quiet: timedelta, idle: timedelta) -> Sequen
     return session.scalars(query.order_by(Study.last_received_at)).all()
 
 
+def conclude(
+    session: Session, study_uid: str, seen: Collection[str], new: StudyState, cause: str, reason: str | None = None
+) -> bool:
+    """Move a study out of receiving, judged by the instances in `seen`; False if it has changed since.
+
+    `seen` holds SOP Instance UIDs. A study whose content is no longer that is judged anew in the next round.
+    """
+    study = session.get(Study, study_uid, with_for_update=True)
+    held = session.scalars(select(StoredInstance.sop_instance_uid).where(StoredInstance.study_uid == study_uid))
+    if study is None or study.state is not StudyState.RECEIVING or set(held) != set(seen):
+        return False
+    move_study(session, study, new, cause)
+    study.reason = reason
+    return True
+
+
 def instances_of(session: Session, study_uid: str) -> Sequence[StoredInstance]:
     """Return a study's instances, in the order of their UIDs."""
     query = select(StoredInstance).where(StoredInstance.study_uid == study_uid)
     return session.scalars(query.order_by(StoredInstance.sop_instance_uid)).all()
+
+
+def neighbours_of(session: Session, study_uid: str) -> Sequence[StoredInstance]:
+    """Return one instance of each other study that holds a series UID of this one: a UID that is not unique."""
+    own = select(StoredInstance.series_uid).where(StoredInstance.study_uid == study_uid)
+    query = (
+        select(func.min(StoredInstance.sop_instance_uid))
+        .where(StoredInstance.series_uid.in_(own), StoredInstance.study_uid != study_uid)
+        .group_by(StoredInstance.study_uid)
+    )
+    return session.scalars(select(StoredInstance).where(StoredInstance.sop_instance_uid.in_(query))).all()
 
 
 def record_of(row: StoredInstance) -> Instance:

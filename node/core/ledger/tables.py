@@ -67,7 +67,7 @@ class StoredInstance(Base):
 
     sop_instance_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
     study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), index=True)
-    series_uid: Mapped[str] = mapped_column(_UID)
+    series_uid: Mapped[str] = mapped_column(_UID, index=True)
     sop_class_uid: Mapped[str] = mapped_column(_UID)
     transfer_syntax_uid: Mapped[str] = mapped_column(_UID)
     digest: Mapped[str] = mapped_column(String(64))
@@ -98,7 +98,10 @@ class Job(Base):
 
 
 class Delivery(Base):
-    """One object of a job on its way to one destination. The file lies in the job's work folder."""
+    """One object of a job on its way to one destination. The file lies in the job's work folder.
+
+    `not_before`: no attempt is made earlier. `held_until`: the broker was told, and is not told again earlier.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (Index("delivery_job", "job_key"),)
@@ -114,6 +117,7 @@ class Delivery(Base):
     detail: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime]
+    held_until: Mapped[datetime | None]
     proof: Mapped[str | None] = mapped_column(Text)
 
 

@@ -37,7 +37,7 @@ def upgrade() -> None:
         "instance",
         sa.Column("sop_instance_uid", _UID, primary_key=True),
         sa.Column("study_uid", _UID, sa.ForeignKey("study.uid"), nullable=False, index=True),
-        sa.Column("series_uid", _UID, nullable=False),
+        sa.Column("series_uid", _UID, nullable=False, index=True),
         sa.Column("sop_class_uid", _UID, nullable=False),
         sa.Column("transfer_syntax_uid", _UID, nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
@@ -75,6 +75,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("not_before", sa.DateTime, nullable=False),
+        sa.Column("held_until", sa.DateTime),
         sa.Column("proof", sa.Text),
     )
     op.create_index("delivery_job", "delivery", ["job_key"])

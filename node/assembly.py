@@ -1,0 +1,125 @@
+"""Stage 3, assembly: from single instances to a complete study, by evidence.
+
+Comes in: what the ledger knows of instances, and their files in the spool. Goes out: `StudyContent` of each study
+that had no new instance for the quiet time and that no open association feeds. What can go wrong: a file was changed
+or is gone, two patients in one study (the study is quarantined, or not analysable, by the table in
+`node.core.errors`); the spool or the ledger is away (the study waits). Next: `node.selection`, then `node.handoff`,
+as the steward connects them.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Collection, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from structlog.contextvars import bound_contextvars
+
+from node.content import Header, StudyContent, gather, header, require_one_patient
+from node.core import log
+from node.core.dicom import read_header
+from node.core.errors import ANSWERS, NotAnalysable, Refused, Unavailable, Untrusted, Verdict
+from node.core.ledger import Ledger, jobs, studies
+from node.core.ledger.tables import StoredInstance
+from node.core.reasons import Coded, Outage, StudyRefusal
+from node.core.settings import Settings
+from node.core.spool import Spool
+from node.core.states import StudyState
+
+_log = log.get("assembly")
+
+HandOn = Callable[[StudyContent], None]
+
+
+class Assembly:
+    """Finds complete studies, reads them and hands each one on.
+
+    Parameters
+    ----------
+    hand_on
+        What becomes of a study's content: selection and handoff. What it raises is answered here, once.
+    """
+
+    def __init__(self, ledger: Ledger, spool: Spool, settings: Settings, hand_on: HandOn) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._settings = settings
+        self._hand_on = hand_on
+        self._not_before: dict[str, float] = {}  # monotonic time, by study whose files could not be read
+
+    def round(self) -> None:
+        """Hand on each study that is complete now.
+
+        Raises
+        ------
+        Unavailable
+            The ledger is away; or the spool is, after the other studies were handed on.
+        """
+        outage: Unavailable | None = None
+        for study_uid in self._complete():
+            if self._not_before.get(study_uid, 0.0) > time.monotonic():
+                continue
+            with bound_contextvars(study=study_uid):
+                try:
+                    self._one(study_uid)
+                    self._not_before.pop(study_uid, None)
+                except Unavailable as error:
+                    self._not_before[study_uid] = time.monotonic() + self._settings.retry_base_s
+                    outage = error
+        if outage is not None:
+            raise outage
+
+    def _complete(self) -> list[str]:
+        quiet = timedelta(seconds=self._settings.quiet_time_s)
+        idle = timedelta(seconds=self._settings.association_idle_s)
+        with self._ledger.transaction() as session:
+            return [study.uid for study in studies.quiet_studies(session, quiet, idle)]
+
+    def _one(self, study_uid: str) -> None:
+        """Hand on one study, or close it with its reason; a fault of the program closes it too, visibly."""
+        with self._ledger.transaction() as session:
+            rows = studies.instances_of(session, study_uid)
+            neighbours = studies.neighbours_of(session, study_uid)
+        seen = [row.sop_instance_uid for row in rows]
+        try:
+            content = gather(study_uid, self._headers(rows))
+            self._require_no_stranger(content, neighbours)
+            self._hand_on(content)
+        except Unavailable:
+            raise
+        except (NotAnalysable, Untrusted) as error:
+            self._close(study_uid, seen, error.code, str(error))
+        except Exception as error:  # noqa: BLE001 - the door: one study must not stop the others
+            # Neither the message nor the values of the fault are told: they may hold patient data.
+            _log.error("program-failed", error=type(error).__name__, where=_where(error))
+            cause = f"{Outage.STEWARD_FAILED.sentence} ({type(error).__name__})"
+            self._close(study_uid, seen, Outage.STEWARD_FAILED, cause)
+
+    def _headers(self, rows: Collection[StoredInstance]) -> Iterator[Header]:
+        for row in rows:
+            instance = studies.record_of(row)
+            try:
+                ds = read_header(self._spool.verified(instance))
+            except Refused as error:  # taken in by a version that read it, or never by the listener
+                raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{row.sop_instance_uid}: {error.code}") from error
+            yield header(ds, instance, row.calling_ae_title)
+
+    def _require_no_stranger(self, content: StudyContent, neighbours: Collection[StoredInstance]) -> None:
+        """Refuse a study whose series UID another patient's study holds as well."""
+        for stranger in self._headers(neighbours):
+            same = [one for one in content.series if one.series_instance_uid == stranger.series_instance_uid]
+            require_one_patient([stranger.identity, *(one.identity for series in same for one in series.headers)])
+
+    def _close(self, study_uid: str, seen: Collection[str], code: Coded, cause: str) -> None:
+        quarantine = ANSWERS[code].verdict is Verdict.QUARANTINE
+        state = StudyState.QUARANTINED if quarantine else StudyState.NOT_ANALYSABLE
+        with self._ledger.transaction() as session:
+            if studies.conclude(session, study_uid, seen, state, cause, reason=code):
+                jobs.withdraw(session, study_uid, f"study {state}: {code}")
+                _log.warning("study-closed", state=state, reason=code)
+
+
+def _where(error: BaseException) -> list[str]:
+    """Return the places that the fault came through, innermost last: files and lines, no values."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]

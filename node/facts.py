@@ -1,0 +1,64 @@
+"""What is known of the patient beside the images: height, weight, sex, and where the height came from.
+
+Comes in: `StudyContent` and the series that will be measured. Goes out: `PatientFacts`. A height that cannot be used
+is never replaced: the reason goes with the facts, and the indices that need it are not computed.
+"""
+
+import math
+from collections.abc import Sequence
+
+from node.content import Series, StudyContent
+from node.core.reasons import NotComputed
+from node.core.records import HeightSource, PatientFacts
+
+_LEAST_HEIGHT_M, _LARGEST_HEIGHT_M = 1.0, 2.3
+_SEXES = ("F", "M", "O")  # PS3.3 C.7.1.1, Patient's Sex
+
+
+def patient_facts(content: StudyContent, series_instance_uid: str, *, height_in_cm: bool) -> PatientFacts:
+    """Read the patient's facts from the headers.
+
+    The first source that says anything of the height decides: Patient's Size (0010,1020) of the series that will be
+    measured, then of the study's other series together. A later source does not mend a height that is implausible,
+    because then one of the two was entered wrongly and nobody knows which.
+
+    Parameters
+    ----------
+    series_instance_uid
+        The first candidate.
+    height_in_cm
+        The site writes Patient's Size in centimetres; the standard and everybody else write metres.
+    """
+    chosen = [one for one in content.series if one.series_instance_uid == series_instance_uid]
+    others = [one for one in content.series if one.series_instance_uid != series_instance_uid]
+    height_m, source, reason = None, None, NotComputed.HEIGHT_MISSING
+    for place, series in ((HeightSource.SERIES, chosen), (HeightSource.STUDY, others)):
+        sizes = _values(series, "patient_size")
+        if sizes:
+            height_m = _plausible_height(sizes, height_in_cm=height_in_cm)
+            source = place
+            reason = NotComputed.HEIGHT_IMPLAUSIBLE
+            break
+    weights = _values(chosen, "patient_weight_kg") or _values(others, "patient_weight_kg")
+    sexes = {one.patient_sex for series in (*chosen, *others) for one in series.headers} & set(_SEXES)
+    return PatientFacts(
+        height_m=height_m,
+        height_source=source,
+        height_reason=None if height_m is not None else reason,
+        weight_kg=weights[0] if len(weights) == 1 and weights[0] > 0 and math.isfinite(weights[0]) else None,
+        sex=sexes.pop() if len(sexes) == 1 else "",
+    )
+
+
+def _plausible_height(sizes: Sequence[float], *, height_in_cm: bool) -> float | None:
+    """Return the height in metres; None where slices disagree, or outside the plausible range (centimetres too)."""
+    height_m = sizes[0] / (100 if height_in_cm else 1)
+    return height_m if len(sizes) == 1 and _LEAST_HEIGHT_M <= height_m <= _LARGEST_HEIGHT_M else None
+
+
+def _values(series: Sequence[Series], name: str) -> list[float]:
+    """Return the different values that the headers give."""
+    found = {getattr(one, name) for each in series for one in each.headers}
+    # NaN is not equal to itself: one of them is enough to show that something unreadable was written.
+    unreadable = [math.nan] if any(value is not None and math.isnan(value) for value in found) else []
+    return sorted(value for value in found if value is not None and not math.isnan(value)) + unreadable

@@ -1,0 +1,140 @@
+"""Stages 3 to 5 for a folder on disk, without ledger and network: what `crlm-node analyse` measures.
+
+Comes in: a folder with the files of one study, and perhaps a segmentation that the user names. Goes out: a
+`JobRequest` whose paths are absolute. What can go wrong: the folder is not one study (`WrongFolder`: wrong use), two
+patients (`Untrusted`), no series that can be measured (`NotAnalysable`). Next: stages 6 to 9, in the same process.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pydicom.uid import MediaStorageDirectoryStorage, SegmentationStorage
+
+from node import handoff, selection
+from node.content import Choice, Header, gather, header, text
+from node.core.dicom import is_uid, read_header
+from node.core.errors import Refused, Untrusted
+from node.core.reasons import DoorRefusal, StudyRefusal
+from node.core.records import Instance, JobRequest, LeftOut
+from node.core.settings import Settings
+from node.core.spool import digest
+from node.facts import patient_facts
+
+
+class WrongFolder(ValueError):
+    """What the user named cannot be one study with, perhaps, one segmentation; the message says what to do."""
+
+
+def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, now: datetime) -> JobRequest:
+    """Make the request for the one study of a folder.
+
+    Parameters
+    ----------
+    folder
+        Searched with all folders in it. Files that are no readable DICOM are listed as left out, with the reason.
+    seg
+        A DICOM Segmentation that is taken whatever the import rules say, and then no other; None: those of the
+        folder that the rules allow (by manufacturer: a file has no sender).
+    now
+        When the request is made.
+
+    Raises
+    ------
+    WrongFolder
+        No folder, no DICOM file in it, several studies, or `seg` is no segmentation.
+    Refused
+        `seg` cannot be read.
+    Untrusted
+        Slices of two patients, or two different files with one SOP Instance UID.
+    NotAnalysable
+        No series can be measured.
+    """
+    if not folder.is_dir():
+        raise WrongFolder(f"{folder} is not a folder.")
+    named = _segmentation(seg) if seg is not None else None
+    headers, unreadable = _scan(folder)
+    study_uids = sorted({one.study_instance_uid for one in headers if one is not named})
+    if not study_uids:
+        raise WrongFolder(f"{folder} holds no readable DICOM file.")
+    if len(study_uids) > 1:
+        listed = ", ".join(study_uids)
+        raise WrongFolder(f"{folder} holds {len(study_uids)} studies; name a folder with one of them: {listed}")
+    if named is not None:
+        headers.append(named)
+    content = gather(study_uids[0], _once(headers))
+    choice = selection.choose(
+        content,
+        settings.imports,
+        settings.measurement.minimum_slices,
+        named.instance if named is not None else None,
+    )
+    first = choice.candidates[0].series_instance_uid
+    facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
+    whole = Choice(choice.candidates, (*choice.left_out, *unreadable), choice.segmentations)
+    return handoff.build_request(content.study_instance_uid, whole, facts, settings, now)
+
+
+def _scan(folder: Path) -> tuple[list[Header], list[LeftOut]]:
+    headers: list[Header] = []
+    unreadable: list[LeftOut] = []
+    for path in _files(folder):
+        try:
+            one = _read(path)
+        except Refused as error:
+            name = str(path.relative_to(folder))
+            unreadable.append(LeftOut("", "", name, f"file not read: {error.code.sentence.rstrip('.').lower()}"))
+            continue
+        if one.instance.sop_class_uid != MediaStorageDirectoryStorage:
+            headers.append(one)
+    return headers, unreadable
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(names))
+
+
+def _read(path: Path) -> Header:
+    """Read one file; a file that the system cannot open is as unreadable as one that is no DICOM."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Refused(DoorRefusal.DATASET_UNREADABLE, error.strerror or "") from error
+    ds = read_header(content)
+    one = header(
+        ds,
+        Instance(
+            sop_instance_uid=text(ds, "SOPInstanceUID"),
+            sop_class_uid=text(ds, "SOPClassUID") or text(ds.file_meta, "MediaStorageSOPClassUID"),
+            transfer_syntax_uid=text(ds.file_meta, "TransferSyntaxUID"),
+            digest=digest(content),
+            path=str(path.resolve()),
+        ),
+    )
+    is_directory = one.instance.sop_class_uid == MediaStorageDirectoryStorage
+    uids = (one.study_instance_uid, one.series_instance_uid, one.instance.sop_instance_uid)
+    if not is_directory and not all(is_uid(uid) for uid in uids):
+        raise Refused(DoorRefusal.UID_INVALID)
+    return one
+
+
+def _segmentation(path: Path) -> Header:
+    one = _read(path)
+    if one.instance.sop_class_uid != SegmentationStorage:
+        raise WrongFolder(f"{path} is not a DICOM Segmentation.")
+    return one
+
+
+def _once(headers: list[Header]) -> Iterator[Header]:
+    """Yield each instance once; a copy of a file counts for nothing."""
+    known: dict[str, str] = {}
+    for one in headers:
+        uid = one.instance.sop_instance_uid
+        if uid not in known:
+            known[uid] = one.instance.digest
+            yield one
+        elif known[uid] != one.instance.digest:
+            raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"two different files carry the SOP Instance UID {uid}")

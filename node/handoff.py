@@ -1,0 +1,161 @@
+"""Stage 5, handoff: one keyed job for each content of a study, and the outbox that tells the broker.
+
+Comes in: the choice of stage 4 and the patient's facts. Goes out: a `JobRequest` in the ledger, in one transaction
+with the study's move to complete, and later a message by Celery that holds the job's key and nothing else. What can
+go wrong: the broker is away (`Unavailable`, broker-unreachable); the ledger then still says what it has to be told.
+Next: the workers, which the node knows by the names of their tasks alone.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import Celery
+from kombu import Connection
+from kombu.exceptions import ChannelError, KombuError, OperationalError
+from redis.exceptions import RedisError
+
+from node import __version__
+from node.content import Choice, StudyContent
+from node.core import log
+from node.core.errors import Unavailable
+from node.core.ledger import Ledger, deliveries, jobs, studies
+from node.core.reasons import Outage
+from node.core.records import JobRequest, PatientFacts
+from node.core.settings import Settings
+from node.core.states import Stage, StudyState
+
+_log = log.get("handoff")
+
+_TASKS = {stage: f"crlm.{stage}" for stage in Stage}
+_SOCKET_TIMEOUT_S = 2.0
+_ENGINE = "imported"
+
+
+def build_request(
+    study_instance_uid: str, choice: Choice, facts: PatientFacts, settings: Settings, now: datetime
+) -> JobRequest:
+    """Return all that a worker is told about an analysis that is asked for `now`."""
+    return JobRequest(
+        study_instance_uid=study_instance_uid,
+        requested_at=now,
+        candidates=choice.candidates,
+        left_out=choice.left_out,
+        segmentations=choice.segmentations,
+        facts=facts,
+        imports=settings.imports,
+        measurement=settings.measurement,
+        engine=_ENGINE,
+        version=__version__,
+    )
+
+
+def enter(ledger: Ledger, content: StudyContent, request: JobRequest) -> None:
+    """Complete the study and enter its job, both or neither.
+
+    Nothing happens where the study has changed since `content` was read. A job that is known already (the new
+    instances changed nothing that is measured) is not entered again.
+    """
+    with ledger.transaction() as session:
+        complete, cause = StudyState.COMPLETE, f"quiet, {len(content.sop_instance_uids)} instances"
+        if not studies.conclude(session, content.study_instance_uid, content.sop_instance_uids, complete, cause):
+            return
+        job = jobs.enqueue(session, request)
+    _log.info("study-complete", job=request.key, known_before=job is None)
+
+
+class Outbox:
+    """Tells the broker what the ledger says it has to be told, in that order: first told, then noted."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        self._ledger = ledger
+        self._lease = timedelta(seconds=settings.lease_s)
+        self._app = _producer(settings.broker_url)
+
+    def publish(self) -> int:
+        """Tell the broker of each job and delivery that waits; return of how many.
+
+        A message may be told twice (this process ended between the two steps); the lease in the ledger sees to it
+        that the work is not done twice.
+
+        Raises
+        ------
+        Unavailable
+            `broker-unreachable`, after at most a few seconds; what was not told stays to be told.
+        """
+        with self._ledger.transaction() as session:
+            waiting_jobs = [(job.key, job.stage, job.attempts) for job in jobs.unpublished(session)]
+            waiting_deliveries = deliveries.waiting(session)
+        if not waiting_jobs and not waiting_deliveries:
+            return 0
+        with self._broker() as connection:
+            send = self._sender(connection)
+            for key, stage, attempts in waiting_jobs:
+                send(stage, key)
+                with self._ledger.transaction() as session:
+                    jobs.mark_published(session, key, stage, attempts)
+            for key, destination in waiting_deliveries:
+                send(Stage.DELIVER, key, destination)
+                with self._ledger.transaction() as session:
+                    deliveries.hold(session, key, destination, self._lease)
+        return len(waiting_jobs) + len(waiting_deliveries)
+
+    def forget_lost(self) -> int:
+        """Have jobs told again whose message the broker has lost; return how many.
+
+        A message is lost where a job was told of longer ago than a lease, nobody took it, and its queue is empty: a
+        worker that is merely busy leaves the queue filled. Deliveries need none of this: their hold ends by itself.
+
+        Raises
+        ------
+        Unavailable
+            `broker-unreachable`.
+        """
+        with self._ledger.transaction() as session:
+            stages = jobs.long_published(session, self._lease)
+        if not stages:
+            return 0
+        with self._broker() as connection:
+            empty = [stage for stage in stages if _queue_is_empty(connection, stage)]
+        with self._ledger.transaction() as session:
+            return sum(jobs.forget_publication(session, stage, self._lease) for stage in empty)
+
+    def _sender(self, connection: Connection) -> Callable[..., None]:
+        def send(stage: Stage, *args: str) -> None:
+            self._app.send_task(_TASKS[stage], args=args, queue=stage.value, connection=connection, retry=False)
+            _log.info("published", task=_TASKS[stage], job=args[0])
+
+        return send
+
+    @contextmanager
+    def _broker(self) -> Iterator[Connection]:
+        """Open a connection for this round; one that a restart of Redis has broken is never met again."""
+        try:
+            with self._app.connection_for_write() as connection:
+                yield connection
+        except (KombuError, OperationalError, RedisError, OSError) as error:
+            raise Unavailable(Outage.BROKER_UNREACHABLE, type(error).__name__) from error
+
+
+def _producer(broker_url: str) -> Celery:
+    """Return a Celery application that sends only; short time-outs, no retries: the next round is the retry."""
+    app = Celery("crlm-node", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        broker_connection_timeout=_SOCKET_TIMEOUT_S,
+        broker_transport_options={
+            "socket_timeout": _SOCKET_TIMEOUT_S,
+            "socket_connect_timeout": _SOCKET_TIMEOUT_S,
+            "retry_on_timeout": False,
+        },
+    )
+    return app
+
+
+def _queue_is_empty(connection: Connection, stage: Stage) -> bool:
+    try:
+        channel: Any = connection.default_channel  # its base class in the stubs knows no queues
+        return bool(channel.queue_declare(queue=stage.value, passive=True).message_count == 0)
+    except ChannelError:  # the queue does not exist
+        return True

@@ -1,0 +1,147 @@
+"""The steward: the one process that moves studies on. Exactly one works in a home.
+
+Comes in: settings. Each round: what is complete is assembled, selected and handed off (stages 3 to 5), jobs whose
+worker was lost are queued again, and the broker is told what it has to be told. What can go wrong: an outage of
+ledger, spool or broker is logged once when it begins and once when it ends, and never stops the rounds. Who is next:
+the workers.
+"""
+
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+
+from node import handoff, selection
+from node.assembly import Assembly
+from node.content import StudyContent
+from node.core import log
+from node.core.errors import Unavailable
+from node.core.ledger import Ledger, jobs, now
+from node.core.reasons import Coded
+from node.core.settings import Settings
+from node.core.spool import Spool
+from node.facts import patient_facts
+
+_log = log.get("steward")
+
+_LOCK = "steward.lock"
+
+
+class SecondSteward(RuntimeError):
+    """Another steward works in this home; the message says so and names its process."""
+
+
+class Steward:
+    """The work of one round, and what it remembers between rounds: which outages it has told of."""
+
+    def __init__(self, ledger: Ledger, spool: Spool, settings: Settings) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._assembly = Assembly(ledger, spool, settings, self._hand_on)
+        self._outbox = handoff.Outbox(ledger, settings)
+        self._outages: set[tuple[str, Coded]] = set()
+
+    def round(self) -> None:
+        """Do each part of the work once; an outage of one part does not keep the others from theirs."""
+        self._part("assembly", self._assembly.round)
+        self._part("reclaim", self._reclaim)
+        self._part("outbox", self._tell)
+
+    def _hand_on(self, content: StudyContent) -> None:
+        """Stages 4 and 5 of one study."""
+        settings = self._settings
+        choice = selection.choose(content, settings.imports, settings.measurement.minimum_slices)
+        first = choice.candidates[0].series_instance_uid
+        facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
+        request = handoff.build_request(content.study_instance_uid, choice, facts, settings, now())
+        handoff.enter(self._ledger, content, request)
+
+    def _reclaim(self) -> None:
+        with self._ledger.transaction() as session:
+            base = timedelta(seconds=self._settings.retry_base_s)
+            for job in jobs.reclaim(session, self._settings.attempts, base):
+                _log.warning("worker-lost", job=job.key, state=job.state)
+
+    def _tell(self) -> None:
+        self._outbox.forget_lost()
+        self._outbox.publish()
+
+    def _part(self, name: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Unavailable as error:
+            outage = (name, error.code)
+            if outage not in self._outages:
+                self._outages.add(outage)
+                _log.warning("outage-begins", part=name, code=error.code, detail=error.detail)
+            return
+        for outage in [one for one in self._outages if one[0] == name]:
+            self._outages.discard(outage)
+            _log.info("outage-ends", part=name, code=outage[1])
+
+
+def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, which end it at once: every step is one transaction and can be repeated.
+
+    Raises
+    ------
+    SecondSteward
+        Another steward works in this home.
+    Unavailable
+        The ledger or the spool cannot be opened.
+    """
+    spool = Spool(settings.spool_dir)
+    spool.prepare()
+    with _alone(settings.home), _until_told() as told:
+        ledger = Ledger(settings.ledger)
+        try:
+            ledger.upgrade()
+            steward = Steward(ledger, spool, settings)
+            _log.info("started")
+            while not told.is_set():
+                steward.round()
+                told.wait(settings.steward_period_s)
+        except KeyboardInterrupt:
+            _log.info("stopped")
+        finally:
+            ledger.close()
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the lock that only one steward of a home has; the system frees it however the process ends."""
+    with (home / _LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise SecondSteward(f"A steward works in {home} already (process {file.read().strip()}).") from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+@contextmanager
+def _until_told() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and SIGINT set; they also interrupt what is going on, by `KeyboardInterrupt`."""
+    told = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        told.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
