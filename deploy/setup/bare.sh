@@ -98,8 +98,8 @@ inside() {
 export -f inside
 start=$SECONDS code=0
 export folder project user
-declare -p environment folders >"$folder/root/.bare"
-unshare --mount --pid --fork --kill-child bash -c '. "$folder/root/.bare"; inside "$@"; exit $?' bash "$@" || code=$?
+declare -p environment folders >"$folder/.bare"
+unshare --mount --pid --fork --kill-child bash -c '. "$folder/.bare"; inside "$@"; exit $?' bash "$@" || code=$?
 echo "bare: '$*' ended with $code after $((SECONDS - start)) s; $(du -sxm "$folder" | cut -f1) MB in all," \
     "$(du -sxm "$folder/home/project" | cut -f1) MB of them the project"
 exit $code

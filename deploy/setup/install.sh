@@ -68,8 +68,8 @@ if ! have_libraries; then
     rm -f "$stamps"/*
     python_is >"$stamps/python"
     echo "== Python packages ($extras)"
-    "${pip[@]}" install -q "${constraints[@]}" hatchling setuptools wheel numpy
-    "${pip[@]}" install -q --no-build-isolation "${constraints[@]}" ".[$extras]"
+    "${pip[@]}" install -qq "${constraints[@]}" hatchling setuptools wheel numpy
+    "${pip[@]}" install -qq --no-build-isolation "${constraints[@]}" ".[$extras]"
     bash deploy/setup/radiomics.sh || true
     "${pip[@]}" check >/dev/null || { "${pip[@]}" check >&2; exit 1; }
     sources_are >"$stamps/sources"
@@ -79,6 +79,6 @@ fi
 sources=$(sources_are)
 if [ "$(stamped sources)" != "$sources" ]; then
     echo "== the sources changed: a new wheel"
-    "${pip[@]}" install -q --no-deps --no-build-isolation --force-reinstall .
+    "${pip[@]}" install -qq --no-deps --no-build-isolation --force-reinstall .
     echo "$sources" >"$stamps/sources"
 fi

@@ -72,7 +72,7 @@ install_all() {
     if ! known_to_apt "${wanted[@]}"; then apt-get update -q >"$log" 2>&1 && updated=yes; fi
     if ! apt_install "${wanted[@]}" >>"$log" 2>&1; then
         # Lists of another day name files that are gone: once more with new ones.
-        [ $updated = no ] && apt-get update -q >>"$log" 2>&1
+        if [ $updated = no ]; then apt-get update -q >>"$log" 2>&1 || true; fi
         if ! apt_install "${wanted[@]}" >>"$log" 2>&1; then
             tail -n 15 "$log" >&2
             echo "apt-get could not install them (the end of its words is above): mend that, or install them yourself." >&2

@@ -15,11 +15,11 @@ tag=$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
 kept=("$wheels/pyradiomics-$version-$tag-"*"$(uname -m).whl")
 if [ ! -f "${kept[0]}" ]; then
     echo "== PyRadiomics $version is being built"
-    if ! "$python" -m pip wheel -q --no-deps --no-build-isolation -w "$wheels" "pyradiomics==$version" >"$log" 2>&1; then
+    if ! "$python" -m pip wheel -qq --no-deps --no-build-isolation -w "$wheels" "pyradiomics==$version" >"$log" 2>&1; then
         echo "note: PyRadiomics could not be built for $("$python" -V) (see $log), so the worker runs without it" \
             "and says so; Python 3.11 and a C compiler with Python's headers are what it needs." >&2
         exit 1
     fi
     kept=("$wheels/pyradiomics-$version-$tag-"*.whl)
 fi
-"$python" -m pip install -q --no-deps --force-reinstall "${kept[0]}"
+"$python" -m pip install -qq --no-deps --force-reinstall "${kept[0]}"
