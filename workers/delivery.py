@@ -106,9 +106,7 @@ def _write_whole(target: Path, content: bytes) -> None:
     temporary.replace(target)
 
 
-def _enter(
-    due: Sequence[Delivery], outcomes: dict[str, str | NodeError], settings: Settings, ledger: Ledger
-) -> None:
+def _enter(due: Sequence[Delivery], outcomes: dict[str, str | NodeError], settings: Settings, ledger: Ledger) -> None:
     base = timedelta(seconds=settings.retry_base_s)
     for delivery in due:
         outcome = outcomes[delivery.sop_instance_uid]

@@ -1,0 +1,60 @@
+"""Stage 9: findings become the files of a result: `result.json`, SEG and two SR.
+
+Comes in: `Findings`. Goes out: encoded files, not yet stored anywhere. What can go wrong: a source slice that is gone
+(`Untrusted`). Next: stage 10, delivery, once the files lie in the job's work folder.
+
+Rooms: `document` (the JSON), `envelope` (what every object has in common), `outline` (contours), `seg`, `pieces`
+(parts of an SR), `archival` and `viewer` (the two SR), `refusal` (an SR that says why there are no numbers).
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from node.core.spool import Spool
+from workers.report import archival, document, envelope, refusal, seg, viewer
+from workers.report.document import Findings
+
+
+@dataclass(frozen=True)
+class Made:
+    """One encoded file; `sop_instance_uid` is empty for what is no DICOM object."""
+
+    kind: str
+    file: str
+    sop_instance_uid: str
+    content: bytes
+
+
+def write(findings: Findings, spool: Spool) -> list[Made]:
+    """Return the files of a result, in the order in which they are sent.
+
+    Raises
+    ------
+    Untrusted
+        `input-incomplete`, `input-untrusted`: a source slice is gone or was changed.
+    """
+    made = [Made("json", "result.json", "", document.write(findings))]
+    sources = envelope.sources(findings, spool)
+    if not sources:
+        return made
+    if findings.measured is None:
+        return [*made, _encoded("sr", refusal.build(findings, sources))]
+    segmentation = seg.build(findings, sources)
+    if segmentation is None:
+        return [*made, _encoded("sr", refusal.build(findings, sources))]
+    return [
+        *made,
+        _encoded("seg", segmentation),
+        _encoded("sr", archival.build(findings, sources, segmentation)),
+        _encoded("sr-viewer", viewer.build(findings, sources)),
+    ]
+
+
+def _encoded(kind: str, ds: Dataset) -> Made:
+    buffer = BytesIO()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.save_as(buffer, enforce_file_format=True)
+    return Made(kind, f"{kind}.dcm", str(ds.SOPInstanceUID), buffer.getvalue())

@@ -1,0 +1,172 @@
+"""The archival SR: Comprehensive 3D SR, TID 1500, for readers that follow segments.
+
+A TID 1411 group per segment holds its numbers; a TID 1410 group with the same tracking UID holds its outline on one
+slice and what is planar. The two stand together because a stock OHIF cannot open an SR in which a group has no
+SCOORD, and merges groups that share a tracking UID (docs/viewers.md). PMVI and PMI stand in a TID 1501 group whose
+NUM carry the outlines of both muscles at mid-L3. What was not computed stands as a qualitative evaluation, with its
+sentence, in the group that it belongs to, or in the last one.
+"""
+
+from collections.abc import Sequence
+
+import highdicom as hd
+from pydicom import Dataset
+
+from node.core.codes import MEASUREMENTS, STRUCTURES, Structure
+from node.core.records import Measurement
+from workers.records import Segment
+from workers.report import pieces, seg
+from workers.report.document import Findings
+from workers.report.pieces import algorithm, comment, image_region, missing, number, remarks, site, tracking
+
+_INDICES = ("psoas.pmvi", "psoas.pmi")
+
+
+def build(findings: Findings, sources: Sequence[Dataset], segmentation: Dataset) -> Dataset:
+    """Return the SR.
+
+    Parameters
+    ----------
+    sources
+        Headers of the volume's slices, in their order.
+    segmentation
+        The SEG that it refers to.
+    """
+    groups = []
+    told: set[str] = set()
+    for segment_number, segment in enumerate(seg.segments(findings), start=1):
+        names = _names(segment, findings)
+        told.update(names)
+        groups += _segment_groups(findings, sources, segmentation, segment_number, segment, names)
+    groups += _index_groups(findings, sources, told)
+    _tell_the_rest(groups[-1], findings, told)
+    content = pieces.report(findings, sources, groups)
+    evidence = [*sources, segmentation]
+    return pieces.finish(content, findings, evidence, "sr", "crlm-node measurements")
+
+
+def _names(segment: Segment, findings: Findings) -> list[str]:
+    """Return the ids of the numbers that belong to a segment."""
+    asked = findings.request.measurement.psoas
+    structure = segment.structure
+    if asked == "psoas_major":  # the table names the default muscle
+        structure = {
+            Structure.PSOAS_MAJOR_LEFT: Structure.ILIOPSOAS_LEFT,
+            Structure.PSOAS_MAJOR_RIGHT: Structure.ILIOPSOAS_RIGHT,
+        }.get(structure, structure)
+    return [name for name, coding in MEASUREMENTS.items() if coding.structure is structure]
+
+
+def _segment_groups(
+    findings: Findings,
+    sources: Sequence[Dataset],
+    segmentation: Dataset,
+    segment_number: int,
+    segment: Segment,
+    names: list[str],
+) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+    request, measurements = findings.request, _measurements(findings)
+    coding = STRUCTURES[segment.structure]
+    planar = [name for name in names if name.endswith("area_l3")]
+    spatial = [name for name in names if name not in planar]
+    referenced = hd.sr.ReferencedSegment(
+        sop_class_uid=segmentation.SOPClassUID,
+        sop_instance_uid=segmentation.SOPInstanceUID,
+        segment_number=segment_number,
+        source_series=hd.sr.SourceSeriesForSegmentation(sources[0].SeriesInstanceUID),
+    )
+    volumetric = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=tracking(request, segment.label),
+        referenced_segment=referenced,
+        finding_category=coding.category,
+        finding_type=coding.type,
+        finding_sites=[site(segment.structure)],
+        algorithm_id=algorithm(request),
+        measurements=_numbers(spatial, measurements),
+        qualitative_evaluations=_missing(spatial, measurements),
+    )
+    comment(volumetric, list(remarks(spatial, measurements)))
+    index = _outline_slice(segment, findings, planar)
+    region = image_region(segment.region, index, sources[index])
+    flat = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=tracking(request, segment.label),
+        referenced_region=region,
+        finding_category=coding.category,
+        finding_type=coding.type,
+        finding_sites=[site(segment.structure)],
+        algorithm_id=algorithm(request),
+        measurements=_numbers(planar, measurements),
+        qualitative_evaluations=_missing(planar, measurements),
+    )
+    comment(flat, list(remarks(planar, measurements)))
+    return [volumetric, flat]
+
+
+def _outline_slice(segment: Segment, findings: Findings, planar: list[str]) -> int:
+    """Return the slice on which a segment is outlined: mid-L3 for an area at L3, the middle of the core, else the
+    largest."""
+    measured = findings.measured
+    if planar and measured and measured.l3_slice is not None and segment.region.on_slice(measured.l3_slice).any():
+        return measured.l3_slice
+    if segment.structure is Structure.L1_CORE:
+        return segment.region.slices[len(segment.region.slices) // 2]
+    return segment.region.slices[int(segment.region.mask.sum(axis=(1, 2)).argmax())]
+
+
+def _index_groups(
+    findings: Findings, sources: Sequence[Dataset], told: set[str]
+) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+    """Return the group of PMVI and PMI, if one of them was computed."""
+    measured, measurements = findings.measured, _measurements(findings)
+    there = [name for name in _INDICES if measurements[name].value is not None]
+    outlined = both_muscles(findings, sources)
+    if measured is None or not there or not outlined:
+        return []
+    told.update(_INDICES)
+    group = hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=tracking(findings.request, "Psoas indices"),
+        finding_type=STRUCTURES[Structure.ILIOPSOAS_LEFT].type,
+        algorithm_id=algorithm(findings.request),
+        measurements=[number(name, measurements[name], referenced=outlined) for name in there],
+        qualitative_evaluations=_missing(list(_INDICES), measurements),
+    )
+    comment(group, [_height(findings), *remarks(_INDICES, measurements)])
+    return [group]
+
+
+def both_muscles(findings: Findings, sources: Sequence[Dataset]) -> list[hd.sr.CoordinatesForMeasurement]:
+    """Return the outlines of the psoas muscles at mid-L3, or where they are largest if L3 was not found."""
+    muscles = [one for one in seg.segments(findings) if "psoas" in one.structure]
+    if not muscles or findings.measured is None:
+        return []
+    index = findings.measured.l3_slice
+    if index is None:
+        index = _outline_slice(muscles[0], findings, [])
+    found = [pieces.coordinates(muscle.region, index, sources[index]) for muscle in muscles]
+    return [one for one in found if one is not None]
+
+
+def _height(findings: Findings) -> str:
+    facts = findings.request.facts
+    return f"Height {facts.height_m:.2f} m, from {facts.height_source}." if facts.height_m else "Height not known."
+
+
+def _tell_the_rest(group: hd.sr.MeasurementsAndQualitativeEvaluations, findings: Findings, told: set[str]) -> None:
+    """Add to a group what has no group of its own: every number that was not computed and not yet told."""
+    measurements = _measurements(findings)
+    rest = [name for name in MEASUREMENTS if name not in told and measurements[name].value is None]
+    for name in rest:
+        group[0].ContentSequence.extend(missing(name, measurements[name]))
+    comment(group, list(remarks(rest, measurements)))
+
+
+def _measurements(findings: Findings) -> dict[str, Measurement]:
+    return findings.measured.measurements if findings.measured else {}
+
+
+def _numbers(names: Sequence[str], measurements: dict[str, Measurement]) -> list[hd.sr.Measurement]:
+    return [number(name, measurements[name]) for name in names if measurements[name].value is not None]
+
+
+def _missing(names: Sequence[str], measurements: dict[str, Measurement]) -> list[hd.sr.QualitativeEvaluation]:
+    return [missing(name, measurements[name]) for name in names if measurements[name].value is None]

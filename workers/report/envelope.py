@@ -1,0 +1,121 @@
+"""What every object of a result has in common: patient and study, equipment, dates, UIDs, what it is fit for.
+
+Patient and study attributes are those of the source slices, decoded from their character set and written in
+ISO_IR 192. Series and instance UIDs derive from the job key; dates are the job's, not those of a retry.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import pydicom
+from highdicom import ContributingEquipment
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from node.core.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME
+from node.core.dicom import result_uid
+from node.core.records import JobRequest
+from node.core.spool import Spool
+from workers.report.document import Findings
+
+MANUFACTURER = "crlm-node"
+MODEL = "crlm-node"
+SERIAL_NUMBER = "1"
+RESEARCH = "research use"
+_PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+_SERIES_NUMBERS = {"seg": 9001, "sr": 9002, "sr-viewer": 9003}
+_COPIED = (
+    "IssuerOfPatientID",
+    "OtherPatientIDsSequence",
+    "PatientSize",
+    "PatientWeight",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "AccessionNumber",
+    "IssuerOfAccessionNumberSequence",
+    "StudyDescription",
+    "ReferringPhysicianName",
+)
+
+
+def sources(findings: Findings, spool: Spool) -> list[Dataset]:
+    """Return the headers of the measured slices, or of the best candidate's in a study that was not measured."""
+    candidates = findings.request.candidates
+    if findings.volume:
+        instances = findings.volume.instances
+    elif candidates:
+        instances = candidates[0].instances
+    else:
+        instances = ()
+    headers = []
+    for instance in instances:
+        ds = pydicom.dcmread(BytesIO(spool.verified(instance)), stop_before_pixels=True)
+        ds.decode()
+        ds.SpecificCharacterSet = "ISO_IR 192"
+        headers.append(ds)
+    return headers
+
+
+def device_uid() -> str:
+    """Return the UID of this product as an observing device."""
+    return str(result_uid("device", MODEL))
+
+
+def equipment(request: JobRequest) -> ContributingEquipment:
+    """Return the item that names this product as processing equipment."""
+    return ContributingEquipment(
+        manufacturer=MANUFACTURER,
+        purpose_of_reference=_PROCESSING_EQUIPMENT,
+        manufacturer_model_name=MODEL,
+        software_versions=request.version,
+        device_serial_number=SERIAL_NUMBER,
+        contribution_datetime=request.requested_at,
+        contribution_description=f"Automatic measurement, {RESEARCH}",
+    )
+
+
+def series_uid(request: JobRequest, kind: str) -> str:
+    """Return the UID of the series that holds the object of a kind."""
+    return str(result_uid(request.key, f"{kind}-series"))
+
+
+def instance_uid(request: JobRequest, kind: str) -> str:
+    """Return the UID of the object of a kind."""
+    return str(result_uid(request.key, kind))
+
+
+def series_number(kind: str) -> int:
+    """Return the number of the series that holds the object of a kind."""
+    return _SERIES_NUMBERS[kind]
+
+
+def seal(ds: Dataset, source: Dataset, request: JobRequest, description: str) -> Dataset:
+    """Give a built object what all objects share, and return it."""
+    for keyword in _COPIED:
+        if keyword in source:
+            ds[keyword] = source[keyword]
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.SeriesDescription = f"{description} ({RESEARCH})"
+    ds.Manufacturer = MANUFACTURER
+    ds.ManufacturerModelName = MODEL
+    ds.DeviceSerialNumber = SERIAL_NUMBER
+    ds.SoftwareVersions = request.version
+    ds.ContentQualification = "RESEARCH"
+    ds.ContributingEquipmentSequence[-1].DeviceUID = device_uid()
+    at = request.requested_at
+    for stem in ("Content", "Series", "InstanceCreation"):
+        setattr(ds, f"{stem}Date", at.strftime("%Y%m%d"))
+        setattr(ds, f"{stem}Time", at.strftime("%H%M%S"))
+    return ds
+
+
+def declare_private_scheme(ds: Dataset) -> None:
+    """Declare the private coding scheme in the Coding Scheme Identification Sequence."""
+    item = Dataset()
+    item.CodingSchemeDesignator = PRIVATE_SCHEME
+    item.CodingSchemeUID = str(result_uid("coding-scheme", PRIVATE_SCHEME))
+    item.CodingSchemeName = PRIVATE_SCHEME_NAME
+    item.CodingSchemeResponsibleOrganization = MANUFACTURER
+    present: Sequence[Dataset] = ds.get("CodingSchemeIdentificationSequence") or []
+    ds.CodingSchemeIdentificationSequence = [*present, item]
