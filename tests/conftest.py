@@ -58,13 +58,16 @@ class RedisServer:
 
     @property
     def url(self) -> str:
+        """Broker URL."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def client(self) -> redis.Redis:
+        """Return a client of it, for the test's own questions."""
         return redis.Redis(port=self.port)
 
     def start(self) -> None:
+        """Start it and wait until it answers."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self.process = subprocess.Popen([self.program, *options, "--dir", str(self.folder)], stdout=subprocess.DEVNULL)
         until = time.monotonic() + 10

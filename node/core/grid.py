@@ -21,7 +21,7 @@ Vector = tuple[float, float, float]
 _ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine
 _SPACING_TOLERANCE_MM = 1e-3  # of the pixel spacing
 _LEAST_STEP_MM = 1e-2  # slices nearer than this share a position
-_SHIFT_MM = 0.1  # of a slice within its plane, against the line through all slices
+_SHIFT_MM = 0.1  # of a slice within its plane, against the usual step from slice to slice
 _TILT_DEGREES = 0.5  # a smaller angle moves a 300 mm stack by less than 2.6 mm
 _AXIAL_COSINE = 0.8  # of the angle between the slice normal and the body's long axis
 
@@ -166,8 +166,8 @@ def stack(planes: Sequence[Plane], *, spacing_tolerance: float, minimum_slices: 
     order = np.argsort(heights, kind="stable")
     _require_even_steps(np.diff(heights[order]), spacing_tolerance)
     step = (positions[order[-1]] - positions[order[0]]) / (len(planes) - 1)
+    _require_one_line(positions[order], normal)
     _require_upright(step, normal)
-    _require_one_line(positions[order], step, normal)
     return Stack(
         Geometry(
             shape=(len(planes), first.rows, first.columns),
@@ -215,11 +215,11 @@ def _require_upright(step: NDArray[np.float64], normal: NDArray[np.float64]) -> 
         raise NotAnalysable(StudyRefusal.GANTRY_TILT, f"{degrees:.1f} degrees")
 
 
-def _require_one_line(positions: NDArray[np.float64], step: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
+def _require_one_line(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
     """Refuse slices that lie beside the others: two acquisitions put together, or a table that was moved."""
-    off = positions - positions[0] - np.arange(len(positions))[:, None] * step
-    off = off - np.outer(off @ normal, normal)
-    worst_mm = float(np.linalg.norm(off, axis=1).max())
+    steps = np.diff(positions, axis=0)
+    sideways = steps - np.outer(steps @ normal, normal)
+    worst_mm = float(np.linalg.norm(sideways - np.median(sideways, axis=0), axis=1).max())
     if worst_mm > _SHIFT_MM:
         raise NotAnalysable(
             StudyRefusal.UNEVEN_SPACING, f"a slice lies {worst_mm:.2f} mm beside the line of the others"

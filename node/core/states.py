@@ -46,20 +46,27 @@ class Stage(StrEnum):
 
 State = StudyState | JobState | DeliveryState
 
-MOVES: Mapping[State, frozenset[State]] = {
-    StudyState.RECEIVING: frozenset({StudyState.COMPLETE, StudyState.NOT_ANALYSABLE, StudyState.QUARANTINED}),
-    StudyState.COMPLETE: frozenset({StudyState.RECEIVING, StudyState.NOT_ANALYSABLE, StudyState.QUARANTINED}),
-    StudyState.NOT_ANALYSABLE: frozenset({StudyState.RECEIVING}),
-    StudyState.QUARANTINED: frozenset({StudyState.RECEIVING}),
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SUPERSEDED, JobState.FAILED}),
-    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.REPORTED, JobState.FAILED, JobState.SUPERSEDED}),
-    JobState.REPORTED: frozenset({JobState.SUPERSEDED}),
-    JobState.FAILED: frozenset({JobState.QUEUED, JobState.SUPERSEDED}),
-    JobState.SUPERSEDED: frozenset(),
-    DeliveryState.PENDING: frozenset({DeliveryState.SENT, DeliveryState.FAILED}),
-    DeliveryState.SENT: frozenset({DeliveryState.PROVEN, DeliveryState.PENDING, DeliveryState.FAILED}),
-    DeliveryState.PROVEN: frozenset(),
-    DeliveryState.FAILED: frozenset({DeliveryState.PENDING}),
+# By machine: the words of two machines may be the same, and equal words are one key.
+MOVES: Mapping[type[State], Mapping[State, frozenset[State]]] = {
+    StudyState: {
+        StudyState.RECEIVING: frozenset({StudyState.COMPLETE, StudyState.NOT_ANALYSABLE, StudyState.QUARANTINED}),
+        StudyState.COMPLETE: frozenset({StudyState.RECEIVING, StudyState.NOT_ANALYSABLE, StudyState.QUARANTINED}),
+        StudyState.NOT_ANALYSABLE: frozenset({StudyState.RECEIVING}),
+        StudyState.QUARANTINED: frozenset({StudyState.RECEIVING}),
+    },
+    JobState: {
+        JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SUPERSEDED, JobState.FAILED}),
+        JobState.RUNNING: frozenset({JobState.QUEUED, JobState.REPORTED, JobState.FAILED, JobState.SUPERSEDED}),
+        JobState.REPORTED: frozenset({JobState.SUPERSEDED}),
+        JobState.FAILED: frozenset({JobState.QUEUED, JobState.SUPERSEDED}),
+        JobState.SUPERSEDED: frozenset(),
+    },
+    DeliveryState: {
+        DeliveryState.PENDING: frozenset({DeliveryState.SENT, DeliveryState.FAILED}),
+        DeliveryState.SENT: frozenset({DeliveryState.PROVEN, DeliveryState.PENDING, DeliveryState.FAILED}),
+        DeliveryState.PROVEN: frozenset(),
+        DeliveryState.FAILED: frozenset({DeliveryState.PENDING}),
+    },
 }
 
 
@@ -69,5 +76,5 @@ class IllegalMove(AssertionError):
 
 def check_move(old: State, new: State) -> None:
     """Raise `IllegalMove` unless `old` may become `new`."""
-    if new not in MOVES[old]:
+    if type(new) is not type(old) or new not in MOVES[type(old)][old]:
         raise IllegalMove(f"{type(old).__name__}: {old} may not become {new}")
