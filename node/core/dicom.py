@@ -6,9 +6,10 @@ Used at both ends: intake reads what a sender claims, workers read what was stor
 import re
 import struct
 import uuid
+import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
@@ -57,15 +58,21 @@ COMPRESSED: Final = (
 )
 TRANSFER_SYNTAXES: Final = (*UNCOMPRESSED, *COMPRESSED)
 
+# Ours (2.25 and a UUID, PS3.5 B.2): who we say we are in associations and in the files that we write (PS3.7 D.3.3.2).
+IMPLEMENTATION_CLASS_UID: Final = UID("2.25.306195422218668655731213986969444927716")
+IMPLEMENTATION_VERSION_NAME: Final = "CRLM_NODE"
+
 _UID_FORM = re.compile(r"[0-9]+(\.[0-9]+)*")
 _RESULT_NAMESPACE = uuid.UUID("6f0a4c0e-6d0c-5d5b-9a63-3f1f5f2c7a11")
 _LONG_LENGTH_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+_ITEM, _SEQUENCE_DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # little endian, as encapsulation always is
 # What pydicom raises on bytes that are no data set, measured on `malformed/` of the test data.
 _PARSER_FAULTS = (
     InvalidDicomError,
     BytesLengthException,
     struct.error,
+    zlib.error,
     AttributeError,
     EOFError,
     KeyError,
@@ -97,20 +104,21 @@ def read_header(source: Path | bytes) -> FileDataset:
     Raises
     ------
     Refused
-        `dataset-unreadable` where the bytes are no DICOM file, `dataset-truncated` where the pixel data is cut short.
+        `dataset-unreadable` where the bytes are no DICOM file, `dataset-truncated` where an image has no pixel data
+        or they are cut short.
     """
     try:
         with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             ds = dcmread(file, stop_before_pixels=True)
             _touch(ds)
-            announced = _pixel_length(file.read(12), ds)
-            position = file.tell()
-            file.seek(0, 2)
-            held = file.tell() - position
+            if ds.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                file.seek(0)
+                held = "PixelData" in dcmread(file)  # a deflated stream that is cut short raises `zlib.error`
+                _refuse_missing_pixels(ds, held=held)
+            else:
+                _check_pixels(ds, file)
     except _PARSER_FAULTS as error:
         raise Refused(DoorRefusal.DATASET_UNREADABLE, type(error).__name__) from error
-    if announced is not None and announced > held + 4:
-        raise Refused(DoorRefusal.DATASET_TRUNCATED, f"{announced} bytes of pixel data announced, {held} held")
     return ds
 
 
@@ -135,14 +143,40 @@ def _touch(ds: Dataset) -> None:
         ds.get(keyword)
 
 
-def _pixel_length(head: bytes, ds: FileDataset) -> int | None:
-    """Return the length that the pixel data element announces; None where there is none or it is encapsulated."""
-    encoding = ds.original_encoding
-    order = "little" if encoding[1] else "big"
-    if len(head) < 8 or ds.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        return None
-    if not encoding[0] and head[4:6] not in _LONG_LENGTH_VRS:
-        return None
-    field = head[4:8] if encoding[0] else head[8:12]
-    length = int.from_bytes(field, "little" if order == "little" else "big")
-    return None if length == _UNDEFINED_LENGTH else length
+def _check_pixels(ds: FileDataset, file: BinaryIO) -> None:
+    """Refuse an image whose pixel data is missing or ends early; the file stands where the header was left."""
+    implicit, little = ds.original_encoding
+    head = file.read(8)
+    if len(head) < 8:
+        _refuse_missing_pixels(ds, held=False)
+        return
+    length_field = head[4:8]
+    if not implicit:
+        if head[4:6] not in _LONG_LENGTH_VRS:
+            raise Refused(DoorRefusal.DATASET_UNREADABLE, "pixel data of an impossible value representation")
+        length_field = file.read(4)
+    announced = int.from_bytes(length_field, "little" if little else "big")
+    if len(length_field) < 4 or (announced == _UNDEFINED_LENGTH and not _fragments_end(file)):
+        raise Refused(DoorRefusal.DATASET_TRUNCATED, "its pixel data has no end")
+    position = file.tell()
+    held = file.seek(0, 2) - position
+    if announced != _UNDEFINED_LENGTH and announced > held:
+        raise Refused(DoorRefusal.DATASET_TRUNCATED, f"{announced} bytes of pixel data announced, {held} held")
+
+
+def _refuse_missing_pixels(ds: FileDataset, *, held: bool) -> None:
+    if ds.get("SOPClassUID") in STORAGE_CLASSES and not held:
+        raise Refused(DoorRefusal.DATASET_TRUNCATED, "it ends before its pixel data")
+
+
+def _fragments_end(file: BinaryIO) -> bool:
+    """Say whether the fragments of encapsulated pixel data end as they must (PS3.5 section A.4)."""
+    position = file.tell()
+    end = file.seek(0, 2)
+    while position + 8 <= end:
+        file.seek(position)
+        item = file.read(8)
+        if item[:4] != _ITEM:
+            return item[:4] == _SEQUENCE_DELIMITER
+        position += 8 + int.from_bytes(item[4:], "little")
+    return False

@@ -9,6 +9,8 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,22 +55,51 @@ class Spool:
         Unavailable
             `spool-failed`: disk full, no rights, input/output error. Nothing is left behind.
         """
-        target = self.root / path
-        temporary = ""
+        with self.staged(content) as staged:
+            self.place(staged, path)
+        return digest(content)
+
+    @contextmanager
+    def staged(self, content: bytes) -> Iterator[Path]:
+        """Write content durably to a temporary file, which `place` may put where it belongs; else it is removed.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`: disk full, no rights, input/output error.
+        """
+        temporary: Path | None = None
         try:
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.root / "tmp")
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(target)
+            try:
+                handle, name = tempfile.mkstemp(dir=self.root / "tmp")
+                temporary = Path(name)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
+            yield temporary
+        finally:
+            if temporary is not None:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+
+    def place(self, staged: Path, path: str) -> None:
+        """Put a staged file where it belongs, in place of what lay there, and make that durable.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`: disk full, no rights, input/output error.
+        """
+        target = self.root / path
+        try:
+            _make_folder(target.parent)
+            staged.replace(target)
             _sync_folder(target.parent)
         except OSError as error:
-            if temporary:
-                Path(temporary).unlink(missing_ok=True)
             raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
-        return digest(content)
 
     def read(self, path: str) -> bytes:
         """Return a file's content.
@@ -137,6 +168,14 @@ class WorkFolder:
 def digest(content: bytes) -> str:
     """SHA-256, hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it; each new name is durable in the folder that holds it."""
+    new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in new:
+        _sync_folder(made.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,0 +1,397 @@
+"""Stage 1: who may speak to us.
+
+In: TCP connections. Out: one `Offer` for each C-STORE request, to the receiver that `listen` gives us (stage 2), which
+also hears how each association ended. An association is let in when its called AE title is ours and its calling AE
+title and host are in the settings; the presentation contexts are those of `node.core.dicom`.
+
+What can go wrong: a caller that is not known (rejected, with the reason of PS3.8 section 9.3.4), a connection that does
+not speak DICOM (closed without a word: health checks, scanners), a peer that falls silent (aborted after the idle
+time), a C-STORE that fails (its status is answered and the association goes on). The C-STORE handler is one of the
+three doors: nothing that happens behind it ends the listener.
+"""
+
+import contextlib
+import errno
+import ipaddress
+import socket
+import sys
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from socketserver import BaseServer
+from typing import Any, Protocol, cast
+
+from pydicom import Dataset
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from node.core import log
+from node.core.dicom import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    STORAGE_CLASSES,
+    TRANSFER_SYNTAXES,
+    is_uid,
+)
+from node.core.errors import ANSWERS, NodeError
+from node.core.offer import Offer, Taken
+from node.core.settings import CallingPeer, Settings
+
+MAXIMUM_PDU_BYTES = 262_144
+GREETING_TIMEOUT_S = 10.0
+CLOSING_GRACE_S = 2.0
+
+_SUCCESS, _UNEXPECTED = 0x0000, 0xC211
+_COMMENT_LENGTH = 64  # LO, PS3.5 table 6.2-1
+_ASSOCIATE_RQ = b"\x01"  # PDU type, PS3.8 table 9-11
+_REJECTED_PERMANENT, _BY_USER, _CALLING_AE_UNKNOWN = 1, 1, 3  # PS3.8 table 9-21
+_NOT_YET_ASSOCIATED = ("Sta2", "Sta13")  # PS3.8 table 9-10
+
+_log = log.get("association")
+
+# pynetdicom's own event log prints what peers send.
+_config.LOG_HANDLER_LEVEL = "none"
+
+
+class CannotListen(RuntimeError):
+    """The listener cannot have its address; the message says which and why."""
+
+
+class Receiver(Protocol):
+    """Who takes in what comes through the door: stage 2."""
+
+    def take(self, offer: Offer) -> Taken:
+        """Take an instance in, durably; a `NodeError` says why not."""
+
+    def closed(self, association_id: str, outcome: str) -> None:
+        """Hear how an association ended: `released`, `aborted` or `lost`."""
+
+
+class Door:
+    """The listener's port.
+
+    Parameters
+    ----------
+    settings
+        The site's settings: address, AE title, who may call, limits.
+    receiver
+        Who takes the instances in.
+    """
+
+    def __init__(self, settings: Settings, receiver: Receiver) -> None:
+        self._settings = settings
+        self._receiver = receiver
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and port that it listens on."""
+        if self._server is None:
+            raise RuntimeError("the door is not open")
+        host, port, *_ = self._server.server_address
+        return host, port
+
+    def open(self) -> None:
+        """Listen, in threads of its own.
+
+        Raises
+        ------
+        CannotListen
+            The address is taken or not ours.
+        """
+        address = (self._settings.host, self._settings.port)
+        try:
+            server = self._entity().make_server(
+                address,
+                server_class=_Server,
+                request_handler=_Conversation,
+                callers=self._settings.calling,
+                idle_s=self._settings.association_idle_s,
+                receiver=self._receiver,
+            )
+        except OSError as error:
+            reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            raise CannotListen(f"cannot listen on {address[0]}:{address[1]}: {reason}") from error
+        self._server = cast(_Server, server)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="listener", daemon=True)
+        self._thread.start()
+        _log.info("listening", host=self.address[0], port=self.address[1], ae_title=self._settings.ae_title)
+
+    def close(self, grace_s: float = CLOSING_GRACE_S) -> None:
+        """Stop listening; associations may end by themselves for `grace_s`, then they are aborted."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
+        self._server.dismiss(grace_s)
+        self._server = None
+        _log.info("stopped listening")
+
+    def _entity(self) -> AE:
+        ae = AE(self._settings.ae_title)
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.require_called_aet = True
+        ae.maximum_associations = self._settings.max_associations
+        ae.maximum_pdu_size = MAXIMUM_PDU_BYTES
+        ae.acse_timeout = GREETING_TIMEOUT_S
+        ae.dimse_timeout = self._settings.association_idle_s
+        ae.network_timeout = self._settings.association_idle_s
+        ae.add_supported_context(Verification)
+        for sop_class in STORAGE_CLASSES:
+            ae.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
+        return ae
+
+
+class _Server(ThreadedAssociationServer):
+    """Accepts connections; each is a `_Conversation` in a thread of its own."""
+
+    daemon_threads = True  # a client that never says a word does not hold up the end
+    request_queue_size = 128
+
+    def __init__(
+        self, *args: Any, callers: tuple[CallingPeer, ...], idle_s: float, receiver: Receiver, **options: Any
+    ) -> None:
+        self.callers = callers
+        self.idle_s = idle_s
+        self.receiver = receiver
+        self.open_conversations: set[_Conversation] = set()
+        self.changed = threading.Condition()
+        super().__init__(*args, **options)
+
+    def server_bind(self) -> None:
+        """Bind so that several listeners of one site may share the port."""
+        cast(socket.socket, self.socket).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+    def shutdown(self) -> None:
+        """Stop accepting connections and free the port."""
+        BaseServer.shutdown(self)
+        self.server_close()
+
+    def dismiss(self, grace_s: float) -> None:
+        """Wait for the open associations to end, then abort those that are left."""
+        with self.changed:
+            self.changed.wait_for(lambda: not self.open_conversations, timeout=grace_s)
+            left = list(self.open_conversations)
+        for conversation in left:
+            conversation.abort()
+        with self.changed:
+            self.changed.wait_for(lambda: not self.open_conversations, timeout=GREETING_TIMEOUT_S)
+
+    def knows(self, calling_ae_title: str, host: str) -> bool:
+        """Say whether this AE title may call from this host."""
+        return any(
+            caller.ae_title.strip() == calling_ae_title.strip()
+            and (not caller.hosts or _plain(host) in {_plain(allowed) for allowed in caller.hosts})
+            for caller in self.callers
+        )
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log a connection that failed, without what it sent."""
+        del request
+        _log.error("connection-failed", host=client_address[0], **_fault())
+
+
+class _Conversation(RequestHandler):
+    """One connection from its first byte to its end."""
+
+    server: _Server
+
+    def setup(self) -> None:
+        """Give the association its name."""
+        self.id = str(uuid.uuid4())
+        self.log = _log.bind(association=self.id, host=self.client_address[0])
+        self.assoc: Association | None = None
+        self.outcome = "lost"
+        self.counts = dict.fromkeys([*Taken, "refused"], 0)
+
+    def handle(self) -> None:
+        """Serve the association until it has ended."""
+        connection = cast(socket.socket, self.request)
+        connection.settimeout(GREETING_TIMEOUT_S)
+        if not _greets(connection):
+            self.log.debug("no-dicom")
+            return
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(self.server.idle_s)
+        assoc = self._create_association()
+        assoc.dul.socket = _BoundedSocket(cast(AssociationSocket, assoc.dul.socket), self.server.idle_s)
+        handlers: tuple[tuple[evt.EventType, Callable[[evt.Event], Any]], ...] = (
+            (evt.EVT_REQUESTED, self._on_requested),
+            (evt.EVT_ESTABLISHED, self._on_established),
+            (evt.EVT_C_STORE, self._on_store),
+            (evt.EVT_ACSE_RECV, self._on_acse),
+            (evt.EVT_CONN_CLOSE, self._on_connection_closed),
+        )
+        for event, handler in handlers:
+            assoc.bind(event, handler)
+        self.assoc = assoc
+        with self.server.changed:
+            self.server.open_conversations.add(self)
+        try:
+            assoc.start()
+            assoc.join()
+            self._report_end(assoc)
+        finally:
+            with self.server.changed:
+                self.server.open_conversations.discard(self)
+                self.server.changed.notify_all()
+
+    def finish(self) -> None:
+        """Close the connection, whatever happened."""
+        self.server.shutdown_request(self.request)
+
+    def abort(self) -> None:
+        """Abort the association, if it has not ended."""
+        if self.assoc is not None and self.assoc.is_alive():
+            self.outcome = "aborted"
+            self.assoc.abort()
+
+    def _on_requested(self, event: evt.Event) -> None:
+        """Reject a caller that the settings do not name (PS3.8 section 9.3.4)."""
+        request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
+        calling = str(request.calling_ae_title)
+        self.log = self.log.bind(calling_ae_title=calling)
+        if not self.server.knows(calling, self.client_address[0]):
+            self.log.warning("association-rejected", reason="calling AE title and host are not in the settings")
+            event.assoc.acse.send_reject(_REJECTED_PERMANENT, _BY_USER, _CALLING_AE_UNKNOWN)
+            event.assoc.kill()
+
+    def _on_established(self, event: evt.Event) -> None:
+        self.log.info("association-accepted", contexts=len(event.assoc.accepted_contexts))
+
+    def _on_acse(self, event: evt.Event) -> None:
+        if isinstance(getattr(event, "primitive", None), A_ABORT):
+            self.outcome = "aborted"
+
+    def _on_connection_closed(self, event: evt.Event) -> None:
+        """Wake what waits for an association request where the peer has hung up before it made one."""
+        dul = event.assoc.dul
+        if dul.state_machine.current_state in _NOT_YET_ASSOCIATED:
+            dul.to_user_queue.put(None)  # what an expired wait returns
+
+    def _on_store(self, event: evt.Event) -> Dataset:
+        """Answer a C-STORE request (PS3.4 section B.2.3, PS3.7 section 9.1.1)."""
+        try:
+            taken = self.server.receiver.take(self._offer(event))
+        except NodeError as error:
+            self.counts["refused"] += 1
+            self.log.warning("not-taken", code=error.code, detail=error.detail, **_announced(event))
+            return _status(ANSWERS[error.code].status, f"{error.code}: {error.detail or error.code.sentence}")
+        except Exception:  # noqa: BLE001 - one of the three doors: the listener outlives any instance
+            self.counts["refused"] += 1
+            self.log.error("store-failed", **_fault(), **_announced(event))  # noqa: TRY400 - a traceback may hold data
+            return _status(_UNEXPECTED, "internal error, see the log of the node")
+        self.counts[taken] += 1
+        return _status(_SUCCESS)
+
+    def _offer(self, event: evt.Event) -> Offer:
+        request, context = cast(C_STORE, event.request), event.context
+        requestor = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
+        return Offer(
+            association_id=self.id,
+            calling_ae_title=str(requestor.calling_ae_title),
+            called_ae_title=str(requestor.called_ae_title),
+            host=self.client_address[0],
+            abstract_syntax=str(context.abstract_syntax),
+            transfer_syntax_uid=str(context.transfer_syntax),
+            sop_class_uid=str(request.AffectedSOPClassUID),
+            sop_instance_uid=str(request.AffectedSOPInstanceUID),
+            data_set=event.encoded_dataset(include_meta=False),
+        )
+
+    def _report_end(self, assoc: Association) -> None:
+        if assoc.is_rejected or assoc.requestor.primitive is None:
+            self.log.debug("association-not-made")
+            return
+        if assoc.is_released:
+            self.outcome = "released"
+        seen = {kind: count for kind, count in self.counts.items() if count}
+        self.log.info("association-ended", outcome=self.outcome, **seen)
+        self.server.receiver.closed(self.id, self.outcome)
+
+
+class _BoundedSocket(AssociationSocket):
+    """A connection that reads no PDU longer than it should be and waits for none longer than the idle time.
+
+    Takes over a socket that pynetdicom made, which reads whatever length a peer announces, 4 GB at most, in small
+    pieces.
+    """
+
+    def __init__(self, made: AssociationSocket, idle_s: float) -> None:
+        self.__dict__.update(made.__dict__)
+        self._idle_s = idle_s
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return `nr_bytes` bytes, or fewer where the connection ends.
+
+        Raises
+        ------
+        OSError
+            More bytes than a PDU may have, or they did not come in time: the connection is closed.
+        """
+        if nr_bytes > MAXIMUM_PDU_BYTES + 6:
+            raise ConnectionAbortedError(errno.EMSGSIZE, "a PDU is longer than was agreed")
+        connection = cast(socket.socket, self.socket)
+        content = bytearray(nr_bytes)
+        view = memoryview(content)
+        deadline = time.monotonic() + self._idle_s
+        held = 0
+        while held < nr_bytes:
+            count = connection.recv_into(view[held:])
+            if count == 0:
+                return content[:held]
+            held += count
+            if held < nr_bytes and time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "a PDU took too long")
+        return content
+
+
+def _greets(connection: socket.socket) -> bool:
+    """Say whether the first byte begins an association request; it stays to be read."""
+    with contextlib.suppress(OSError):  # reset, or silent for too long
+        return connection.recv(1, socket.MSG_PEEK) == _ASSOCIATE_RQ
+    return False
+
+
+def _plain(host: str) -> str:
+    """Write an address in its one form; an IPv4 address that came over IPv6 as IPv4."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def _status(status: int, comment: str = "") -> Dataset:
+    """Return a C-STORE status with its Error Comment (0000,0902)."""
+    ds = Dataset()
+    ds.Status = status
+    if comment:
+        plain = comment.encode("ascii", "replace").decode().replace("\\", "/")
+        ds.ErrorComment = plain[:_COMMENT_LENGTH].rstrip()
+    return ds
+
+
+def _announced(event: evt.Event) -> dict[str, str]:
+    """Return the instance's UID for the log, if it is one and no text in a UID's place."""
+    uid = str(cast(C_STORE, event.request).AffectedSOPInstanceUID)
+    return {"instance": uid} if is_uid(uid) else {}
+
+
+def _fault() -> dict[str, str]:
+    """Return where the error in hand was raised, without its message, which may hold what a peer sent."""
+    error = sys.exception()
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return {"error": type(error).__name__, "at": place}

@@ -1,0 +1,377 @@
+"""The one DICOM client: echo, store and find at another application entity (PS3.4 annexes A, B and C).
+
+Comes in: files and queries. Goes out: the status of each object, the answers to a query. What can go wrong is said in
+words that name the cause: nobody listens, the association was rejected and why, a presentation context was not
+accepted, a status that is no success. Files are sent as they are, byte by byte; only where a destination does not
+accept the transfer syntax of an uncompressed file is it encoded anew, in one that the destination does accept.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
+
+from node.core.dicom import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_uid, read_header
+from node.core.errors import NodeError, Refused, Unavailable
+from node.core.reasons import DoorRefusal, Outage
+
+CONNECT_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 60.0
+MAXIMUM_CONTEXTS = 128  # in one association: odd identifiers of one byte, PS3.8 section 9.3.2.2
+MAXIMUM_PDU_BYTES = 262_144
+
+_FIND = StudyRootQueryRetrieveInformationModelFind
+_SUCCESS = 0x0000
+_PENDING = (0xFF00, 0xFF01)
+_WARNINGS = (0x0001, 0x0107, 0x0116, *range(0xB000, 0xC000))  # PS3.7 annex C
+_MEANINGS = (  # PS3.7 annex C, PS3.4 sections B.2.3 and C.4.1.1.4
+    (range(0x0111, 0x0112), "it holds another object of this SOP Instance UID"),
+    (range(0x0117, 0x0118), "invalid object instance"),
+    (range(0x0122, 0x0123), "SOP class not supported: a matter of its configuration"),
+    (range(0x0124, 0x0125), "not authorised: a matter of its configuration"),
+    (range(0xA700, 0xA800), "out of resources"),
+    (range(0xA900, 0xAA00), "data set does not match SOP class"),
+    (range(0xC000, 0xD000), "cannot understand"),
+)
+_FALLBACKS = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+_CONVERTIBLE = (*_FALLBACKS, DeflatedExplicitVRLittleEndian)
+
+# Files are read in pieces and not decoded; nothing that a peer answers is printed.
+_config.STORE_SEND_CHUNKED_DATASET = True
+_config.LOG_HANDLER_LEVEL = "none"
+_config.LOG_RESPONSE_IDENTIFIERS = False
+_config.LOG_REQUEST_IDENTIFIERS = False
+
+Level = Literal["STUDY", "SERIES", "IMAGE"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What became of one file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    status
+        The C-STORE status that was answered; None where none was.
+    comment
+        The Error Comment that came with it.
+    error
+        Why it is not stored; None for success and for a warning (B000 and above), which `status` keeps.
+    """
+
+    path: Path
+    status: int | None
+    comment: str
+    error: NodeError | None
+
+
+class _Parcel(NamedTuple):
+    """A file that can be sent, with what its presentation context needs."""
+
+    path: Path
+    sop_class: str
+    transfer_syntax: str
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another application entity."""
+
+    ae_title: str
+    host: str
+    port: int
+    calling_ae_title: str
+
+    def echo(self) -> None:
+        """Verify that it answers (C-ECHO).
+
+        Raises
+        ------
+        Unavailable
+            `destination-unreachable`, `destination-refused`.
+        """
+        with self._associated([build_context(Verification)]) as assoc:
+            status = assoc.send_c_echo()
+            if status.get("Status") != _SUCCESS:
+                raise _unsuccessful("C-ECHO", status)
+
+    def store(self, files: Sequence[Path], on_progress: Callable[[Stored], None] | None = None) -> list[Stored]:
+        """Store files (C-STORE), in as many associations as their presentation contexts need.
+
+        Parameters
+        ----------
+        files
+            DICOM files.
+        on_progress
+            Is told of each file, in the order in which they are done.
+
+        Returns
+        -------
+        list of Stored
+            One for each file, in the order in which they were done. A file that cannot be read, a context that is
+            not accepted and a connection that breaks are told here, of the files that they concern.
+
+        Raises
+        ------
+        Unavailable
+            No file was sent, because no association could be made: `destination-unreachable`, `destination-refused`.
+        """
+        outcomes: list[Stored] = []
+
+        def done(outcome: Stored) -> None:
+            outcomes.append(outcome)
+            if on_progress is not None:
+                on_progress(outcome)
+
+        sent = False
+        for batch in _batches(_readable(files, done)):
+            waiting = list(batch)
+            try:
+                with self._associated(_contexts(waiting)) as assoc:
+                    sent = True
+                    _send_all(assoc, waiting, done)
+            except Unavailable as error:
+                if not sent:
+                    raise
+                for parcel in waiting:
+                    done(Stored(parcel.path, None, "", error))
+        return outcomes
+
+    def find(self, level: Level, keys: Mapping[str, str]) -> list[Dataset]:
+        """Query the Study Root model (C-FIND, PS3.4 section C.6.2).
+
+        Parameters
+        ----------
+        level
+            What one answer stands for.
+        keys
+            Attribute keywords with the value to match, or "" to have it returned.
+
+        Raises
+        ------
+        Unavailable
+            `destination-unreachable`, `destination-refused`: it does not answer, or not with success.
+        """
+        with self._associated([build_context(_FIND)]) as assoc:
+            return _ask(assoc, level, keys)
+
+    def instances_of(self, study_uid: str) -> set[str]:
+        """Return the SOP Instance UIDs that it lists in a study, series by series.
+
+        Raises
+        ------
+        Unavailable
+            As `find`.
+        """
+        found: set[str] = set()
+        with self._associated([build_context(_FIND)]) as assoc:
+            for series in _ask(assoc, "SERIES", {"StudyInstanceUID": study_uid, "SeriesInstanceUID": ""}):
+                keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": str(series.get("SeriesInstanceUID", ""))}
+                images = _ask(assoc, "IMAGE", keys | {"SOPInstanceUID": ""})
+                found.update(str(image.get("SOPInstanceUID", "")) for image in images)
+        return found
+
+    @contextlib.contextmanager
+    def _associated(self, contexts: list[PresentationContext]) -> Iterator[Association]:
+        """Open an association and release it at the end."""
+        ae = AE(self.calling_ae_title)
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.connection_timeout = ae.acse_timeout = CONNECT_TIMEOUT_S
+        ae.dimse_timeout = ae.network_timeout = ANSWER_TIMEOUT_S
+        connected: list[evt.Event] = []
+        try:
+            assoc = ae.associate(
+                self.host,
+                self.port,
+                contexts,
+                self.ae_title,
+                MAXIMUM_PDU_BYTES,
+                evt_handlers=[(evt.EVT_CONN_OPEN, connected.append)],
+            )
+        except OSError as error:
+            raise self._unreachable(error.strerror or str(error)) from error
+        if not assoc.is_established:
+            raise self._not_associated(assoc, connected=bool(connected))
+        try:
+            _without_delay(assoc)
+            yield assoc
+        finally:
+            if assoc.is_established:
+                assoc.release()
+
+    def _not_associated(self, assoc: Association, *, connected: bool) -> Unavailable:
+        """Return the error that says why there is no association."""
+        if not connected:
+            return self._unreachable(self._connect_fault())
+        answer = assoc.acceptor.primitive
+        if assoc.is_rejected and answer is not None:
+            return self._refused(f"association rejected: {answer.reason_str} ({answer.result_str.lower()})")
+        if answer is not None and answer.result == 0:
+            return self._refused(f"no presentation context accepted: {_reasons(assoc.rejected_contexts)}")
+        return self._unreachable("it took the connection and did not answer the association request")
+
+    def _connect_fault(self) -> str:
+        """Connect once more, only to learn why it fails: pynetdicom does not say."""
+        try:
+            with socket.create_connection((self.host, self.port), timeout=CONNECT_TIMEOUT_S):
+                return "the connection broke at once"
+        except TimeoutError:
+            return f"no answer within {CONNECT_TIMEOUT_S:g} s"
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+
+    def _unreachable(self, detail: str) -> Unavailable:
+        return Unavailable(Outage.DESTINATION_UNREACHABLE, f"{self.ae_title}@{self.host}:{self.port}: {detail}")
+
+    def _refused(self, detail: str) -> Unavailable:
+        return Unavailable(Outage.DESTINATION_REFUSED, f"{self.ae_title}@{self.host}:{self.port}: {detail}")
+
+
+def _ask(assoc: Association, level: Level, keys: Mapping[str, str]) -> list[Dataset]:
+    query = Dataset()
+    query.QueryRetrieveLevel = level
+    for keyword, value in keys.items():
+        setattr(query, keyword, value)
+    answers: list[Dataset] = []
+    for status, identifier in assoc.send_c_find(query, _FIND):
+        code = status.get("Status")
+        if code in _PENDING and identifier is not None:
+            answers.append(identifier)
+        elif code != _SUCCESS:
+            raise _unsuccessful("C-FIND", status)
+    return answers
+
+
+def _readable(files: Iterable[Path], done: Callable[[Stored], None]) -> list[_Parcel]:
+    """Return the files that can be sent; `done` is told of the others."""
+    parcels = []
+    for path in files:
+        try:
+            parcels.append(_parcel(path))
+        except Refused as error:
+            done(Stored(path, None, "", error))
+    return parcels
+
+
+def _parcel(path: Path) -> _Parcel:
+    """Read what the request for a file announces; what its two headers say of it must agree (PS3.10 section 7.1)."""
+    header = read_header(path)
+    announced = [str(header.get(keyword, "")) for keyword in ("SOPClassUID", "SOPInstanceUID")]
+    transfer_syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
+    if not all(map(is_uid, (*announced, transfer_syntax))):
+        raise Refused(DoorRefusal.UID_INVALID)
+    meta = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID")
+    if [str(header.file_meta.get(keyword, "")) for keyword in meta] != announced:
+        raise Refused(DoorRefusal.UID_MISMATCH, "file meta information")
+    return _Parcel(path, announced[0], transfer_syntax)
+
+
+def _needs(parcel: _Parcel) -> set[tuple[str, tuple[str, ...]]]:
+    """Return the presentation contexts that a file needs: SOP class, and transfer syntaxes to choose one from."""
+    contexts: set[tuple[str, tuple[str, ...]]] = {(parcel.sop_class, (parcel.transfer_syntax,))}
+    if parcel.transfer_syntax in _CONVERTIBLE:
+        contexts.add((parcel.sop_class, _FALLBACKS))
+    return contexts
+
+
+def _batches(parcels: Iterable[_Parcel]) -> Iterator[list[_Parcel]]:
+    """Divide files, in their order, so that the presentation contexts of each part fit into one association."""
+    batch: list[_Parcel] = []
+    needed: set[tuple[str, tuple[str, ...]]] = set()
+    for parcel in parcels:
+        if len(needed | _needs(parcel)) > MAXIMUM_CONTEXTS:
+            yield batch
+            batch, needed = [], set()
+        batch.append(parcel)
+        needed |= _needs(parcel)
+    if batch:
+        yield batch
+
+
+def _contexts(parcels: Iterable[_Parcel]) -> list[PresentationContext]:
+    needed = sorted(set().union(*map(_needs, parcels)))
+    return [build_context(sop_class, list(transfer_syntaxes)) for sop_class, transfer_syntaxes in needed]
+
+
+def _send_all(assoc: Association, waiting: list[_Parcel], done: Callable[[Stored], None]) -> None:
+    """Send files and take each from `waiting` when it is done; stop where the association is lost."""
+    for message in count():
+        if not waiting:
+            return
+        done(_send(assoc, waiting[0], message % 65535 + 1))
+        waiting.pop(0)
+
+
+def _send(assoc: Association, parcel: _Parcel, message: int) -> Stored:
+    """Send one file by C-STORE (PS3.4 section B.2)."""
+    accepted = {
+        str(context.transfer_syntax[0])
+        for context in assoc.accepted_contexts
+        if context.abstract_syntax == parcel.sop_class
+    }
+    convertible = parcel.transfer_syntax in _CONVERTIBLE and accepted & set(_FALLBACKS)
+    if parcel.transfer_syntax not in accepted and not convertible:
+        name = f"{UID(parcel.sop_class).name} in {UID(parcel.transfer_syntax).name}"
+        return Stored(parcel.path, None, "", Unavailable(Outage.DESTINATION_REFUSED, f"context not accepted: {name}"))
+    if not assoc.is_established:
+        raise _lost("C-STORE")
+    try:
+        as_it_is = parcel.transfer_syntax in accepted
+        status = assoc.send_c_store(parcel.path if as_it_is else dcmread(parcel.path), message)
+    except (OSError, ValueError, AttributeError) as error:  # it changed since it was read, or cannot be encoded anew
+        fault = Refused(DoorRefusal.DATASET_UNREADABLE, type(error).__name__)
+        return Stored(parcel.path, None, "", fault)
+    if "Status" not in status:
+        raise _lost("C-STORE")
+    code = int(status.Status)
+    good = code == _SUCCESS or code in _WARNINGS
+    return Stored(
+        parcel.path,
+        code,
+        str(status.get("ErrorComment", "")),
+        None if good else _unsuccessful("C-STORE", status),
+    )
+
+
+def _without_delay(assoc: Association) -> None:
+    """Send each PDU at once: the pause of Nagle's algorithm would come before every answer."""
+    wrapper = assoc.dul.socket
+    connection = None if wrapper is None else wrapper.socket
+    if connection is not None:
+        with contextlib.suppress(OSError):  # closed already: the first message will say so
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _reasons(contexts: Iterable[PresentationContext]) -> str:
+    """Say which SOP classes were not accepted, and why."""
+    reasons = {f"{UID(str(context.abstract_syntax)).name}: {context.status.lower()}" for context in contexts}
+    return "; ".join(sorted(reasons))
+
+
+def _lost(service: str) -> Unavailable:
+    return Unavailable(Outage.DESTINATION_UNREACHABLE, f"the association was lost before {service} was answered")
+
+
+def _unsuccessful(service: str, status: Dataset) -> Unavailable:
+    """Return the error for a status that is no success; a peer's own words may name a patient and are left out."""
+    if "Status" not in status:
+        return _lost(service)
+    code = int(status.Status)
+    meaning = next((words for codes, words in _MEANINGS if code in codes), "failure")
+    return Unavailable(Outage.DESTINATION_REFUSED, f"{service} answered {code:04X}, {meaning}")

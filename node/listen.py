@@ -1,0 +1,68 @@
+"""The listener process: settings -> spool, ledger, intake, door; runs until SIGTERM or SIGINT.
+
+Stages 1 and 2 meet here and nowhere else. Several listeners may run: they share the port (SO_REUSEPORT).
+"""
+
+import signal
+import threading
+
+from node.association import Door
+from node.core import log, settings
+from node.core.ledger import Ledger
+from node.core.settings import Settings
+from node.core.spool import Spool
+from node.intake import Intake
+
+
+class Listener:
+    """Stages 1 and 2, put together.
+
+    Parameters
+    ----------
+    config
+        The site's settings.
+    """
+
+    def __init__(self, config: Settings) -> None:
+        self._spool = Spool(config.spool_dir)
+        self._ledger = Ledger(config.ledger)
+        self.door = Door(config, Intake(self._spool, self._ledger))
+
+    def start(self) -> None:
+        """Listen, in threads of its own.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`, `ledger-failed`.
+        SchemaMismatch
+            The ledger was not made, or not migrated, by the steward of this version.
+        CannotListen
+            The address is taken or not ours.
+        """
+        self._spool.prepare()
+        self._ledger.require_schema()
+        self.door.open()
+
+    def stop(self) -> None:
+        """Stop listening, end the associations, close the ledger."""
+        self.door.close()
+        self._ledger.close()
+
+
+def run(config: Settings) -> None:
+    """Listen until SIGTERM or SIGINT; raises what `Listener.start` raises."""
+    log.configure(config.log_level, config.log_form)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    listener = Listener(config)
+    listener.start()
+    try:
+        stopped.wait()
+    finally:
+        listener.stop()
+
+
+if __name__ == "__main__":
+    run(settings.load())
