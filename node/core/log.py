@@ -20,6 +20,8 @@ def configure(level: str = "info", form: Literal["console", "json"] = "console")
     )
     # pydicom's warnings quote values of headers, which are patient data.
     logging.getLogger("pydicom").setLevel(logging.ERROR)
+    # pynetdicom logs what peers send; what matters of it is an event of stage 1 or a coded error.
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"pydicom\.")
     structlog.configure(
         processors=[
