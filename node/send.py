@@ -84,7 +84,7 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def _looks_like_dicom(path: Path) -> bool:
-    """Say whether the file begins like one; what cannot be read, or says so by its name, is for the sender to report."""
+    """Say whether the file begins like one, or says so by its name; what cannot be read is left to be reported."""
     if path.suffix.lower() in _SUFFIXES:
         return True
     try:
