@@ -158,10 +158,25 @@ def _check_pixels(ds: FileDataset, file: BinaryIO) -> None:
     announced = int.from_bytes(length_field, "little" if little else "big")
     if len(length_field) < 4 or (announced == _UNDEFINED_LENGTH and not _fragments_end(file)):
         raise Refused(DoorRefusal.DATASET_TRUNCATED, "its pixel data has no end")
+    if announced == _UNDEFINED_LENGTH:
+        return
     position = file.tell()
     held = file.seek(0, 2) - position
-    if announced != _UNDEFINED_LENGTH and announced > held:
+    if announced > held:
         raise Refused(DoorRefusal.DATASET_TRUNCATED, f"{announced} bytes of pixel data announced, {held} held")
+    if ds.get("SOPClassUID") in STORAGE_CLASSES and announced < (needed := _native_length(ds)):
+        raise Refused(DoorRefusal.DATASET_TRUNCATED, f"{needed} bytes of pixel data needed, {announced} held")
+
+
+def _native_length(ds: FileDataset) -> int:
+    """Return the bytes that uncompressed pixel data take (PS3.5 section 8.1.1); 0 where the header does not say."""
+    factors = [ds.get(keyword) for keyword in ("Rows", "Columns", "BitsAllocated")]
+    if None in factors:
+        return 0
+    bits = int(ds.get("SamplesPerPixel") or 1) * int(ds.get("NumberOfFrames") or 1)
+    for factor in factors:
+        bits *= int(factor)
+    return (bits + 7) // 8
 
 
 def _refuse_missing_pixels(ds: FileDataset, *, held: bool) -> None:
