@@ -58,7 +58,8 @@ def waiting(session: Session) -> Sequence[tuple[str, str]]:
     """Return the job and destination of every delivery whose time has come and that the broker has to be told of."""
     free = or_(Delivery.held_until.is_(None), Delivery.held_until <= now())
     query = select(Delivery.job_key, Delivery.destination).join(Job).where(*_due(), free).distinct()
-    return [(row.job_key, row.destination) for row in session.execute(query)]
+    ordered = query.order_by(Delivery.job_key, Delivery.destination)
+    return [(row.job_key, row.destination) for row in session.execute(ordered)]
 
 
 def hold(session: Session, job_key: str, destination: str, pause: timedelta) -> None:

@@ -87,7 +87,7 @@ def test_rounded_cosines_give_one_geometry(noise: list[float], data: st.DataObje
 
 @given(count=counts, step_mm=steps, x=tilts, y=tilts, z=st.floats(-180, 180))
 def test_the_affine_finds_every_slice(count: int, step_mm: float, x: float, y: float, z: float) -> None:
-    """The grid puts voxel (k, 0, 0) where the header of slice k says, and spacing and volume are those of the slices."""
+    """The grid puts voxel (k, 0, 0) where slice k's header says; spacing and volume are those of the slices."""
     slices = planes(count, step_mm, turned=rotation(x, y, z))
     geometry = stack(slices, spacing_tolerance=TOLERANCE, minimum_slices=2).geometry
     for index, one in enumerate(slices):
