@@ -1,0 +1,1 @@
+"""Tests over real associations on loopback ports."""

@@ -1,0 +1,352 @@
+"""C-STORE: what is answered, and what lies in the spool and the ledger by then."""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, SegmentationStorage, generate_uid
+
+from node.core.ledger import deliveries, moves, now
+from node.core.ledger.tables import Base, Job, Study
+from node.core.offer import Offer
+from node.core.states import JobState, Stage, StudyState
+from node.intake import Intake
+
+from .conftest import Site
+from .sender import associate, ct_slice, data_set_of, file_of, offer, offer_slice
+
+Send = Callable[[FileDataset], Dataset]
+
+
+@pytest.fixture
+def send(site: Site) -> Send:
+    """Return a function that offers a slice over an association of its own."""
+
+    def send_it(ds: FileDataset) -> Dataset:
+        assoc = associate(site.port)
+        answer = offer(assoc, data_set_of(file_of(ds)), ds.SOPInstanceUID, ds.SOPClassUID)
+        assoc.release()
+        return answer
+
+    return send_it
+
+
+def test_slice_is_durable_when_it_is_answered(site: Site) -> None:
+    """At the moment of 0x0000 the file holds the bytes that were sent, and the ledger their digest and their way."""
+    ds = ct_slice()
+    sent = data_set_of(file_of(ds))
+    assoc = associate(site.port)
+    assert offer(assoc, sent, ds.SOPInstanceUID).Status == 0x0000
+    row, study = site.row(ds.SOPInstanceUID), site.study(ds.StudyInstanceUID)
+    assert row is not None
+    assert study is not None
+    content = (site.spool.root / row.path).read_bytes()
+    assert data_set_of(content) == sent
+    assert row.digest == hashlib.sha256(content).hexdigest()
+    assert row.path == f"instances/{ds.StudyInstanceUID}/{ds.SeriesInstanceUID}/{ds.SOPInstanceUID}.dcm"
+    assert (row.calling_ae_title, row.transfer_syntax_uid) == ("TESTER", ExplicitVRLittleEndian)
+    assert study.state is StudyState.RECEIVING
+    assoc.release()
+
+
+def test_stored_file_names_its_sender(site: Site, send: Send) -> None:
+    """The file meta information is whole and says who sent it, so that the ledger can be rebuilt from the spool."""
+    ds = ct_slice()
+    send(ds)
+    stored = dcmread(site.files()[0])
+    assert stored.file_meta.SendingApplicationEntityTitle == "TESTER"
+    assert stored.file_meta.ReceivingApplicationEntityTitle == "NODE"
+    assert stored.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
+    assert stored.PatientName == ds.PatientName
+    assert (stored.pixel_array == ds.pixel_array).all()
+
+
+def test_same_bytes_again_change_nothing(site: Site, send: Send) -> None:
+    """A second sending is answered with success and leaves file and events as they are; it does not reopen a study."""
+    ds = ct_slice()
+    assert send(ds).Status == 0
+    with site.ledger.transaction() as session:
+        moves.move_study(session, session.get_one(Study, ds.StudyInstanceUID), StudyState.COMPLETE, "test")
+    before = site.files()[0].stat()
+    assert send(ds).Status == 0
+    assert [(path.stat().st_mtime_ns, path.stat().st_ino) for path in site.files()] == [
+        (before.st_mtime_ns, before.st_ino)
+    ]
+    assert [event.cause for event in site.events()] == ["first instance", "test"]
+
+
+def test_same_bytes_of_another_sender_are_known(open_site: Callable[..., Site]) -> None:
+    """Who sends it changes the file meta information, not the instance: the PACS may send what the modality sent."""
+    site = open_site(calling=[{"ae_title": "MODALITY"}, {"ae_title": "PACS"}])
+    ds = ct_slice()
+    for calling in ("MODALITY", "PACS"):
+        assoc = associate(site.port, calling=calling)
+        assert offer_slice(assoc, ds) == 0
+        assoc.release()
+    row = site.row(ds.SOPInstanceUID)
+    assert row is not None
+    assert row.calling_ae_title == "MODALITY"
+
+
+def test_further_slice_reopens_a_complete_study(site: Site, send: Send) -> None:
+    """A late slice makes its study receive again."""
+    ds = ct_slice()
+    send(ds)
+    with site.ledger.transaction() as session:
+        moves.move_study(session, session.get_one(Study, ds.StudyInstanceUID), StudyState.COMPLETE, "test")
+    assert send(ct_slice(StudyInstanceUID=ds.StudyInstanceUID)).Status == 0
+    study = site.study(ds.StudyInstanceUID)
+    assert study is not None
+    assert study.state is StudyState.RECEIVING
+
+
+def test_other_bytes_under_a_used_uid_are_refused(site: Site, send: Send) -> None:
+    """The first stays as it is, and the sender hears of a duplicate."""
+    ds = ct_slice()
+    send(ds)
+    kept = site.files()[0].read_bytes()
+    answer = send(ct_slice(**{name: ds[name].value for name in _UIDS}, PatientID="OTHER"))
+    assert answer.Status == 0x0111
+    assert answer.ErrorComment.startswith("uid-reused")
+    assert [path.read_bytes() for path in site.files()] == [kept]
+
+
+_UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+
+def test_used_uid_is_refused_in_another_study(site: Site, send: Send) -> None:
+    """A SOP Instance UID is one instance wherever it comes: the other study gets no row and no file."""
+    ds = ct_slice()
+    send(ds)
+    other = ct_slice(SOPInstanceUID=ds.SOPInstanceUID)
+    assert send(other).Status == 0x0111
+    assert site.study(other.StudyInstanceUID) is None
+    assert len(site.files()) == 1
+
+
+def _cut(ds: FileDataset) -> bytes:
+    return data_set_of(file_of(ds))[:-10]
+
+
+def _headless(ds: FileDataset) -> bytes:
+    del ds.PixelData
+    return data_set_of(file_of(ds))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "status"),
+    [
+        (_cut, "dataset-truncated", 0xC000),
+        (_headless, "dataset-truncated", 0xC000),
+        (lambda ds: data_set_of(file_of(ds))[:40], "dataset-truncated", 0xC000),
+        (lambda _: b"GET / HTTP/1.1\r\n\r\n" * 9, "uid-invalid", 0xC000),
+        (lambda _: data_set_of(file_of(ct_slice())), "uid-mismatch", 0xA900),
+    ],
+    ids=["cut", "no-pixels", "header-cut", "no-data-set", "other-instance"],
+)
+def test_wrong_data_set_is_refused(site: Site, wrong: Callable[[FileDataset], bytes], code: str, status: int) -> None:
+    """A data set that is cut, is none, or is not the announced instance is answered with its code and not kept."""
+    ds = ct_slice()
+    assoc = associate(site.port)
+    answer = offer(assoc, wrong(ds), ds.SOPInstanceUID)
+    assert (answer.Status, answer.ErrorComment.split(":")[0]) == (status, code)
+    assert site.files() == []
+    assert offer_slice(assoc, ct_slice()) == 0, "the association serves on"
+    assoc.release()
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize("value", ["", "../../../etc/passwd", "1.2/3", "1.2.A", "."])
+def test_impossible_uid_touches_no_path(site: Site, send: Send, keyword: str, value: str) -> None:
+    """A study or series UID that is no UID is refused before it becomes a folder's name."""
+    answer = send(ct_slice(**{keyword: value}))
+    assert (answer.Status, answer.ErrorComment) == (0xC000, f"uid-invalid: {keyword}")
+    assert site.files() == []
+
+
+def test_impossible_uid_in_the_request_is_refused(site: Site) -> None:
+    """The announced SOP Instance UID is checked like those of the data set."""
+    assoc = associate(site.port)
+    answer = offer(assoc, data_set_of(file_of(ct_slice())), "../../tmp/x")
+    assert (answer.Status, answer.ErrorComment) == (0xC000, "uid-invalid: in the request")
+    assoc.release()
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "status", "code"),
+    [(MRImageStorage, 0x0122, "sop-class-unsupported"), (SegmentationStorage, 0xA900, "uid-mismatch")],
+)
+def test_context_used_for_another_class_is_refused(site: Site, sop_class: str, status: int, code: str) -> None:
+    """Over the context that was accepted for CT images nothing else is taken, whatever the peer announces."""
+    ds = ct_slice(SOPClassUID=sop_class)
+    assoc = associate(site.port)
+    answer = offer(assoc, data_set_of(file_of(ds)), ds.SOPInstanceUID, sop_class)
+    assert (answer.Status, answer.ErrorComment.split(":")[0]) == (status, code)
+    assoc.release()
+
+
+def test_class_of_the_data_set_must_be_the_announced_one(site: Site) -> None:
+    """An MR image that is announced as CT is refused."""
+    ds = ct_slice(SOPClassUID=MRImageStorage)
+    assoc = associate(site.port)
+    answer = offer(assoc, data_set_of(file_of(ds)), ds.SOPInstanceUID, CTImageStorage)
+    assert (answer.Status, answer.ErrorComment) == (0xA900, "uid-mismatch: SOPClassUID")
+    assoc.release()
+
+
+def test_own_result_that_comes_back_is_dropped(site: Site, send: Send) -> None:
+    """Auto-routing brings our objects back: success is answered, and nothing is stored or measured again."""
+    ds = ct_slice()
+    with site.ledger.transaction() as session:
+        session.add(Study(uid="1.2", state=StudyState.COMPLETE, first_received_at=now(), last_received_at=now()))
+        session.flush()
+        session.add(
+            Job(
+                key="k",
+                study_uid="1.2",
+                state=JobState.REPORTED,
+                stage=Stage.DELIVER,
+                request="",
+                attempts=0,
+                created_at=now(),
+                not_before=now(),
+            )
+        )
+        session.flush()
+        deliveries.plan(
+            session,
+            job_key="k",
+            destination="pacs",
+            kind="seg",
+            sop_instance_uid=ds.SOPInstanceUID,
+            file="seg.dcm",
+            digest="0",
+        )
+    assert send(ds).Status == 0
+    assert site.row(ds.SOPInstanceUID) is None
+    assert site.study(ds.StudyInstanceUID) is None
+    assert site.files() == []
+
+
+def test_file_of_a_crash_is_healed_by_sending_again(site: Site, send: Send) -> None:
+    """A file without a row was never answered 0x0000: what is sent now takes its place."""
+    ds = ct_slice()
+    path = site.spool.instance_path(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)
+    site.spool.write(path, b"written by a process that died before the row")
+    assert send(ds).Status == 0
+    row = site.row(ds.SOPInstanceUID)
+    assert row is not None
+    assert hashlib.sha256((site.spool.root / path).read_bytes()).hexdigest() == row.digest
+
+
+def test_row_without_file_is_healed_by_sending_again(site: Site, send: Send) -> None:
+    """A file that was lost is put back, and its digest is that of the row."""
+    ds = ct_slice()
+    send(ds)
+    site.files()[0].unlink()
+    assert send(ds).Status == 0
+    row = site.row(ds.SOPInstanceUID)
+    assert row is not None
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in site.files()] == [row.digest]
+
+
+@pytest.mark.parametrize("differ", [False, True], ids=["same-bytes", "other-bytes"])
+def test_same_new_uid_over_several_associations_at_once(site: Site, *, differ: bool) -> None:
+    """One is stored; the others hear success where they sent the same and a duplicate where not; file and row agree."""
+    first = ct_slice()
+    uids = {name: first[name].value for name in _UIDS}
+    slices = [ct_slice(**uids, PatientID=f"P{number if differ else 0}") for number in range(6)]
+    barrier = threading.Barrier(len(slices))
+
+    def store(ds: FileDataset) -> int:
+        assoc = associate(site.port)
+        barrier.wait()
+        status = offer_slice(assoc, ds)
+        assoc.release()
+        return status
+
+    with ThreadPoolExecutor(len(slices)) as pool:
+        statuses = sorted(pool.map(store, slices))
+    assert statuses == ([0] + [0x0111] * 5 if differ else [0] * 6)
+    row = site.row(first.SOPInstanceUID)
+    assert row is not None
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in site.files()] == [row.digest]
+    assert len(site.events()) == 1
+
+
+def test_slices_of_one_study_over_several_associations_at_once(site: Site) -> None:
+    """A new study that several associations begin at once has one row, and every slice."""
+    study = generate_uid()
+    slices = [ct_slice(StudyInstanceUID=study) for _ in range(6)]
+    barrier = threading.Barrier(len(slices))
+
+    def store(ds: FileDataset) -> int:
+        assoc = associate(site.port)
+        barrier.wait()
+        status = offer_slice(assoc, ds)
+        assoc.release()
+        return status
+
+    with ThreadPoolExecutor(len(slices)) as pool:
+        assert set(pool.map(store, slices)) == {0}
+    assert len(site.files()) == len(slices)
+    assert [event.cause for event in site.events()] == ["first instance"]
+
+
+def test_failing_spool_asks_for_a_second_sending(site: Site, send: Send) -> None:
+    """While the spool cannot be written A700 is answered, and nothing is entered; later the same slice is taken."""
+    ds = ct_slice()
+    (site.spool.root / "tmp").rmdir()
+    answer = send(ds)
+    assert (answer.Status, answer.ErrorComment.split(":")[0]) == (0xA700, "spool-failed")
+    assert site.row(ds.SOPInstanceUID) is None
+    site.spool.prepare()
+    assert send(ds).Status == 0
+
+
+def test_failing_ledger_asks_for_a_second_sending(site: Site, send: Send) -> None:
+    """While the ledger cannot be written A700 is answered, and no file stays; later the same slice is taken."""
+    ds = ct_slice()
+    Base.metadata.drop_all(site.ledger._engine)
+    answer = send(ds)
+    assert (answer.Status, answer.ErrorComment.split(":")[0]) == (0xA700, "ledger-failed")
+    assert site.files() == []
+    Base.metadata.create_all(site.ledger._engine)
+    assert send(ds).Status == 0
+
+
+def test_fault_of_the_program_is_answered_and_survived(
+    site: Site, send: Send, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What nobody foresaw is answered C211; the log says where and not what it held; the listener serves on."""
+
+    def fail(_: Intake, offered: Offer) -> None:
+        raise ZeroDivisionError(f"SECRET {offered.host}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Intake, "take", fail)
+        assert send(ct_slice()).Status == 0xC211
+    assert send(ct_slice()).Status == 0
+    logged = "".join(capsys.readouterr())
+    assert "ZeroDivisionError" in logged
+    assert "test_storage.py" in logged
+    assert "SECRET" not in logged
+
+
+def test_log_holds_no_patient_data(site: Site, send: Send, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither of what is stored nor of what is refused: all carry a name, and one carries it in place of a UID."""
+    ds = ct_slice()
+    send(ds)
+    send(ct_slice(**{name: ds[name].value for name in _UIDS}, PatientID="SECRET-2"))
+    send(ct_slice(StudyInstanceUID="SECRET"))
+    assoc = associate(site.port)
+    offer(assoc, _cut(ds), "SECRET^NAME")
+    assoc.release()
+    logged = "".join(capsys.readouterr())
+    assert "uid-reused" in logged
+    assert "uid-invalid" in logged
+    assert "SECRET" not in logged
