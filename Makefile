@@ -1,6 +1,6 @@
 # make demo | make test: the two commands of the README. Everything happens in .venv; a second run installs nothing.
 SHELL := /bin/bash
-PYTHON ?= python3
+# make install PYTHON=/path/to/python3.12: another Python than python3; .venv remembers it
 export PYTHON
 # The installed wheel is what runs and is tested: nothing puts the folder beside it on sys.path, in children neither.
 # .venv/bin comes last, for it may hold a small redis-server of its own that must not hide the system's.

@@ -15,8 +15,11 @@ case $level in
     check | test) extras=worker,demo,dev ;;
     *) sed -n '3,5s/^# //p' "$0" >&2; exit 2 ;;
 esac
-python=${PYTHON:-python3}
 stamps=.venv/.setup
+# Without a word the Python of the .venv stays, so that PYTHON= is said once.
+python=${PYTHON:-$(cat $stamps/interpreter 2>/dev/null || true)}
+command -v "${python:=python3}" >/dev/null || [ -n "${PYTHON:-}" ] || python=python3
+export PYTHON=$python
 pip=(.venv/bin/python -m pip --disable-pip-version-check)
 constraints=(-c deploy/constraints/node.txt -c deploy/constraints/worker.txt -c deploy/constraints/dev.txt)
 
@@ -46,8 +49,10 @@ have_libraries() {
 
 # --- Debian packages ----------------------------------------------------------------------------------------------
 packages=$(bash deploy/setup/packages.sh missing "$level" | xargs)
-if [ -n "$packages" ] || ! have_libraries; then bash deploy/setup/preflight.sh worker first; fi
+looked=all
 if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    bash deploy/setup/preflight.sh worker before-apt
+    looked=after-apt
     if ! bash deploy/setup/packages.sh install "$level"; then
         [ -z "${CRLM_TEST_REQUIRE_ALL:-}" ] || exit 1
         echo "note: the set-up goes on with what is present" >&2
@@ -56,7 +61,7 @@ fi
 
 # --- Python packages ----------------------------------------------------------------------------------------------
 if ! have_libraries; then
-    bash deploy/setup/preflight.sh worker
+    bash deploy/setup/preflight.sh worker $looked
     if [ -n "$packages" ] && [ "$(id -u)" != 0 ]; then
         echo "note: not installed here: $packages; what is present is used (make system prints and installs the list)" >&2
     fi
@@ -67,6 +72,7 @@ if ! have_libraries; then
     mkdir -p "$stamps"
     rm -f "$stamps"/*
     python_is >"$stamps/python"
+    command -v "$python" >"$stamps/interpreter"
     echo "== Python packages ($extras)"
     "${pip[@]}" install -qq "${constraints[@]}" hatchling setuptools wheel numpy
     "${pip[@]}" install -qq --no-build-isolation "${constraints[@]}" ".[$extras]"

@@ -1,24 +1,22 @@
 #!/usr/bin/env bash
 # What must be there before anything is installed; each thing that is not is said with its cure, in one sentence.
-# usage: preflight.sh node|worker [first]
-#   first: the packages are still to come, so what apt will bring is not held against a root user.
+# usage: preflight.sh node|worker [all|before-apt|after-apt]
+#   before-apt: apt is about to install packages, so what it brings (Python, venv, compiler) is not missed yet
+#   after-apt: only that
 # "stop:" lines end the set-up (exit 1); "note:" lines do not. It is plain bash, since Python is one of the things to look for.
 set -uo pipefail
 
 kind=${1:-worker}
+when=${2:-all}
 python=${PYTHON:-python3}
 stops=0
 
 stop() { echo "stop: $*" >&2; stops=$((stops + 1)); }
 note() { echo "note: $*" >&2; }
 
-# What the next step installs by itself, with root's rights on a Debian, is no reason to stop before it.
-comes_by_itself=no
-if [ "${2:-}" = first ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then comes_by_itself=yes; fi
-
 check_python() {
     if ! command -v "$python" >/dev/null; then
-        [ $comes_by_itself = yes ] && [ "$python" = python3 ] && return
+        [ "$when" = before-apt ] && [ "$python" = python3 ] && return
         stop "no $python was found: install python3 (3.11 or later) with its venv module, or name one: make install PYTHON=/path/to/python3.11"
         return
     fi
@@ -32,7 +30,7 @@ check_python() {
             ;;
     esac
     if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
-        [ $comes_by_itself = yes ] && return
+        [ "$when" = before-apt ] && return
         stop "$python cannot make virtual environments: install its venv module (Debian: apt-get install python3-venv)"
     fi
 }
@@ -60,7 +58,6 @@ check_memory() {
 }
 
 check_compiler() {
-    [ "$kind" = worker ] && [ $comes_by_itself = no ] || return 0
     command -v "$python" >/dev/null || return 0
     local compiler headers
     compiler=$("$python" -c 'import sysconfig; print((sysconfig.get_config_var("CC") or "cc").split()[0])' 2>/dev/null)
@@ -73,7 +70,9 @@ check_compiler() {
 }
 
 check_python
-check_disk
-check_memory
-check_compiler
+if [ "$when" != after-apt ]; then
+    check_disk
+    check_memory
+fi
+if [ "$when" != before-apt ] && [ "$kind" = worker ]; then check_compiler; fi
 [ $stops = 0 ]

@@ -16,8 +16,7 @@ kept=("$wheels/pyradiomics-$version-$tag-"*"$(uname -m).whl")
 if [ ! -f "${kept[0]}" ]; then
     echo "== PyRadiomics $version is being built"
     if ! "$python" -m pip wheel -qq --no-deps --no-build-isolation -w "$wheels" "pyradiomics==$version" >"$log" 2>&1; then
-        echo "note: PyRadiomics could not be built for $("$python" -V) (see $log), so the worker runs without it" \
-            "and says so; Python 3.11 and a C compiler with Python's headers are what it needs." >&2
+        echo "note: PyRadiomics could not be built for $("$python" -V) (see $log): the worker runs without it and says so" >&2
         exit 1
     fi
     kept=("$wheels/pyradiomics-$version-$tag-"*.whl)

@@ -30,7 +30,10 @@ def clone(machine: Machine, python: object, tmp_path: Path) -> Path:
 # The Python of the .venv: it notes what it is asked, and "builds" a wheel into the folder after -w.
 PIP = """
 case "$*" in
-    *"pip wheel -qq"*) mkdir -p build/wheels; touch "build/wheels/pyradiomics-3.0.1-cp311-cp311-linux_$(uname -m).whl" ;;
+    *"pip wheel -qq"*)
+        mkdir -p build/wheels
+        touch "build/wheels/pyradiomics-3.0.1-cp311-cp311-linux_$(uname -m).whl"
+        ;;
     *version_info*) echo cp311 ;;
     -V) echo Python 3.11.2 ;;
 esac
@@ -129,6 +132,15 @@ def test_another_python_makes_the_venv_anew(machine: Machine, clone: Path, pytho
     assert not (clone / ".venv" / "left-over").exists()
 
 
+def test_the_venv_remembers_its_python(machine: Machine, clone: Path) -> None:
+    """Who named a Python once need not name it again, and keeps the .venv."""
+    install(machine, clone)
+    del machine.env["PYTHON"]
+    machine.has("python3", "echo Python 3.13.9")
+    assert install(machine, clone, "demo") == []
+    assert not any(line.startswith("python3 ") for line in machine.log)
+
+
 def test_a_moved_clone_makes_the_venv_anew(machine: Machine, clone: Path) -> None:
     """The scripts of a .venv name its old place, so a moved clone gets a new one."""
     install(machine, clone)
@@ -167,6 +179,8 @@ def test_an_ordinary_user_is_asked_nothing_of_sudo(machine: Machine, clone: Path
     assert done.returncode == 0
     assert "orthanc" in done.stderr
     assert "make system" in done.stderr
+    assert done.stderr.count("not installed here") == 1
+    assert machine.run(clone / "deploy" / "setup" / "install.sh", "demo", cwd=clone).stderr == ""
     assert not any(line.startswith(("sudo", "apt-get")) for line in machine.log)
 
 

@@ -117,18 +117,23 @@ def test_all_that_is_missing_is_said_at_once(machine: Machine, python: Callable[
     assert len(sentences(done.stderr)) == 4
 
 
-def test_root_is_not_stopped_by_what_apt_will_bring(machine: Machine, python: Callable[..., None]) -> None:
-    """Before the packages are installed, root hears nothing of venv and compiler; afterwards it does."""
+def test_what_apt_brings_is_missed_after_apt_only(machine: Machine, python: Callable[..., None]) -> None:
+    """Before apt nothing is said of venv and compiler; after it they are, and nothing of the rest a second time."""
     python(venv=False, compiler="no-such-cc")
-    machine.has("id", "echo 0")
-    assert machine.run(PREFLIGHT, "worker", "first").stderr == ""
-    assert machine.run(PREFLIGHT, "worker").returncode == 1
+    memory(machine, 1)
+    before = machine.run(PREFLIGHT, "worker", "before-apt")
+    assert before.returncode == 0
+    assert ["memory" in sentence for sentence in sentences(before.stderr)] == [True]
+    after = machine.run(PREFLIGHT, "worker", "after-apt")
+    assert after.returncode == 1
+    assert ["memory" in sentence for sentence in sentences(after.stderr)] == [False, False]
 
 
-def test_an_ordinary_user_hears_of_them_at_once(machine: Machine, python: Callable[..., None]) -> None:
-    """No package comes by itself to an ordinary user, so the first look is as strict as the last."""
-    python(venv=False)
-    assert machine.run(PREFLIGHT, "worker", "first").returncode == 1
+@pytest.mark.parametrize("version", ["3.9", "3.10"])
+def test_apt_brings_no_newer_python(machine: Machine, python: Callable[..., None], version: str) -> None:
+    """A Python that is too old stops the set-up before apt is called: Debian has one python3."""
+    python(version)
+    assert machine.run(PREFLIGHT, "worker", "before-apt").returncode == 1
 
 
 def test_it_reads_this_machine(machine: Machine) -> None:
