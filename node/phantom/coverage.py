@@ -71,12 +71,11 @@ def _window(solid: Stack, grid: Grid, z: Floats) -> tuple[slice, slice]:
     """Rows and columns that the sections at heights `z` reach, with a voxel to spare."""
     low, high = solid.z_range
     section = solid.sections(np.clip(z.ravel(), low, high))
-    cos, sin = np.cos(section.angle), np.sin(section.angle)
-    reach_x: Floats
-    reach_y: Floats
-    reach_x, reach_y = np.hypot(section.a * cos, section.b * sin), np.hypot(section.a * sin, section.b * cos)
-    if solid.power != 2.0:
-        reach_x, reach_y = section.a, section.b
+    reach_x: Floats = section.a
+    reach_y: Floats = section.b
+    if solid.power == 2.0:
+        cos, sin = np.cos(section.angle), np.sin(section.angle)
+        reach_x, reach_y = np.hypot(reach_x * cos, reach_y * sin), np.hypot(reach_x * sin, reach_y * cos)
     columns = _span(section.x, reach_x, grid.origin_mm[0], grid.spacing_mm[2], grid.columns)
     rows = _span(section.y, reach_y, grid.origin_mm[1], grid.spacing_mm[1], grid.rows)
     return rows, columns
@@ -97,46 +96,47 @@ def _stack_cover(
     section = solid.sections(sub.ravel())
     dx = (grid.x[columns][None, :] - section.x[:, None]).astype(np.float32)[:, None, :]
     dy = (grid.y[rows][None, :] - section.y[:, None]).astype(np.float32)[:, :, None]
-    sy, sx = np.float32(grid.spacing_mm[1]), np.float32(grid.spacing_mm[2])
+    _, sy, sx = grid.spacing_mm
     level, width = (
         _ellipse(section, dx, dy, sx, sy) if solid.power == 2.0 else _box(section, dx, dy, sx, sy, solid.power)
     )
     inside = (level < 1).reshape(n, count, *level.shape[1:])[:, count // 2].copy()
-    cover = _ramp(level, width)
-    most = np.minimum(math.pi * section.a * section.b / float(sx * sy), 1.0)[:, None, None]
+    spread = _mean_square_width(section, sx, sy)
+    cover = _ramp(level, width, np.sqrt(np.maximum(1 - spread / 12, 0.0)), np.sqrt(spread))
+    most = np.minimum(math.pi * section.a * section.b / (sx * sy), 1.0)[:, None, None]
     np.clip(cover, 0, most.astype(np.float32), out=cover)
     cover *= weights.astype(np.float32).reshape(-1, 1, 1)
     summed: Fractions = cover.reshape(n, count, *cover.shape[1:]).sum(axis=1)
     return summed, inside
 
 
-def _ellipse(
-    section: Sections, dx: Fractions, dy: Fractions, sx: np.float32, sy: np.float32
-) -> tuple[Fractions, Fractions]:
+def _ellipse(section: Sections, dx: Fractions, dy: Fractions, sx: float, sy: float) -> tuple[Fractions, Fractions]:
     """Level (1 on the outline) and level times the change of level across a voxel, for ellipses."""
     a, b = _axes(section)
     if section.angle.any():
         cos = np.cos(section.angle).astype(np.float32)[:, None, None]
         sin = np.sin(section.angle).astype(np.float32)[:, None, None]
-        across, along = (dx * cos + dy * sin) / a, (dy * cos - dx * sin) / b
-        width = np.abs(across * (cos / a) - along * (sin / b)) * sx
-        width += np.abs(across * (sin / a) + along * (cos / b)) * sy
+        turned_x: Fractions = dx * cos + dy * sin
+        turned_y: Fractions = dy * cos - dx * sin
+        across, along = turned_x / a, turned_y / b
+        width_x: Fractions = np.abs(across * (cos / a) - along * (sin / b)) * np.float32(sx)
+        width_y: Fractions = np.abs(across * (sin / a) + along * (cos / b)) * np.float32(sy)
     else:
         across, along = dx / a, dy / b
-        width = np.abs(across) * (sx / a) + np.abs(along) * (sy / b)
+        width_x, width_y = np.abs(across) * (np.float32(sx) / a), np.abs(along) * (np.float32(sy) / b)
     level = across * across + along * along
-    return np.sqrt(level, out=level), width
+    return np.sqrt(level, out=level), width_x + width_y
 
 
 def _box(
-    section: Sections, dx: Fractions, dy: Fractions, sx: np.float32, sy: np.float32, power: float
+    section: Sections, dx: Fractions, dy: Fractions, sx: float, sy: float, power: float
 ) -> tuple[Fractions, Fractions]:
     """The same for the boxier outline of the trunk, |x/a|^p + |y/b|^p = 1."""
     a, b = _axes(section)
     p = np.float32(power)
     across, along = np.abs(dx / a), np.abs(dy / b)
     level = (across**p + along**p) ** (1 / p)
-    width = across ** (p - 1) * (sx / a) + along ** (p - 1) * (sy / b)
+    width = across ** (p - 1) * (np.float32(sx) / a) + along ** (p - 1) * (np.float32(sy) / b)
     width *= np.maximum(level, np.float32(1e-6)) ** (2 - p)
     return level, width
 
@@ -146,10 +146,36 @@ def _axes(section: Sections) -> tuple[Fractions, Fractions]:
     return a, b
 
 
-def _ramp(level: Fractions, width: Fractions) -> Fractions:
-    """1/2 + (1 - level) level / width, in place: the covered part where the border is straight, before clipping."""
-    width += np.float32(1e-6)
-    level *= 1 - level
+def _mean_square_width(section: Sections, sx: float, sy: float) -> Floats:
+    """Mean over an ellipse's directions of the squared change of level W across a voxel, shape (n,).
+
+    On the outline at (a cos f, b sin f), turned by `angle`, W = |gx| sx + |gy| sy with the gradient
+    gx = cos f cos / a - sin f sin / b and gy = cos f sin / a + sin f cos / b. With delta the phase between the two,
+    the mean of |gx gy| is 2 / pi (sin delta + (pi / 2 - delta) cos delta) times the root of both mean squares.
+    """
+    a, b = np.maximum(section.a, 1e-3), np.maximum(section.b, 1e-3)
+    cos, sin = np.cos(section.angle), np.sin(section.angle)
+    gx2 = ((cos / a) ** 2 + (sin / b) ** 2) / 2
+    gy2 = ((sin / a) ** 2 + (cos / b) ** 2) / 2
+    product = np.sqrt(gx2 * gy2)
+    phase = np.clip(cos * sin * (1 / a**2 - 1 / b**2) / 2 / product, -1, 1)
+    delta = np.arccos(phase)
+    both = product * 2 / math.pi * (np.sqrt(1 - phase**2) + (math.pi / 2 - delta) * phase)
+    mean: Floats = gx2 * sx**2 + gy2 * sy**2 + 2 * sx * sy * both
+    return mean
+
+
+def _ramp(level: Fractions, width: Fractions, border: Floats, typical: Floats) -> Fractions:
+    """1/2 + (border - level) / W, in place and before clipping, where width = W level.
+
+    `border` is a little less than 1, so that the covers of a curved outline sum to the exact area or volume; at
+    the very centre, where level and width vanish together, `typical` stands for W. Both have shape (n,).
+    """
+    small = np.float32(1e-3)
+    width += small * typical.astype(np.float32)[:, None, None]
+    falling = border.astype(np.float32)[:, None, None] - level
+    level += small
+    level *= falling
     level /= width
     level += np.float32(0.5)
     return level
@@ -166,28 +192,47 @@ def _lobe_covers(solid: Lobe, grid: Grid) -> Iterator[Cover]:
     area = (rows.stop - rows.start) * (columns.stop - columns.start)
     if not area:
         return
+    spread = _lobe_spread(solid, grid)
+    border = np.roots([1.0, 0.0, spread / 4, -1.0])
+    border = border[np.abs(border.imag) < 1e-9].real
     size = max(1, CHUNK_VOXELS // area)
+    u = (grid.x[columns] - solid.x) / solid.a
     for first in range(slices.start, slices.stop, size):
         chunk = slice(first, min(first + size, slices.stop))
-        cover, inside = _lobe_cover(solid, grid, chunk, rows, columns)
+        across, up = solid.reduced(u, grid.y[rows][:, None], grid.z[chunk][:, None, None])
+        level, width = _lobe_level(solid, grid, u.astype(np.float32), across.astype(np.float32), up.astype(np.float32))
+        inside = level < 1
+        cover = np.clip(_ramp(level, width, border, np.array([math.sqrt(spread)])), 0, 1)
         yield (chunk, rows, columns), cover, inside
 
 
-def _lobe_cover(solid: Lobe, grid: Grid, slices: slice, rows: slice, columns: slice) -> tuple[Fractions, Mask]:
+def _lobe_level(solid: Lobe, grid: Grid, u: Fractions, across: Fractions, up: Fractions) -> tuple[Fractions, Fractions]:
+    """Level, and level times its change across a voxel, at points in the lobe's reduced coordinates."""
     sz, sy, sx = (np.float32(step) for step in grid.spacing_mm)
-    u = (grid.x[columns] - solid.x) / solid.a
-    y, z = grid.y[rows][:, None], grid.z[slices][:, None, None]
-    across, up = (part.astype(np.float32) for part in solid.reduced(u, y, z))
-    by = (solid.b * (1 - solid.taper_y * u)).astype(np.float32)
-    cz = (solid.c * (1 - solid.taper_z * u)).astype(np.float32)
-    bend = (solid.sweep + 2 * solid.bow * u).astype(np.float32)
-    u = u.astype(np.float32)
-    # derivatives of (level^2) / 2 along x, y, z
+    tilt, rise = np.float32(solid.tilt), np.float32(solid.rise)
+    by = np.float32(solid.b) * (1 - np.float32(solid.taper_y) * u)
+    cz = np.float32(solid.c) * (1 - np.float32(solid.taper_z) * u)
+    bend = np.float32(solid.sweep) + np.float32(2 * solid.bow) * u
+    # derivatives of the reduced coordinates along u; then those of (level^2) / 2 along x, y and z
     slope_across = (bend + across * np.float32(solid.b * solid.taper_y)) / by
-    slope_up = (up * np.float32(solid.c * solid.taper_z) - np.float32(solid.rise) - np.float32(solid.tilt) * bend) / cz
-    width = np.abs(u + across * slope_across + up * slope_up) * (sx / np.float32(solid.a))
-    width += np.abs(across / by - up * (np.float32(solid.tilt) / cz)) * sy
+    slope_up = (up * np.float32(solid.c * solid.taper_z) - rise - tilt * bend) / cz
+    width: Fractions = np.abs(u + across * slope_across + up * slope_up) * (sx / np.float32(solid.a))
+    width += np.abs(across / by - up * (tilt / cz)) * sy
     width += np.abs(up) * (sz / cz)
-    level = np.sqrt(u * u + across * across + up * up)
-    inside = level < 1
-    return np.clip(_ramp(level, width), 0, 1), inside
+    level: Fractions = np.sqrt(u * u + across * across + up * up)
+    return level, width
+
+
+def _lobe_spread(solid: Lobe, grid: Grid) -> float:
+    """Mean over the lobe's directions of the squared change of level across a voxel, weighted by volume.
+
+    With it, the border c of the ramp solves c^3 + c spread / 4 = 1: the covers then sum to the exact volume.
+    """
+    u = np.linspace(-1, 1, 100, dtype=np.float32)[None, None, 1:-1]
+    turn = np.linspace(0, 2 * math.pi, 72, endpoint=False, dtype=np.float32)[None, :, None]
+    ring = np.sqrt(1 - u * u)
+    across: Fractions = ring * np.cos(turn)
+    up: Fractions = ring * np.sin(turn)
+    _, width = _lobe_level(solid, grid, u, across, up)
+    weight = np.broadcast_to((1 - solid.taper_y * u) * (1 - solid.taper_z * u), width.shape)
+    return float((width**2 * weight).sum(dtype=np.float64) / weight.sum(dtype=np.float64))

@@ -80,7 +80,8 @@ def write_seg(path: Path, rendering: Rendering, ct_files: Sequence[Path]) -> Pat
     span = slice(int(shown[0]), int(shown[-1]) + 1)
     sources = [dcmread(file, stop_before_pixels=True) for file in ct_files[span]]
     seed = sources[0].SeriesInstanceUID
-    stack = np.stack([mask[span] for _, mask in named], axis=-1).view(np.uint8)
+    # each segment's frames stay contiguous in memory: highdicom is twice as fast with them
+    stack = np.moveaxis(np.stack([mask[span] for _, mask in named]).view(np.uint8), 0, -1)
     seg = hd.seg.Segmentation(
         source_images=sources,
         pixel_array=stack,
@@ -164,5 +165,7 @@ def _settle(seg: Dataset, source: Dataset) -> None:
         item.DimensionOrganizationUID = uid
     seg.ContentDate = seg.SeriesDate = seg.InstanceCreationDate = source.ContentDate
     seg.ContentTime = seg.SeriesTime = seg.InstanceCreationTime = source.ContentTime
+    for equipment in seg.get("ContributingEquipmentSequence", []):
+        equipment.ContributionDateTime = source.ContentDate + source.ContentTime
     seg.PatientIdentityRemoved = source.PatientIdentityRemoved
     seg.DeidentificationMethod = source.DeidentificationMethod

@@ -48,8 +48,7 @@ def random_anatomy(seed: int, *, lesions: int | None = None) -> Anatomy:
     for draw in range(DRAWS):
         rng = np.random.default_rng([seed, draw])
         p = random_proportions(seed, rng)
-        anatomy = assemble(p, ())
-        if conflicts(anatomy):
+        if conflicts(assemble(p, ())):
             continue
         count = int(rng.integers(0, 7)) if lesions is None else lesions
         liver = organs.liver(p)
@@ -57,9 +56,7 @@ def random_anatomy(seed: int, *, lesions: int | None = None) -> Anatomy:
             placed = organs.place_lesions(liver, count, rng, hu=p.hu.lesions, radii_mm=(4.0, 27.0))
         except ValueError:
             continue
-        anatomy = assemble(p, placed)
-        if not conflicts(anatomy):
-            return anatomy
+        return assemble(p, placed)
     raise ValueError(f"no sound anatomy within {DRAWS} draws of seed {seed}")
 
 
@@ -84,7 +81,7 @@ def random_proportions(seed: int, rng: np.random.Generator) -> Proportions:
         age_years=int(rng.integers(35, 86)),
         sex="F" if female else "M",
         contrast=contrast,
-        pose_mm=tuple(float(v) for v in np.round(rng.normal((0, -150, -400), (8, 10, 60)), 1)),  # type: ignore[arg-type]
+        pose_mm=(_tenth(rng, 0.0, 8.0), _tenth(rng, -150.0, 10.0), _tenth(rng, -400.0, 60.0)),
         body_heights_mm=tuple(round(float(h), 2) for h in heights),
         disc_heights_mm=tuple(round(float(h), 2) for h in discs),
         spine_y_mm=base.spine_y_mm + float(rng.uniform(-2, 3)),
@@ -102,6 +99,10 @@ def random_proportions(seed: int, rng: np.random.Generator) -> Proportions:
         liver=_random_liver(base.liver, scale, cavity_a / base.cavity_a_mm, rng),
         hu=_random_attenuation(rng, contrast),
     )
+
+
+def _tenth(rng: np.random.Generator, mean: float, sd: float) -> float:
+    return round(float(rng.normal(mean, sd)), 1)
 
 
 def _random_liver(base: LiverShape, scale: float, width: float, rng: np.random.Generator) -> LiverShape:
