@@ -15,13 +15,11 @@ from typing import Any
 
 from pydicom import Dataset
 
+from node.core.dicom import PARSER_FAULTS
 from node.core.errors import Untrusted
 from node.core.grid import Plane, plane
 from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance, LeftOut
-
-# What pydicom raises when a value does not fit its value representation.
-_VALUE_FAULTS = (AttributeError, KeyError, NotImplementedError, OverflowError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def require_one_patient(identities: Sequence[Identity]) -> None:
 def _value(ds: Dataset, keyword: str) -> Any:
     try:
         return ds.get(keyword)
-    except _VALUE_FAULTS:
+    except PARSER_FAULTS:
         return None
 
 
@@ -212,7 +210,7 @@ def _number(ds: Dataset, keyword: str) -> float | None:
     try:
         value = ds.get(keyword)
         return None if value is None or value == "" else float(value)
-    except _VALUE_FAULTS:
+    except PARSER_FAULTS:
         return math.nan
 
 

@@ -68,7 +68,7 @@ _LONG_LENGTH_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM, _SEQUENCE_DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # little endian, as encapsulation always is
 # What pydicom raises on bytes that are no data set, measured on `malformed/` of the test data.
-_PARSER_FAULTS = (
+PARSER_FAULTS = (
     InvalidDicomError,
     BytesLengthException,
     struct.error,
@@ -117,7 +117,7 @@ def read_header(source: Path | bytes) -> FileDataset:
                 _refuse_missing_pixels(ds, held=held)
             else:
                 _check_pixels(ds, file)
-    except _PARSER_FAULTS as error:
+    except PARSER_FAULTS as error:
         raise Refused(DoorRefusal.DATASET_UNREADABLE, type(error).__name__) from error
     return ds
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from node.core.dicom import PARSER_FAULTS
 from node.core.errors import NotAnalysable
 from node.core.reasons import StudyRefusal
 
@@ -118,7 +119,7 @@ def plane(ds: Dataset) -> Plane | None:
         spacing = [float(value) for value in ds.PixelSpacing]
         rows, columns = int(ds.Rows), int(ds.Columns)
         frame_of_reference_uid = str(ds.get("FrameOfReferenceUID", ""))
-    except (AttributeError, NotImplementedError, OverflowError, TypeError, ValueError):
+    except PARSER_FAULTS:
         return None
     sane = len(position) == 3 and len(cosines) == 6 and len(spacing) == 2 and min(*spacing, rows, columns) > 0
     if not sane or not np.isfinite([*position, *cosines, *spacing]).all():
