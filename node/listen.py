@@ -5,6 +5,8 @@ Stages 1 and 2 meet here and nowhere else. Several listeners may run: they share
 
 import signal
 import threading
+import traceback
+from pathlib import Path
 
 from node.association import Door
 from node.core import log, settings
@@ -50,12 +52,20 @@ class Listener:
         self._ledger.close()
 
 
+def _note_thread_death(fault: threading.ExceptHookArgs) -> None:
+    """Log a thread that died, which ends one association; its message may hold what a peer sent."""
+    frames = traceback.extract_tb(fault.exc_traceback)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    log.get("listen").warning("thread-died", error=fault.exc_type.__name__, at=place)
+
+
 def run(config: Settings) -> None:
     """Listen until SIGTERM or SIGINT; raises what `Listener.start` raises."""
     log.configure(config.log_level, config.log_form)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    threading.excepthook = _note_thread_death
     listener = Listener(config)
     listener.start()
     try:

@@ -19,6 +19,8 @@ from node.intake import Intake
 from .conftest import Site
 from .sender import associate, ct_slice, data_set_of, file_of, offer, offer_slice
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # the UIDs are meant to be impossible
+
 Send = Callable[[FileDataset], Dataset]
 
 
