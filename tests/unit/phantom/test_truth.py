@@ -179,7 +179,7 @@ def test_the_l1_core_of_the_standard_abdomen(standard: Anatomy, standard_renderi
 
 @pytest.mark.parametrize("seed", [0, 3, 4, 8])
 def test_the_l1_core_lies_in_trabecular_bone(seed: int) -> None:
-    """On 0.3 mm voxels, without noise: every voxel of the core is trabecular bone, and the volume is right to 2 %.
+    """On 0.3 mm voxels, without noise: every voxel of the core is trabecular bone, and the volume is right to 2.5 %.
 
     Slices are an exact part of the body's height, so that its central half is a whole number of them.
     """
@@ -192,7 +192,7 @@ def test_the_l1_core_lies_in_trabecular_bone(seed: int) -> None:
     rendering = render(anatomy, Grid(68, rows, columns, (step, 0.3, 0.3), origin), noise_sd_hu=0.0)
     hu, volume = core(rendering)
     assert np.unique(hu).tolist() == [value(anatomy, "l1.mean_hu")]
-    assert volume == pytest.approx(value(anatomy, "l1.volume"), rel=0.02)
+    assert volume == pytest.approx(value(anatomy, "l1.volume"), rel=0.025)
 
 
 def test_standard_grid_of_a_random_anatomy_reads_as_its_own(random_anatomies: list[Anatomy]) -> None:
