@@ -84,7 +84,7 @@ def _scan(folder: Path) -> tuple[list[Header], list[LeftOut]]:
             one = _read(path)
         except Refused as error:
             name = str(path.relative_to(folder))
-            unreadable.append(LeftOut("", "", name, f"file not read: {error.code.sentence.rstrip('.').lower()}"))
+            unreadable.append(LeftOut("", "", name, f"file not read: {error.code.sentence}"))
             continue
         if one.instance.sop_class_uid != MediaStorageDirectoryStorage:
             headers.append(one)
