@@ -148,6 +148,9 @@ def _producer(broker_url: str) -> Celery:
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "socket_connect_timeout": _SOCKET_TIMEOUT_S,
             "retry_on_timeout": False,
+            "max_retries": 1,
+            "interval_start": 0,
+            "connect_retries_timeout": 0.1,  # kombu would knock for as long as one time-out, with pauses
         },
     )
     return app
