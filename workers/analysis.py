@@ -59,8 +59,8 @@ def segment(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
         else:
             work.write(LABELS, dump_labels(labels))
             return Outcome(final=False)
-    error, read = first or (NotAnalysable(StudyRefusal.NO_SUITABLE_SERIES), None)
-    return _report(Findings(request, read, None, None, error, tuple(tried)), spool, work)
+    refusal, refused = first or (NotAnalysable(StudyRefusal.NO_SUITABLE_SERIES), None)
+    return _report(Findings(request, refused, None, None, refusal, tuple(tried)), spool, work)
 
 
 def measure(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:

@@ -25,9 +25,9 @@ def make_app(settings: Settings, desk: Desk) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options={"socket_timeout": 10, "socket_connect_timeout": 5},
     )
-    app.task(desk.segment, name="crlm.segment")
-    app.task(desk.measure, name="crlm.measure")
-    app.task(desk.deliver, name="crlm.deliver")
+    app.task(name="crlm.segment")(desk.segment)
+    app.task(name="crlm.measure")(desk.measure)
+    app.task(name="crlm.deliver")(desk.deliver)
     return app
 
 

@@ -22,7 +22,7 @@ def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> N
     SchemaMismatch
         The ledger belongs to another version.
     """
-    from workers import app, tasks  # noqa: PLC0415 - Celery is slow to import, and `analyse` has no need of it
+    from workers import app, tasks  # here, because `analyse` has no need of Celery, which is slow to import
 
     ledger = Ledger(settings.ledger)
     ledger.require_schema()
@@ -33,7 +33,7 @@ def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> N
 
 def analyse(request: JobRequest, out: Path) -> dict[str, Any]:
     """Run stages 6 to 9 on a folder's request and return the result document; files go to `out`."""
-    from workers import analysis  # noqa: PLC0415 - as above
+    from workers import analysis  # here, because `worker` imports it with Celery
 
     spool = Spool(out)
     spool.prepare()

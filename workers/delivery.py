@@ -16,7 +16,7 @@ from node.core.ledger import Ledger, deliveries
 from node.core.ledger.tables import Delivery, Job
 from node.core.peer import Peer
 from node.core.reasons import Outage, StudyRefusal
-from node.core.settings import Destination, FolderDestination, PacsDestination, Settings
+from node.core.settings import FolderDestination, PacsDestination, Settings
 from node.core.spool import Spool, digest
 from node.core.states import DeliveryState
 
@@ -71,7 +71,7 @@ def _to_pacs(
                 outcomes[delivery.sop_instance_uid] = stored.error
             else:
                 with ledger.transaction() as session:
-                    deliveries.mark_sent(session, session.merge(delivery), f"status {stored.status:04X}")
+                    deliveries.mark_sent(session, session.merge(delivery), f"status {stored.status or 0:04X}")
     listed = peer.instances_of(study_uid)
     for delivery in due:
         if delivery.sop_instance_uid in listed:

@@ -17,7 +17,7 @@ from node.core.records import Measurement
 from workers.records import Segment
 from workers.report import pieces, seg
 from workers.report.document import Findings
-from workers.report.pieces import algorithm, comment, image_region, missing, number, remarks, site, tracking
+from workers.report.pieces import Group, algorithm, comment, image_region, missing, number, remarks, site, tracking
 
 _INDICES = ("psoas.pmvi", "psoas.pmi")
 
@@ -32,7 +32,7 @@ def build(findings: Findings, sources: Sequence[Dataset], segmentation: Dataset)
     segmentation
         The SEG that it refers to.
     """
-    groups = []
+    groups: list[Group] = []
     told: set[str] = set()
     for segment_number, segment in enumerate(seg.segments(findings), start=1):
         names = _names(segment, findings)
@@ -40,7 +40,7 @@ def build(findings: Findings, sources: Sequence[Dataset], segmentation: Dataset)
         groups += _segment_groups(findings, sources, segmentation, segment_number, segment, names)
     groups += _index_groups(findings, sources, told)
     _tell_the_rest(groups[-1], findings, told)
-    content = pieces.report(findings, sources, groups)
+    content = pieces.report(sources, groups)
     evidence = [*sources, segmentation]
     return pieces.finish(content, findings, evidence, "sr", "crlm-node measurements")
 
@@ -64,7 +64,7 @@ def _segment_groups(
     segment_number: int,
     segment: Segment,
     names: list[str],
-) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+) -> list[Group]:
     request, measurements = findings.request, _measurements(findings)
     coding = STRUCTURES[segment.structure]
     planar = [name for name in names if name.endswith("area_l3")]
@@ -103,8 +103,7 @@ def _segment_groups(
 
 
 def _outline_slice(segment: Segment, findings: Findings, planar: list[str]) -> int:
-    """Return the slice on which a segment is outlined: mid-L3 for an area at L3, the middle of the core, else the
-    largest."""
+    """Return the slice of a segment's outline: mid-L3 for an area at L3, the core's middle, else the largest."""
     measured = findings.measured
     if planar and measured and measured.l3_slice is not None and segment.region.on_slice(measured.l3_slice).any():
         return measured.l3_slice
@@ -113,9 +112,7 @@ def _outline_slice(segment: Segment, findings: Findings, planar: list[str]) -> i
     return segment.region.slices[int(segment.region.mask.sum(axis=(1, 2)).argmax())]
 
 
-def _index_groups(
-    findings: Findings, sources: Sequence[Dataset], told: set[str]
-) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+def _index_groups(findings: Findings, sources: Sequence[Dataset], told: set[str]) -> list[Group]:
     """Return the group of PMVI and PMI, if one of them was computed."""
     measured, measurements = findings.measured, _measurements(findings)
     there = [name for name in _INDICES if measurements[name].value is not None]
@@ -151,7 +148,7 @@ def _height(findings: Findings) -> str:
     return f"Height {facts.height_m:.2f} m, from {facts.height_source}." if facts.height_m else "Height not known."
 
 
-def _tell_the_rest(group: hd.sr.MeasurementsAndQualitativeEvaluations, findings: Findings, told: set[str]) -> None:
+def _tell_the_rest(group: Group, findings: Findings, told: set[str]) -> None:
     """Add to a group what has no group of its own: every number that was not computed and not yet told."""
     measurements = _measurements(findings)
     rest = [name for name in MEASUREMENTS if name not in told and measurements[name].value is None]

@@ -48,7 +48,7 @@ def sources(findings: Findings, spool: Spool) -> list[Dataset]:
         instances = candidates[0].instances
     else:
         instances = ()
-    headers = []
+    headers: list[Dataset] = []
     for instance in instances:
         ds = pydicom.dcmread(BytesIO(spool.verified(instance)), stop_before_pixels=True)
         ds.decode()

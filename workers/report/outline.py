@@ -1,6 +1,6 @@
-"""The outline of a mask on one slice, as an SCOORD wants it.
+r"""The outline of a mask on one slice, as an SCOORD wants it.
 
-Coordinates are image coordinates of the slice (PS3.3 C.18.6.1.1): column then row, in pixels, 0\\0 at the outer corner
+Coordinates are image coordinates of the slice (PS3.3 C.18.6.1.1): column then row, in pixels, 0\0 at the outer corner
 of the first pixel. The outline runs along pixel edges around the largest part of the mask, closed, holes filled.
 """
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 import highdicom as hd
-from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
@@ -18,24 +17,43 @@ from workers.report.seg import tracking_uid
 
 TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 COMMENT = Code("121106", "DCM", "Comment")
-CT_OF_ABDOMEN = Code("169070004", "SCT", "CT of abdomen")
-_LANGUAGE = Code("en-US", "RFC5646", "English (United States)")
-_DEVICE_OBSERVER = Code("121007", "DCM", "Device")
+CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")  # CID 100
+_LANGUAGE = hd.sr.CodedConcept("en-US", "RFC5646", "English (United States)")
+_DEVICE_OBSERVER = hd.sr.CodedConcept("121007", "DCM", "Device")
+Group = (
+    hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations
+    | hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations
+    | hd.sr.MeasurementsAndQualitativeEvaluations
+)
 _DECIMALS = 4  # DS holds 16 characters; pixels do not give more
 
 
-def report(
-    findings: Findings, sources: Sequence[Dataset], groups: Sequence[hd.sr.MeasurementsAndQualitativeEvaluations]
-) -> hd.sr.MeasurementReport:
-    """Return the content tree of a TID 1500 report with its image library."""
+def report(sources: Sequence[Dataset], groups: Sequence[Group]) -> hd.sr.MeasurementReport:
+    """Return the content tree of a TID 1500 report; its image library holds the slices that carry an outline.
+
+    A library of every slice, each with its descriptors, would make up most of the object and tell nothing that the
+    evidence does not: a validator of PixelMed runs out of memory on one of 112 slices.
+    """
+    outlined = {
+        item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        for group in groups
+        for item in _walk(group[0])
+        if item.get("ValueType") == "IMAGE"
+    }
     return hd.sr.MeasurementReport(
         observation_context=observer(),
-        procedure_reported=procedure(sources[0]),
+        procedure_reported=CT_PROCEDURE,
         imaging_measurements=list(groups),
         title=TITLE,
         language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(_LANGUAGE),
-        referenced_images=list(sources),
+        referenced_images=[source for source in sources if source.SOPInstanceUID in outlined],
     )
+
+
+def _walk(item: Dataset) -> Iterator[Dataset]:
+    yield item
+    for child in item.get("ContentSequence") or ():
+        yield from _walk(child)
 
 
 def observer() -> hd.sr.ObservationContext:
@@ -49,14 +67,6 @@ def observer() -> hd.sr.ObservationContext:
     )
     context = hd.sr.ObserverContext(observer_type=_DEVICE_OBSERVER, observer_identifying_attributes=device)
     return hd.sr.ObservationContext(observer_device_context=context)
-
-
-def procedure(source: Dataset) -> CodedConcept:
-    """Return the imaging procedure: the study's own code, else CT of abdomen."""
-    for item in source.get("ProcedureCodeSequence") or []:
-        if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning"):
-            return CodedConcept(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
-    return CodedConcept.from_code(CT_OF_ABDOMEN)
 
 
 def finish(
@@ -169,7 +179,7 @@ def remarks(names: Sequence[str], measurements: dict[str, Measurement]) -> Itera
                 yield f"{title}: {note.text}"
 
 
-def comment(group: hd.sr.MeasurementsAndQualitativeEvaluations, sentences: Sequence[str]) -> None:
+def comment(group: Group, sentences: Sequence[str]) -> None:
     """Add sentences to a measurement group."""
     for sentence in sentences:
         group[0].ContentSequence.append(

@@ -16,7 +16,7 @@ from workers.records import Region, Segment
 from workers.report import pieces, seg
 from workers.report.archival import both_muscles
 from workers.report.document import Findings
-from workers.report.pieces import algorithm, coordinates, image_region, number, own_name, tracking
+from workers.report.pieces import Group, algorithm, coordinates, image_region, number, own_name, tracking
 
 
 def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset:
@@ -29,13 +29,11 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset:
         *_muscles(findings, sources, muscles),
         *_outlined(findings, sources, segments.get(Structure.L1_CORE), "l1."),
     ]
-    content = pieces.report(findings, sources, groups)
+    content = pieces.report(sources, groups)
     return pieces.finish(content, findings, sources, "sr-viewer", "crlm-node for viewers")
 
 
-def _outlined(
-    findings: Findings, sources: Sequence[Dataset], segment: Segment | None, prefix: str
-) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+def _outlined(findings: Findings, sources: Sequence[Dataset], segment: Segment | None, prefix: str) -> list[Group]:
     """Return the numbers of one structure beside its outline, where it is largest."""
     there = _computed(findings, prefix)
     if segment is None or not there:
@@ -54,9 +52,7 @@ def _outlined(
     ]
 
 
-def _indices(
-    findings: Findings, sources: Sequence[Dataset], muscles: list[Segment]
-) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+def _indices(findings: Findings, sources: Sequence[Dataset], muscles: list[Segment]) -> list[Group]:
     """Return PMVI, PMI and the areas at mid-L3 beside both outlines there."""
     there = {
         name: one for name, one in _computed(findings, "psoas.").items() if name.endswith(("pmvi", "pmi", "area_l3"))
@@ -65,9 +61,7 @@ def _indices(
     return [_drawn(findings, "Psoas indices in viewer", there, outlined)] if muscles and there and outlined else []
 
 
-def _muscles(
-    findings: Findings, sources: Sequence[Dataset], muscles: list[Segment]
-) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+def _muscles(findings: Findings, sources: Sequence[Dataset], muscles: list[Segment]) -> list[Group]:
     """Return volumes and attenuation of both muscles on the slice where the first is largest."""
     there = {name: one for name, one in _computed(findings, "psoas.").items() if name.endswith(("volume", "mean_hu"))}
     if not muscles or not there:
@@ -85,7 +79,7 @@ def _drawn(
     label: str,
     there: dict[str, Measurement],
     outlined: list[hd.sr.CoordinatesForMeasurement],
-) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+) -> Group:
     """Return a group of derived numbers, each of which carries the outlines."""
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(findings.request, label),
