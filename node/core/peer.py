@@ -8,6 +8,7 @@ accept the transfer syntax of an uncompressed file is it encoded anew, in one th
 
 import contextlib
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -209,8 +210,9 @@ class Peer:
         if not assoc.is_established:
             raise self._not_associated(assoc, connected=bool(connected))
         try:
-            _without_delay(assoc)
-            yield assoc
+            without_delay(assoc)
+            with reactor_parked(assoc):
+                yield assoc
         finally:
             if assoc.is_established:
                 assoc.release()
@@ -329,7 +331,7 @@ def _send(assoc: Association, parcel: _Parcel, message: int) -> Stored:
     if parcel.transfer_syntax not in accepted and not convertible:
         name = f"{UID(parcel.sop_class).name} in {UID(parcel.transfer_syntax).name}"
         return Stored(parcel.path, None, "", Unavailable(Outage.DESTINATION_REFUSED, f"context not accepted: {name}"))
-    if not assoc.is_established:
+    if not assoc.is_established or assoc.acse.is_aborted():
         raise _lost("C-STORE")
     try:
         as_it_is = parcel.transfer_syntax in accepted
@@ -349,7 +351,44 @@ def _send(assoc: Association, parcel: _Parcel, message: int) -> Stored:
     )
 
 
-def _without_delay(assoc: Association) -> None:
+class _Gate(threading.Event):
+    """A gate that only `open` opens, and that knows when somebody waits at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.reached.set()
+        return super().wait(timeout)
+
+    def set(self) -> None:
+        """Stay shut: pynetdicom opens the gate after each message."""
+
+    def open(self) -> None:
+        super().set()
+
+
+@contextlib.contextmanager
+def reactor_parked(assoc: Association) -> Iterator[None]:
+    """Keep an association's own thread from taking the answers that we wait for.
+
+    pynetdicom stops that thread before each message and lets it go after, but does not wait until it has gone: a
+    thread that wakes late, on a busy machine, finds the answer to the next message and throws it away.
+    """
+    gate = _Gate()
+    assoc._reactor_checkpoint = gate  # noqa: SLF001 - there is no public way
+    gate.reached.wait(CONNECT_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        passable = threading.Event()
+        passable.set()
+        assoc._reactor_checkpoint = passable  # noqa: SLF001
+        gate.open()
+
+
+def without_delay(assoc: Association) -> None:
     """Send each PDU at once: the pause of Nagle's algorithm would come before every answer."""
     wrapper = assoc.dul.socket
     connection = None if wrapper is None else wrapper.socket

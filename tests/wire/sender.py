@@ -1,6 +1,5 @@
 """What the tests send: small synthetic CT slices, and raw C-STORE requests that say whatever a test wants said."""
 
-import time
 from io import BytesIO
 from typing import Any
 
@@ -11,6 +10,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
+
+from node.core.peer import reactor_parked, without_delay
 
 CALLER = "TESTER"
 
@@ -58,7 +59,9 @@ def associate(
     ae = AE(calling)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 20
     proposed = [build_context(*pair) for pair in contexts or ((CTImageStorage, ExplicitVRLittleEndian),)]
-    return ae.associate("127.0.0.1", port, proposed, called, bind_address=(host, 0))
+    assoc = ae.associate("127.0.0.1", port, proposed, called, bind_address=(host, 0))
+    without_delay(assoc)
+    return assoc
 
 
 def offer(
@@ -73,14 +76,9 @@ def offer(
     request.MessageID, request.Priority = 1, 2
     request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = sop_class_uid, sop_instance_uid
     request.DataSet = BytesIO(data_set)
-    assoc._reactor_checkpoint.clear()
-    while not assoc._is_paused:
-        time.sleep(0.001)
-    try:
+    with reactor_parked(assoc):
         assoc.dimse.send_msg(request, context_id)
         _, response = assoc.dimse.get_msg(block=True)
-    finally:
-        assoc._reactor_checkpoint.set()
     answer = Dataset()
     if response is not None:
         answer.Status = response.Status
