@@ -1,8 +1,9 @@
 """Stages 3 to 5 for a folder on disk, without ledger and network: what `crlm-node analyse` measures.
 
 Comes in: a folder with the files of one study, and perhaps a segmentation that the user names. Goes out: a
-`JobRequest` whose paths are absolute. What can go wrong: the folder is not one study (`WrongFolder`: wrong use), two
-patients (`Untrusted`), no series that can be measured (`NotAnalysable`). Next: stages 6 to 9, in the same process.
+`JobRequest` whose paths are absolute. What can go wrong: the folder is not one study (`WrongFolder`: wrong use); two
+patients, or no series that can be measured (a request that carries its refusal). Next: stages 6 to 9, in the same
+process.
 """
 
 import os
@@ -15,12 +16,14 @@ from pydicom.uid import MediaStorageDirectoryStorage, SegmentationStorage
 from node import handoff, selection
 from node.content import Choice, Header, gather, header, text
 from node.core.dicom import is_uid, read_header
-from node.core.errors import Refused, Untrusted
-from node.core.reasons import DoorRefusal, StudyRefusal
-from node.core.records import Instance, JobRequest, LeftOut
+from node.core.errors import NotAnalysable, Refused, Untrusted
+from node.core.reasons import DoorRefusal, NotComputed, StudyRefusal
+from node.core.records import EarlyRefusal, Instance, JobRequest, LeftOut, PatientFacts
 from node.core.settings import Settings
 from node.core.spool import digest
 from node.facts import patient_facts
+
+_NO_FACTS = PatientFacts(None, None, NotComputed.HEIGHT_MISSING, None, "")
 
 
 class WrongFolder(ValueError):
@@ -40,16 +43,18 @@ def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, no
     now
         When the request is made.
 
+    Returns
+    -------
+    request
+        With a `refusal` and nothing to measure where the folder holds slices of two patients, two different files
+        with one SOP Instance UID, or no series that can be measured.
+
     Raises
     ------
     WrongFolder
         No folder, no DICOM file in it, several studies, or `seg` is no segmentation.
     Refused
         `seg` cannot be read.
-    Untrusted
-        Slices of two patients, or two different files with one SOP Instance UID.
-    NotAnalysable
-        No series can be measured.
     """
     if not folder.is_dir():
         raise WrongFolder(f"{folder} is not a folder.")
@@ -63,13 +68,18 @@ def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, no
         raise WrongFolder(f"{folder} holds {len(study_uids)} studies; name a folder with one of them: {listed}")
     if named is not None:
         headers.append(named)
-    content = gather(study_uids[0], _once(headers))
-    choice = selection.choose(
-        content,
-        settings.imports,
-        settings.measurement.minimum_slices,
-        named.instance if named is not None else None,
-    )
+    try:
+        content = gather(study_uids[0], _once(headers))
+        choice = selection.choose(
+            content,
+            settings.imports,
+            settings.measurement.minimum_slices,
+            named.instance if named is not None else None,
+        )
+    except (NotAnalysable, Untrusted) as error:
+        refusal = EarlyRefusal(error.code, error.detail)
+        nothing = Choice((), tuple(unreadable), ())
+        return handoff.build_request(study_uids[0], nothing, _NO_FACTS, settings, now, refusal)
     first = choice.candidates[0].series_instance_uid
     facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
     whole = Choice(choice.candidates, (*choice.left_out, *unreadable), choice.segmentations)

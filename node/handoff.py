@@ -22,7 +22,7 @@ from node.core import log
 from node.core.errors import Unavailable
 from node.core.ledger import Ledger, deliveries, jobs, studies
 from node.core.reasons import Outage
-from node.core.records import JobRequest, PatientFacts
+from node.core.records import EarlyRefusal, JobRequest, PatientFacts
 from node.core.settings import Settings
 from node.core.states import Stage, StudyState
 
@@ -34,7 +34,12 @@ _ENGINE = "imported"
 
 
 def build_request(
-    study_instance_uid: str, choice: Choice, facts: PatientFacts, settings: Settings, now: datetime
+    study_instance_uid: str,
+    choice: Choice,
+    facts: PatientFacts,
+    settings: Settings,
+    now: datetime,
+    refusal: EarlyRefusal | None = None,
 ) -> JobRequest:
     """Return all that a worker is told about an analysis that is asked for `now`."""
     return JobRequest(
@@ -48,6 +53,7 @@ def build_request(
         measurement=settings.measurement,
         engine=_ENGINE,
         version=__version__,
+        refusal=refusal,
     )
 
 

@@ -75,7 +75,7 @@ class Steward:
         try:
             work()
         except Unavailable as error:
-            outage = (name, error.code)
+            outage: tuple[str, Coded] = (name, error.code)
             if outage not in self._outages:
                 self._outages.add(outage)
                 _log.warning("outage-begins", part=name, code=error.code, detail=error.detail)

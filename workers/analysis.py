@@ -46,6 +46,9 @@ def segment(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
     Untrusted, Unavailable
         See the stages; nothing was written.
     """
+    if request.refusal:
+        early = NotAnalysable(request.refusal.code, request.refusal.detail)
+        return _report(Findings(request, None, None, None, early), spool, work)
     tried: list[Tried] = []
     first: tuple[NodeError, Volume | None] | None = None
     for candidate in request.candidates:

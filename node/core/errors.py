@@ -32,12 +32,16 @@ class NodeError(Exception):
 class Refused(NodeError):
     """The sender is told no, by a DIMSE status."""
 
+    code: DoorRefusal
+
     def __init__(self, code: DoorRefusal, detail: str = "") -> None:
         super().__init__(code, detail)
 
 
 class NotAnalysable(NodeError):
     """The study cannot be measured; final, and reported."""
+
+    code: StudyRefusal
 
     def __init__(self, code: StudyRefusal, detail: str = "") -> None:
         super().__init__(code, detail)
@@ -46,12 +50,16 @@ class NotAnalysable(NodeError):
 class Unavailable(NodeError):
     """Something that the work needs is away; it is tried again."""
 
+    code: Outage
+
     def __init__(self, code: Outage, detail: str = "") -> None:
         super().__init__(code, detail)
 
 
 class Untrusted(NodeError):
     """Inputs contradict each other or were changed; stop and keep the evidence."""
+
+    code: StudyRefusal
 
     def __init__(self, code: StudyRefusal, detail: str = "") -> None:
         super().__init__(code, detail)

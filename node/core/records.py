@@ -85,10 +85,19 @@ class PatientFacts:
 
 
 @dataclass(frozen=True)
+class EarlyRefusal:
+    """Why a study was refused before a series of it was read."""
+
+    code: StudyRefusal
+    detail: str
+
+
+@dataclass(frozen=True)
 class JobRequest:
     """All that a worker is told about one analysis; stored in the ledger, never in the broker.
 
     `candidates` are ranked, best first. `segmentations` are SEG instances that the site's rules allow to import.
+    A study that has no candidate carries its `refusal`, which a worker only has to report.
     """
 
     study_instance_uid: str
@@ -101,6 +110,7 @@ class JobRequest:
     measurement: MeasurementSettings
     engine: str
     version: str
+    refusal: EarlyRefusal | None = None
 
     @property
     def key(self) -> str:
@@ -116,6 +126,7 @@ class JobRequest:
             "measurement": _plain(self.measurement),
             "engine": self.engine,
             "version": self.version,
+            "refusal": self.refusal.code if self.refusal else None,
         }
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]

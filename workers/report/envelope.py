@@ -1,10 +1,11 @@
 """What every object of a result has in common: patient and study, equipment, dates, UIDs, what it is fit for.
 
 Patient and study attributes are those of the source slices, decoded from their character set and written in
-ISO_IR 192. Series and instance UIDs derive from the job key; dates are the job's, not those of a retry.
+ISO_IR 192. Series and instance UIDs derive from the job key; dates are the job's, in local time, not those of a retry.
 """
 
 from collections.abc import Sequence
+from datetime import UTC
 from io import BytesIO
 
 import pydicom
@@ -103,7 +104,7 @@ def seal(ds: Dataset, source: Dataset, request: JobRequest, description: str) ->
     ds.SoftwareVersions = request.version
     ds.ContentQualification = "RESEARCH"
     ds.ContributingEquipmentSequence[-1].DeviceUID = device_uid()
-    at = request.requested_at
+    at = request.requested_at.replace(tzinfo=UTC).astimezone()
     for stem in ("Content", "Series", "InstanceCreation"):
         setattr(ds, f"{stem}Date", at.strftime("%Y%m%d"))
         setattr(ds, f"{stem}Time", at.strftime("%H%M%S"))
