@@ -25,6 +25,9 @@ from node.core.settings import ImportRules
 _PROJECTIONS = frozenset({"MIP", "MINIP", "MAX_IP", "MIN_IP", "VRT", "SSD", "VOLUME_RENDER", "SURFACE_RENDER"})
 # Rescale Type (PS3.3 C.11.1.1.2): absent means HU in a CT image; US, unspecified, is what converters write.
 _HOUNSFIELD = frozenset({"", "HU", "US"})
+# The Manufacturer of our results, in small letters. Intake knows them by UID; this also holds where the ledger is new,
+# or another installation made them.
+_OURS = "crlm-node"
 
 
 @dataclass(frozen=True)
@@ -162,24 +165,27 @@ def _left_out(series: Series, why: str) -> LeftOut:
 def _segmentations(
     content: StudyContent, imports: ImportRules, named: Instance | None
 ) -> tuple[tuple[Instance, ...], tuple[LeftOut, ...]]:
-    """Return the segmentations to import, and one entry for each series that holds others."""
+    """Return the segmentations to import, and one entry for each series and reason of those that are not."""
     taken: list[Instance] = [named] if named else []
     left: list[LeftOut] = []
     for series in content.series:
         found = [one for one in series.headers if one.instance.sop_class_uid == SegmentationStorage]
-        if named is not None:
-            others = [one for one in found if one.instance.sop_instance_uid != named.sop_instance_uid]
-            why = "another segmentation was named"
-        else:
-            others = [one for one in found if not _allowed(one, imports)]
-            why = "segmentation of a sender and manufacturer that the site has not allowed"
-            taken.extend(one.instance for one in found if one not in others)
-        if others:
-            left.append(_left_out(series, why))
+        reasons = {one.instance: _why_not(one, imports, named) for one in found}
+        taken.extend(instance for instance, why in reasons.items() if not why and named is None)
+        left.extend(_left_out(series, why) for why in dict.fromkeys(reasons.values()) if why)
     return tuple(taken), tuple(left)
 
 
-def _allowed(segmentation: Header, imports: ImportRules) -> bool:
+def _why_not(segmentation: Header, imports: ImportRules, named: Instance | None) -> str:
+    """Return why a segmentation is not imported; empty if it is."""
+    if named is not None:
+        same = segmentation.instance.sop_instance_uid == named.sop_instance_uid
+        return "" if same else "another segmentation was named"
+    manufacturer = segmentation.manufacturer.casefold()
+    if manufacturer == _OURS:
+        return "one of our own results, which are not measured again"
     manufacturers = {name.strip().casefold() for name in imports.manufacturers} - {""}
     titles = {title.strip() for title in imports.ae_titles}
-    return segmentation.calling_ae_title in titles or segmentation.manufacturer.casefold() in manufacturers
+    if segmentation.calling_ae_title in titles or manufacturer in manufacturers:
+        return ""
+    return "segmentation of a sender and manufacturer that the site has not allowed"

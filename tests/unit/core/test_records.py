@@ -12,6 +12,7 @@ from node.core.errors import Untrusted
 from node.core.reasons import NotComputed, NoteCode, StudyRefusal
 from node.core.records import (
     Candidate,
+    EarlyRefusal,
     HeightSource,
     Instance,
     JobRequest,
@@ -70,6 +71,7 @@ requests = st.builds(
     measurement=st.builds(MeasurementSettings, core_erosion_mm=st.floats(0.1, 20)),
     engine=text,
     version=text,
+    refusal=st.none() | st.builds(EarlyRefusal, st.sampled_from(StudyRefusal), text),
 )
 notes = st.lists(st.builds(Note, st.sampled_from(NoteCode), text), max_size=3)
 values = st.builds(lambda value, those: computed(value, *those), st.floats(-1e6, 1e6) | text, notes)
@@ -134,6 +136,8 @@ MATTERS: dict[str, JobRequest] = {
     "weight": with_facts(weight_kg=81.0),
     "sex": with_facts(sex="F"),
     "labels": replace(REQUEST, imports=ImportRules(ae_titles=("LAB",), labels={})),
+    "refusal": replace(REQUEST, refusal=EarlyRefusal(StudyRefusal.TOO_FEW_SLICES, "")),
+    "another refusal": replace(REQUEST, refusal=EarlyRefusal(StudyRefusal.PATIENT_CONFLICT, "")),
     "engine": replace(REQUEST, engine="totalsegmentator"),
     "version": replace(REQUEST, version="0.1.1"),
     "psoas": with_measurement(psoas="psoas_major"),

@@ -178,6 +178,16 @@ class TestSegmentation:
             ("1.2.3.9", "another segmentation was named")
         ]
 
+    def test_a_named_copy_of_one_in_the_folder_counts_once(
+        self, tmp_path: Path, series: Datasets, seg: Datasets, write_files: Write
+    ) -> None:
+        """A second copy of the named file lies in the folder: it is imported once, and not listed as left out."""
+        write_files(tmp_path / "study", [*series(), *seg()])
+        (path,) = write_files(tmp_path / "elsewhere", seg())
+        request = ask(tmp_path / "study", path)
+        assert [one.path for one in request.segmentations] == [str(path)]
+        assert request.left_out == ()
+
     def test_a_named_one_of_another_patient_is_not_trusted(
         self, tmp_path: Path, series: Datasets, seg: Datasets, write_files: Write
     ) -> None:

@@ -204,6 +204,8 @@ def test_a_segmentation_is_imported_from_nobody_by_default(
         (ImportRules(ae_titles=("LAB ",)), "Other", " LAB", True),
         (ImportRules(ae_titles=("LAB",)), "Other", "lab", False),
         (ImportRules(ae_titles=("LAB",)), "LAB", "SCANNER", False),
+        (ImportRules(ae_titles=("PACS",), manufacturers=("crlm-node",)), "crlm-node", "PACS", False),
+        (ImportRules(manufacturers=("crlm-node phantom",)), "crlm-node phantom", "PACS", True),
     ],
 )
 def test_the_sites_rules_decide_which_segmentations_are_imported(
@@ -215,7 +217,10 @@ def test_the_sites_rules_decide_which_segmentations_are_imported(
     calling: str,
     allowed: bool,
 ) -> None:
-    """By the calling AE title (exactly, PS3.8 knows case) or by the manufacturer; an empty name allows nobody."""
+    """By the calling AE title (exactly, case counts) or by the manufacturer; an empty name allows nobody.
+
+    Our own results that come back from the PACS are never measured again, whatever the rules say.
+    """
     choice = pick(study(series(), seg(Manufacturer=manufacturer), calling=calling), rules)
     assert bool(choice.segmentations) is allowed
     assert bool(choice.left_out) is not allowed
