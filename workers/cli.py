@@ -5,6 +5,7 @@ They join by the entry-point group `crlm_node.commands`: a name and a function t
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from node.core.ledger import Ledger
@@ -12,6 +13,7 @@ from node.core.records import JobRequest
 from node.core.settings import Settings
 from node.core.spool import Spool
 from node.core.states import Stage
+from workers import analysis
 
 
 def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> None:
@@ -31,20 +33,21 @@ def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> N
     app.run(settings, tasks.Desk(settings, spool, ledger), queues, concurrency)
 
 
-def analyse(request: JobRequest, out: Path) -> dict[str, Any]:
-    """Run stages 6 to 9 on a folder's request and return the result document; files go to `out`."""
-    from workers import analysis  # here, because `worker` imports it with Celery
+def analyse(request: JobRequest, out: Path) -> tuple[dict[str, Any], list[str]]:
+    """Run stages 6 to 9 on a folder's request; return the result document and the names of the files in `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out, prefix=".work-") as folder:
+        return _analyse(request, Spool(Path(folder)), out)
 
-    spool = Spool(out)
+
+def _analyse(request: JobRequest, spool: Spool, out: Path) -> tuple[dict[str, Any], list[str]]:
     spool.prepare()
     work = spool.work(request.key)
     outcome = analysis.segment(request, spool, work)
     if not outcome.final:
         outcome = analysis.measure(request, spool, work)
     document: dict[str, Any] = json.loads(work.read("result.json"))
-    for name in ("result.json", *(product.file for product in outcome.products)):
+    files = ["result.json", *(product.file for product in outcome.products)]
+    for name in files:
         (out / name).write_bytes(work.read(name))
-    work.clear()
-    for folder in ("instances", "work", "tmp"):
-        (out / folder).rmdir()
-    return document
+    return document, files

@@ -150,6 +150,8 @@ class MeasurementCoding:
         The statistic over the region (mean, median, SD), if the quantity is one.
     structure
         What it is measured on; None for an index derived from other numbers.
+    grows
+        Whether it can only grow when more of the structure is seen: then a cut structure gives a lower bound.
     """
 
     name: str
@@ -157,6 +159,7 @@ class MeasurementCoding:
     concept: Code
     derivation: Code | None = None
     structure: Structure | None = None
+    grows: bool = False
 
 
 _HU = "[hnsf'U]"
@@ -164,15 +167,15 @@ _LEFT, _RIGHT = Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT
 SIGNATURES = ("kha-2026", "tcia-crlm-os")
 
 MEASUREMENTS: Mapping[str, MeasurementCoding] = {
-    "liver.volume": MeasurementCoding("Liver volume", "mL", VOLUME, structure=Structure.LIVER),
+    "liver.volume": MeasurementCoding("Liver volume", "mL", VOLUME, structure=Structure.LIVER, grows=True),
     "liver.mean_hu": MeasurementCoding("Liver attenuation, mean", _HU, ATTENUATION, MEAN, Structure.LIVER),
-    "psoas.left.volume": MeasurementCoding("Iliopsoas left volume", "mL", VOLUME, structure=_LEFT),
-    "psoas.right.volume": MeasurementCoding("Iliopsoas right volume", "mL", VOLUME, structure=_RIGHT),
+    "psoas.left.volume": MeasurementCoding("Iliopsoas left volume", "mL", VOLUME, structure=_LEFT, grows=True),
+    "psoas.right.volume": MeasurementCoding("Iliopsoas right volume", "mL", VOLUME, structure=_RIGHT, grows=True),
     "psoas.left.mean_hu": MeasurementCoding("Iliopsoas left attenuation, mean", _HU, ATTENUATION, MEAN, _LEFT),
     "psoas.right.mean_hu": MeasurementCoding("Iliopsoas right attenuation, mean", _HU, ATTENUATION, MEAN, _RIGHT),
     "psoas.left.area_l3": MeasurementCoding("Iliopsoas left area at L3", "cm2", AREA, structure=_LEFT),
     "psoas.right.area_l3": MeasurementCoding("Iliopsoas right area at L3", "cm2", AREA, structure=_RIGHT),
-    "psoas.pmvi": MeasurementCoding("PMVI (iliopsoas)", "cm3/m3", PMVI),
+    "psoas.pmvi": MeasurementCoding("PMVI (iliopsoas)", "cm3/m3", PMVI, grows=True),
     "psoas.pmi": MeasurementCoding("PMI (iliopsoas)", "cm2/m2", PMI),
     "l1.mean_hu": MeasurementCoding("L1 density, mean", _HU, ATTENUATION, MEAN, Structure.L1_CORE),
     "l1.median_hu": MeasurementCoding("L1 density, median", _HU, ATTENUATION, MEDIAN, Structure.L1_CORE),

@@ -12,7 +12,11 @@ import structlog
 
 
 def configure(level: str = "info", form: Literal["console", "json"] = "console") -> None:
-    """Set the one log of this process: `level` by name, `form` for a terminal or for a collector."""
+    """Set the one log of this process: `level` by name, `form` for a terminal or for a collector.
+
+    Warnings of the DICOM libraries are dropped: they quote the values that they warn of, patients' names among them.
+    """
+    warnings.filterwarnings("ignore", module=r"(pydicom|highdicom|pynetdicom)\b")
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"

@@ -73,7 +73,7 @@ def inspect(side: str, region: Region, geometry: Geometry, settings: Measurement
         return Muscle(side, region, Completeness.TRUNCATED, (Note(NoteCode.TRUNCATED, text),))
     if bottom:
         share = f"{bottom:.2f} cm² on the bottom slice, {bottom / largest:.0%} of its largest area of {largest:.2f} cm²"
-        note = Note(NoteCode.NEARLY_COMPLETE, f"The {side} muscle has {share}: the true value is at least this.")
+        note = Note(NoteCode.NEARLY_COMPLETE, f"The {side} muscle has {share}.")
         return Muscle(side, region, Completeness.NEARLY, (note,))
     return Muscle(side, region, Completeness.COMPLETE, ())
 

@@ -152,7 +152,8 @@ def number(
 
 def own_name(name: str, one: Measurement) -> Code:
     """Return a private concept whose meaning a person can read alone, at-least values marked."""
-    at_least = any(note.code is NoteCode.NEARLY_COMPLETE for note in one.notes)
+    cut = any(note.code in (NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED) for note in one.notes)
+    at_least = MEASUREMENTS[name].grows and cut
     meaning = MEASUREMENTS[name].name + (" (at least)" if at_least else "")
     return Code(name, PRIVATE_SCHEME, meaning)
 
