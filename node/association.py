@@ -10,13 +10,10 @@ time), a C-STORE that fails (its status is answered and the association goes on)
 three doors: nothing that happens behind it ends the listener.
 """
 
-import contextlib
 import errno
-import ipaddress
 import socket
 import sys
 import threading
-import time
 import traceback
 import uuid
 from collections.abc import Callable
@@ -32,6 +29,7 @@ from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from node.connection import BoundedSocket, greets, plain
 from node.core import log
 from node.core.dicom import (
     IMPLEMENTATION_CLASS_UID,
@@ -50,7 +48,6 @@ CLOSING_GRACE_S = 2.0
 
 _SUCCESS, _UNEXPECTED = 0x0000, 0xC211
 _COMMENT_LENGTH = 64  # LO, PS3.5 table 6.2-1
-_ASSOCIATE_RQ = b"\x01"  # PDU type, PS3.8 table 9-11
 _REJECTED_PERMANENT, _BY_USER, _CALLING_AE_UNKNOWN = 1, 1, 3  # PS3.8 table 9-21
 _NOT_YET_ASSOCIATED = ("Sta2", "Sta13")  # PS3.8 table 9-10
 
@@ -191,7 +188,7 @@ class _Server(ThreadedAssociationServer):
         """Say whether this AE title may call from this host."""
         return any(
             caller.ae_title.strip() == calling_ae_title.strip()
-            and (not caller.hosts or _plain(host) in {_plain(allowed) for allowed in caller.hosts})
+            and (not caller.hosts or plain(host) in {plain(allowed) for allowed in caller.hosts})
             for caller in self.callers
         )
 
@@ -218,13 +215,15 @@ class _Conversation(RequestHandler):
         """Serve the association until it has ended."""
         connection = cast(socket.socket, self.request)
         connection.settimeout(GREETING_TIMEOUT_S)
-        if not _greets(connection):
+        if not greets(connection):
             self.log.debug("no-dicom")
             return
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(self.server.idle_s)
         assoc = self._create_association()
-        assoc.dul.socket = _BoundedSocket(cast(AssociationSocket, assoc.dul.socket), self.server.idle_s)
+        assoc.dul.socket = BoundedSocket(
+            cast(AssociationSocket, assoc.dul.socket), MAXIMUM_PDU_BYTES, self.server.idle_s
+        )
         handlers: tuple[tuple[evt.EventType, Callable[[evt.Event], Any]], ...] = (
             (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_ESTABLISHED, self._on_established),
@@ -318,59 +317,6 @@ class _Conversation(RequestHandler):
         seen = {kind: count for kind, count in self.counts.items() if count}
         self.log.info("association-ended", outcome=self.outcome, **seen)
         self.server.receiver.closed(self.id, self.outcome)
-
-
-class _BoundedSocket(AssociationSocket):
-    """A connection that reads no PDU longer than it should be and waits for none longer than the idle time.
-
-    Takes over a socket that pynetdicom made, which reads whatever length a peer announces, 4 GB at most, in small
-    pieces.
-    """
-
-    def __init__(self, made: AssociationSocket, idle_s: float) -> None:
-        self.__dict__.update(made.__dict__)
-        self._idle_s = idle_s
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Return `nr_bytes` bytes, or fewer where the connection ends.
-
-        Raises
-        ------
-        OSError
-            More bytes than a PDU may have, or they did not come in time: the connection is closed.
-        """
-        if nr_bytes > MAXIMUM_PDU_BYTES + 6:
-            raise ConnectionAbortedError(errno.EMSGSIZE, "a PDU is longer than was agreed")
-        connection = cast(socket.socket, self.socket)
-        content = bytearray(nr_bytes)
-        view = memoryview(content)
-        deadline = time.monotonic() + self._idle_s
-        held = 0
-        while held < nr_bytes:
-            count = connection.recv_into(view[held:])
-            if count == 0:
-                return content[:held]
-            held += count
-            if held < nr_bytes and time.monotonic() > deadline:
-                raise TimeoutError(errno.ETIMEDOUT, "a PDU took too long")
-        return content
-
-
-def _greets(connection: socket.socket) -> bool:
-    """Say whether the first byte begins an association request; it stays to be read."""
-    with contextlib.suppress(OSError):  # reset, or silent for too long
-        return connection.recv(1, socket.MSG_PEEK) == _ASSOCIATE_RQ
-    return False
-
-
-def _plain(host: str) -> str:
-    """Write an address in its one form; an IPv4 address that came over IPv6 as IPv4."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
 
 
 def _status(status: int, comment: str = "") -> Dataset:

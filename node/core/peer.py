@@ -8,7 +8,6 @@ accept the transfer syntax of an uncompressed file is it encoded anew, in one th
 
 import contextlib
 import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -28,6 +27,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 from node.core.dicom import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_uid, read_header
 from node.core.errors import NodeError, Refused, Unavailable
 from node.core.reasons import DoorRefusal, Outage
+from node.core.requestor import reactor_parked, without_delay
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 60.0
@@ -349,52 +349,6 @@ def _send(assoc: Association, parcel: _Parcel, message: int) -> Stored:
         str(status.get("ErrorComment", "")),
         None if good else _unsuccessful("C-STORE", status),
     )
-
-
-class _Gate(threading.Event):
-    """A gate that only `open` opens, and that knows when somebody waits at it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reached = threading.Event()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.reached.set()
-        return super().wait(timeout)
-
-    def set(self) -> None:
-        """Stay shut: pynetdicom opens the gate after each message."""
-
-    def open(self) -> None:
-        super().set()
-
-
-@contextlib.contextmanager
-def reactor_parked(assoc: Association) -> Iterator[None]:
-    """Keep an association's own thread from taking the answers that we wait for.
-
-    pynetdicom stops that thread before each message and lets it go after, but does not wait until it has gone: a
-    thread that wakes late, on a busy machine, finds the answer to the next message and throws it away.
-    """
-    gate = _Gate()
-    assoc._reactor_checkpoint = gate  # noqa: SLF001 - there is no public way
-    gate.reached.wait(CONNECT_TIMEOUT_S)
-    try:
-        yield
-    finally:
-        passable = threading.Event()
-        passable.set()
-        assoc._reactor_checkpoint = passable  # noqa: SLF001
-        gate.open()
-
-
-def without_delay(assoc: Association) -> None:
-    """Send each PDU at once: the pause of Nagle's algorithm would come before every answer."""
-    wrapper = assoc.dul.socket
-    connection = None if wrapper is None else wrapper.socket
-    if connection is not None:
-        with contextlib.suppress(OSError):  # closed already: the first message will say so
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _reasons(contexts: Iterable[PresentationContext]) -> str:

@@ -11,7 +11,7 @@ from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
-from node.core.peer import reactor_parked, without_delay
+from node.core.requestor import reactor_parked, without_delay
 
 CALLER = "TESTER"
 

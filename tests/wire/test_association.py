@@ -15,7 +15,8 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
-from node.association import CannotListen, _plain
+from node.association import CannotListen
+from node.connection import plain as plain_address
 from node.core.dicom import IMPLEMENTATION_CLASS_UID, STORAGE_CLASSES, TRANSFER_SYNTAXES
 from node.core.ledger.tables import Association
 from node.core.settings import CallingPeer
@@ -106,7 +107,7 @@ def test_caller_without_hosts_may_come_from_anywhere(open_site: OpenSite) -> Non
 )
 def test_one_address_has_one_form(host: str, plain: str) -> None:
     """An address that is written, or arrives, in another form is the same host."""
-    assert _plain(host) == plain
+    assert plain_address(host) == plain
 
 
 def test_other_sop_classes_get_no_context(site: Site) -> None:

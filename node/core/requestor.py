@@ -1,0 +1,56 @@
+"""What pynetdicom's association lacks where we are the one who asks: answers that reach us, and sent without delay."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+from pynetdicom.association import Association
+
+_PARKING_LIMIT_S = 10.0
+
+
+class _Gate(threading.Event):
+    """A gate that only `open` opens, and that knows when somebody waits at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.reached.set()
+        return super().wait(timeout)
+
+    def set(self) -> None:
+        """Stay shut: pynetdicom opens the gate after each message."""
+
+    def open(self) -> None:
+        super().set()
+
+
+@contextlib.contextmanager
+def reactor_parked(assoc: Association) -> Iterator[None]:
+    """Keep an association's own thread from taking the answers that we wait for.
+
+    pynetdicom stops that thread before each message and lets it go after, but does not wait until it has gone: a
+    thread that wakes late, on a busy machine, finds the answer to the next message and throws it away.
+    """
+    gate = _Gate()
+    assoc._reactor_checkpoint = gate  # noqa: SLF001 - there is no public way
+    gate.reached.wait(_PARKING_LIMIT_S)
+    try:
+        yield
+    finally:
+        passable = threading.Event()
+        passable.set()
+        assoc._reactor_checkpoint = passable  # noqa: SLF001
+        gate.open()
+
+
+def without_delay(assoc: Association) -> None:
+    """Send each PDU at once: the pause of Nagle's algorithm would come before every answer."""
+    wrapper = assoc.dul.socket
+    connection = None if wrapper is None else wrapper.socket
+    if connection is not None:
+        with contextlib.suppress(OSError):  # closed already: the first message will say so
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
