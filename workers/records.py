@@ -181,11 +181,14 @@ class Measured:
         The trabecular core of L1, if it was measured.
     l3_slice
         The slice at mid-height of L3, if it was found.
+    largest_lesion
+        The lesion with the largest axial diameter, and the slice that it lies on.
     """
 
     measurements: dict[str, Measurement]
     l1_core: Region | None
     l3_slice: int | None
+    largest_lesion: tuple[Region, int] | None
 
 
 def dump_labels(labels: LabelMap) -> bytes:

@@ -17,11 +17,12 @@ def measure(volume: Volume, labels: LabelMap, facts: PatientFacts, settings: Mea
     """Compute every number of a study."""
     l3 = vertebra.level(labels, Structure.VERTEBRA_L3)
     core, density = bone.measure(volume, labels, settings)
+    largest, load = burden.measure(volume, labels)
     found: dict[str, Measurement] = {
         **liver.measure(volume, labels),
         **psoas.measure(volume, labels, facts, settings, l3),
         **density,
-        **burden.measure(volume, labels),
+        **load,
     }
     complete = {name: found.get(name, not_computed(NotComputed.NOT_BUILT)) for name in MEASUREMENTS}
     imported = _imported_names(labels)
@@ -29,6 +30,7 @@ def measure(volume: Volume, labels: LabelMap, facts: PatientFacts, settings: Mea
         {name: _with_origin(one, name, imported) for name, one in complete.items()},
         core,
         l3.middle_slice if l3 else None,
+        (largest.region, largest.slice) if largest else None,
     )
 
 

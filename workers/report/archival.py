@@ -3,8 +3,9 @@
 A TID 1411 group per segment holds its numbers; a TID 1410 group with the same tracking UID holds its outline on one
 slice and what is planar. The two stand together because a stock OHIF cannot open an SR in which a group has no
 SCOORD, and merges groups that share a tracking UID (docs/viewers.md). PMVI and PMI stand in a TID 1501 group whose
-NUM carry the outlines of both muscles at mid-L3. What was not computed stands as a qualitative evaluation, with its
-sentence, in the group that it belongs to, or in the last one.
+NUM carry the outlines of both muscles at mid-L3, tumour burden in one with the outline of the largest lesion. What
+was not computed stands as a qualitative evaluation, with its sentence, in the group that it belongs to, or in the
+last one.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from workers.report.document import Findings
 from workers.report.pieces import Group, algorithm, comment, image_region, missing, number, remarks, site, tracking
 
 _INDICES = ("psoas.pmvi", "psoas.pmi")
+_BURDEN = ("burden.count", "burden.max_diameter", "burden.tbs")
 
 
 def build(findings: Findings, sources: Sequence[Dataset], segmentation: Dataset) -> Dataset:
@@ -113,22 +115,39 @@ def _outline_slice(segment: Segment, findings: Findings, planar: list[str]) -> i
 
 
 def _index_groups(findings: Findings, sources: Sequence[Dataset], told: set[str]) -> list[Group]:
-    """Return the group of PMVI and PMI, if one of them was computed."""
-    measured, measurements = findings.measured, _measurements(findings)
-    there = [name for name in _INDICES if measurements[name].value is not None]
-    outlined = both_muscles(findings, sources)
-    if measured is None or not there or not outlined:
+    """Return the groups of numbers that are of no single segment: psoas indices, tumour burden."""
+    groups: list[Group] = []
+    for label, finding, names, outlined, lead in (
+        ("Psoas indices", Structure.ILIOPSOAS_LEFT, _INDICES, both_muscles(findings, sources), [_height(findings)]),
+        ("Tumour burden", Structure.LESION, _BURDEN, largest_lesion(findings, sources), []),
+    ):
+        measurements = _measurements(findings)
+        if not outlined or all(measurements[name].value is None for name in names):
+            continue
+        told.update(names)
+        group = hd.sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=tracking(findings.request, label),
+            finding_type=STRUCTURES[finding].type,
+            algorithm_id=algorithm(findings.request),
+            measurements=[
+                number(name, measurements[name], referenced=outlined)
+                for name in names
+                if measurements[name].value is not None
+            ],
+            qualitative_evaluations=_missing(names, measurements),
+        )
+        comment(group, [*lead, *remarks(names, measurements)])
+        groups.append(group)
+    return groups
+
+
+def largest_lesion(findings: Findings, sources: Sequence[Dataset]) -> list[hd.sr.CoordinatesForMeasurement]:
+    """Return the outline of the lesion with the largest axial diameter, where it is largest."""
+    if findings.measured is None or findings.measured.largest_lesion is None:
         return []
-    told.update(_INDICES)
-    group = hd.sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking(findings.request, "Psoas indices"),
-        finding_type=STRUCTURES[Structure.ILIOPSOAS_LEFT].type,
-        algorithm_id=algorithm(findings.request),
-        measurements=[number(name, measurements[name], referenced=outlined) for name in there],
-        qualitative_evaluations=_missing(list(_INDICES), measurements),
-    )
-    comment(group, [_height(findings), *remarks(_INDICES, measurements)])
-    return [group]
+    region, index = findings.measured.largest_lesion
+    found = pieces.coordinates(region, index, sources[index])
+    return [found] if found else []
 
 
 def both_muscles(findings: Findings, sources: Sequence[Dataset]) -> list[hd.sr.CoordinatesForMeasurement]:

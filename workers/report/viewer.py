@@ -14,7 +14,7 @@ from node.core.codes import STRUCTURES, Structure
 from node.core.records import Measurement
 from workers.records import Region, Segment
 from workers.report import pieces, seg
-from workers.report.archival import both_muscles
+from workers.report.archival import both_muscles, largest_lesion
 from workers.report.document import Findings
 from workers.report.pieces import Group, algorithm, coordinates, image_region, number, own_name, tracking
 
@@ -28,6 +28,7 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset:
         *_indices(findings, sources, muscles),
         *_muscles(findings, sources, muscles),
         *_outlined(findings, sources, segments.get(Structure.L1_CORE), "l1."),
+        *_burden(findings, sources),
     ]
     content = pieces.report(sources, groups)
     return pieces.finish(content, findings, sources, "sr-viewer", "crlm-node for viewers")
@@ -74,16 +75,24 @@ def _muscles(findings: Findings, sources: Sequence[Dataset], muscles: list[Segme
     return [_drawn(findings, "Psoas volumes in viewer", there, outlined)] if outlined else []
 
 
+def _burden(findings: Findings, sources: Sequence[Dataset]) -> list[Group]:
+    """Return count, largest diameter and score beside the outline of the largest lesion."""
+    outlined = largest_lesion(findings, sources)
+    there = _computed(findings, "burden.")
+    return [_drawn(findings, "Tumour burden in viewer", there, outlined, Structure.LESION)] if outlined else []
+
+
 def _drawn(
     findings: Findings,
     label: str,
     there: dict[str, Measurement],
     outlined: list[hd.sr.CoordinatesForMeasurement],
+    finding: Structure = Structure.ILIOPSOAS_LEFT,
 ) -> Group:
     """Return a group of derived numbers, each of which carries the outlines."""
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(findings.request, label),
-        finding_type=STRUCTURES[Structure.ILIOPSOAS_LEFT].type,
+        finding_type=STRUCTURES[finding].type,
         algorithm_id=algorithm(findings.request),
         measurements=[
             number(name, one, concept=own_name(name, one), referenced=outlined) for name, one in there.items()
