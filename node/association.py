@@ -34,8 +34,10 @@ from node.core import log
 from node.core.dicom import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
+    RETURNING_CLASSES,
     STORAGE_CLASSES,
     TRANSFER_SYNTAXES,
+    UNCOMPRESSED,
     is_uid,
 )
 from node.core.errors import ANSWERS, NodeError
@@ -145,6 +147,8 @@ class Door:
         ae.add_supported_context(Verification)
         for sop_class in STORAGE_CLASSES:
             ae.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
+        for sop_class in RETURNING_CLASSES:
+            ae.add_supported_context(sop_class, list(UNCOMPRESSED))
         return ae
 
 

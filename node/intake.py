@@ -22,6 +22,7 @@ from node.core import log
 from node.core.dicom import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
+    RETURNING_CLASSES,
     STORAGE_CLASSES,
     TRANSFER_SYNTAXES,
     is_uid,
@@ -60,7 +61,10 @@ class Intake:
         Unavailable
             `spool-failed`, `ledger-failed`: nothing is left behind that was not there.
         """
-        _check_request(offer)
+        _check_uids(offer)
+        if offer.sop_class_uid in RETURNING_CLASSES and self._returns(offer):
+            return Taken.OWN_RESULT
+        _check_classes(offer)
         content = _file(offer)
         header = read_header(content)
         _check_header(header, offer)
@@ -90,6 +94,14 @@ class Intake:
                 studies.close_association(session, association_id, outcome)
         except Unavailable as error:
             _log.warning("end-not-noted", association=association_id, outcome=outcome, code=error.code)
+
+    def _returns(self, offer: Offer) -> bool:
+        """Say whether it is an object that we made, sent back by a PACS that routes whole studies."""
+        with self.ledger.transaction() as session:
+            own = deliveries.is_own_result(session, offer.sop_instance_uid)
+        if own:
+            _log.info("own-result-dropped", instance=offer.sop_instance_uid)
+        return own
 
     def _enter(self, offer: Offer, instance: Instance, study_uid: str, series_uid: str, staged: Path) -> Taken:
         """Enter the instance and put its file in place, as one: a row in the open transaction keeps others out."""
@@ -148,10 +160,13 @@ class Intake:
             session.flush()
 
 
-def _check_request(offer: Offer) -> None:
-    """Refuse what cannot be taken whatever the data set holds (PS3.4 section B.2.2)."""
+def _check_uids(offer: Offer) -> None:
     if not is_uid(offer.sop_class_uid) or not is_uid(offer.sop_instance_uid):
         raise Refused(DoorRefusal.UID_INVALID, "in the request")
+
+
+def _check_classes(offer: Offer) -> None:
+    """Refuse what cannot be taken whatever the data set holds (PS3.4 section B.2.2)."""
     if offer.sop_class_uid not in STORAGE_CLASSES or offer.transfer_syntax_uid not in TRANSFER_SYNTAXES:
         raise Refused(DoorRefusal.SOP_CLASS_UNSUPPORTED)
     if offer.sop_class_uid != offer.abstract_syntax:

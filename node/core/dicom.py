@@ -17,6 +17,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import (
     JPEG2000,
     UID,
+    Comprehensive3DSRStorage,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
@@ -39,6 +40,8 @@ from node.core.reasons import DoorRefusal
 
 IMAGE_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage)
 STORAGE_CLASSES: Final = (*IMAGE_CLASSES, SegmentationStorage)
+# What we send and do not take in: a PACS that routes whole studies here brings it back, and must not fail over it.
+RETURNING_CLASSES: Final = (Comprehensive3DSRStorage,)
 UNCOMPRESSED: Final = (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,

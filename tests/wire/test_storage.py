@@ -8,7 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, SegmentationStorage, generate_uid
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    SegmentationStorage,
+    generate_uid,
+)
 
 from node.core.ledger import deliveries, moves, now
 from node.core.ledger.tables import Base, Job, Study
@@ -200,37 +207,38 @@ def test_class_of_the_data_set_must_be_the_announced_one(site: Site) -> None:
     assoc.release()
 
 
-def test_own_result_that_comes_back_is_dropped(site: Site, send: Send) -> None:
-    """Auto-routing brings our objects back: success is answered, and nothing is stored or measured again."""
-    ds = ct_slice()
+def _plan(site: Site, sop_instance_uid: str) -> None:
+    """Enter an object as one that we made."""
+    at = now()
     with site.ledger.transaction() as session:
-        session.add(Study(uid="1.2", state=StudyState.COMPLETE, first_received_at=now(), last_received_at=now()))
+        session.add(Study(uid="1.2", state=StudyState.COMPLETE, first_received_at=at, last_received_at=at))
         session.flush()
-        session.add(
-            Job(
-                key="k",
-                study_uid="1.2",
-                state=JobState.REPORTED,
-                stage=Stage.DELIVER,
-                request="",
-                attempts=0,
-                created_at=now(),
-                not_before=now(),
-            )
-        )
+        states = {"state": JobState.REPORTED, "stage": Stage.DELIVER, "attempts": 0}
+        session.add(Job(key="k", study_uid="1.2", request="", created_at=at, not_before=at, **states))
         session.flush()
-        deliveries.plan(
-            session,
-            job_key="k",
-            destination="pacs",
-            kind="seg",
-            sop_instance_uid=ds.SOPInstanceUID,
-            file="seg.dcm",
-            digest="0",
-        )
-    assert send(ds).Status == 0
+        planned = {"job_key": "k", "destination": "pacs", "kind": "seg", "file": "seg.dcm", "digest": "0"}
+        deliveries.plan(session, sop_instance_uid=sop_instance_uid, **planned)
+
+
+@pytest.mark.parametrize("sop_class", [SegmentationStorage, Comprehensive3DSRStorage], ids=lambda uid: uid.name)
+def test_own_result_that_comes_back_is_dropped(site: Site, sop_class: str) -> None:
+    """Auto-routing brings our objects back: success is answered, and nothing is stored or measured again."""
+    ds = ct_slice(SOPClassUID=sop_class)
+    _plan(site, ds.SOPInstanceUID)
+    assoc = associate(site.port, (sop_class, ExplicitVRLittleEndian))
+    assert offer_slice(assoc, ds) == 0
+    assoc.release()
     assert site.row(ds.SOPInstanceUID) is None
     assert site.study(ds.StudyInstanceUID) is None
+    assert site.files() == []
+
+
+def test_report_of_another_maker_is_refused(site: Site) -> None:
+    """The context is there for our own reports; any other is answered: SOP class not supported."""
+    ds = ct_slice(SOPClassUID=Comprehensive3DSRStorage)
+    assoc = associate(site.port, (Comprehensive3DSRStorage, ExplicitVRLittleEndian))
+    assert offer_slice(assoc, ds) == 0x0122
+    assoc.release()
     assert site.files() == []
 
 
