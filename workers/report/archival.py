@@ -2,10 +2,10 @@
 
 A TID 1411 group per segment holds its numbers; a TID 1410 group with the same tracking UID holds its outline on one
 slice and what is planar. The two stand together because a stock OHIF cannot open an SR in which a group has no
-SCOORD, and merges groups that share a tracking UID (docs/viewers.md). PMVI and PMI stand in a TID 1501 group whose
-NUM carry the outlines of both muscles at mid-L3, tumour burden in one with the outline of the largest lesion. What
-was not computed stands as a qualitative evaluation, with its sentence, in the group that it belongs to, or in the
-last one.
+SCOORD, and merges groups that share a tracking UID (docs/viewers.md). PMVI and PMI stand in a TID 1411 group of the
+outlines of both muscles at mid-L3, tumour burden in one of the outline of the largest lesion; not in TID 1501, which
+PixelMed's validator takes for a TID 1411 without a region once another group has one. What was not computed stands
+as a qualitative evaluation, with its sentence, in the group that it belongs to, or in the last one.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from pydicom import Dataset
 
 from node.core.codes import MEASUREMENTS, STRUCTURES, Structure
 from node.core.records import Measurement
-from workers.records import Segment
+from workers.records import Region, Segment
 from workers.report import pieces, seg
 from workers.report.document import Findings
 from workers.report.pieces import Group, algorithm, comment, image_region, missing, number, remarks, site, tracking
@@ -116,24 +116,25 @@ def _outline_slice(segment: Segment, findings: Findings, planar: list[str]) -> i
 
 def _index_groups(findings: Findings, sources: Sequence[Dataset], told: set[str]) -> list[Group]:
     """Return the groups of numbers that are of no single segment: psoas indices, tumour burden."""
+    request, measurements = findings.request, _measurements(findings)
     groups: list[Group] = []
-    for label, finding, names, outlined, lead in (
-        ("Psoas indices", Structure.ILIOPSOAS_LEFT, _INDICES, both_muscles(findings, sources), [_height(findings)]),
-        ("Tumour burden", Structure.LESION, _BURDEN, largest_lesion(findings, sources), []),
+    for label, structure, names, outlined, lead in (
+        ("Psoas indices", Structure.ILIOPSOAS_LEFT, _INDICES, muscles_at_l3(findings), [_height(findings)]),
+        ("Tumour burden", Structure.LESION, _BURDEN, largest_lesion(findings), []),
     ):
-        measurements = _measurements(findings)
-        if not outlined or all(measurements[name].value is None for name in names):
+        regions = [image_region(region, index, sources[index]) for region, index in outlined]
+        drawn = [region for region in regions if region is not None]
+        if not drawn or all(measurements[name].value is None for name in names):
             continue
         told.update(names)
-        group = hd.sr.MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=tracking(findings.request, label),
-            finding_type=STRUCTURES[finding].type,
-            algorithm_id=algorithm(findings.request),
-            measurements=[
-                number(name, measurements[name], referenced=outlined)
-                for name in names
-                if measurements[name].value is not None
-            ],
+        coding = STRUCTURES[structure]
+        group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=tracking(request, label),
+            referenced_regions=drawn,
+            finding_category=coding.category,
+            finding_type=coding.type,
+            algorithm_id=algorithm(request),
+            measurements=_numbers(names, measurements),
             qualitative_evaluations=_missing(names, measurements),
         )
         comment(group, [*lead, *remarks(names, measurements)])
@@ -141,25 +142,21 @@ def _index_groups(findings: Findings, sources: Sequence[Dataset], told: set[str]
     return groups
 
 
-def largest_lesion(findings: Findings, sources: Sequence[Dataset]) -> list[hd.sr.CoordinatesForMeasurement]:
-    """Return the outline of the lesion with the largest axial diameter, where it is largest."""
-    if findings.measured is None or findings.measured.largest_lesion is None:
-        return []
-    region, index = findings.measured.largest_lesion
-    found = pieces.coordinates(region, index, sources[index])
-    return [found] if found else []
-
-
-def both_muscles(findings: Findings, sources: Sequence[Dataset]) -> list[hd.sr.CoordinatesForMeasurement]:
-    """Return the outlines of the psoas muscles at mid-L3, or where they are largest if L3 was not found."""
+def muscles_at_l3(findings: Findings) -> list[tuple[Region, int]]:
+    """Return the psoas muscles with the slice at mid-L3, or where the first is largest if L3 was not found."""
     muscles = [one for one in seg.segments(findings) if "psoas" in one.structure]
     if not muscles or findings.measured is None:
         return []
     index = findings.measured.l3_slice
     if index is None:
         index = _outline_slice(muscles[0], findings, [])
-    found = [pieces.coordinates(muscle.region, index, sources[index]) for muscle in muscles]
-    return [one for one in found if one is not None]
+    return [(muscle.region, index) for muscle in muscles]
+
+
+def largest_lesion(findings: Findings) -> list[tuple[Region, int]]:
+    """Return the lesion with the largest axial diameter and the slice of it."""
+    largest = findings.measured.largest_lesion if findings.measured else None
+    return [largest] if largest else []
 
 
 def _height(findings: Findings) -> str:

@@ -14,7 +14,7 @@ from node.core.codes import STRUCTURES, Structure
 from node.core.records import Measurement
 from workers.records import Region, Segment
 from workers.report import pieces, seg
-from workers.report.archival import both_muscles, largest_lesion
+from workers.report.archival import largest_lesion, muscles_at_l3
 from workers.report.document import Findings
 from workers.report.pieces import Group, algorithm, coordinates, image_region, number, own_name, tracking
 
@@ -58,7 +58,7 @@ def _indices(findings: Findings, sources: Sequence[Dataset], muscles: list[Segme
     there = {
         name: one for name, one in _computed(findings, "psoas.").items() if name.endswith(("pmvi", "pmi", "area_l3"))
     }
-    outlined = both_muscles(findings, sources)
+    outlined = _coordinates(muscles_at_l3(findings), sources)
     return [_drawn(findings, "Psoas indices in viewer", there, outlined)] if muscles and there and outlined else []
 
 
@@ -70,16 +70,22 @@ def _muscles(findings: Findings, sources: Sequence[Dataset], muscles: list[Segme
     index = _largest_slice(muscles[0].region)
     if findings.measured and index == findings.measured.l3_slice:
         index += 1
-    found = [coordinates(muscle.region, index, sources[index]) for muscle in muscles]
-    outlined = [one for one in found if one is not None]
+    outlined = _coordinates([(muscle.region, index) for muscle in muscles], sources)
     return [_drawn(findings, "Psoas volumes in viewer", there, outlined)] if outlined else []
 
 
 def _burden(findings: Findings, sources: Sequence[Dataset]) -> list[Group]:
     """Return count, largest diameter and score beside the outline of the largest lesion."""
-    outlined = largest_lesion(findings, sources)
+    outlined = _coordinates(largest_lesion(findings), sources)
     there = _computed(findings, "burden.")
     return [_drawn(findings, "Tumour burden in viewer", there, outlined, Structure.LESION)] if outlined else []
+
+
+def _coordinates(
+    regions: Sequence[tuple[Region, int]], sources: Sequence[Dataset]
+) -> list[hd.sr.CoordinatesForMeasurement]:
+    found = [coordinates(region, index, sources[index]) for region, index in regions]
+    return [one for one in found if one is not None]
 
 
 def _drawn(
