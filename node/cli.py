@@ -22,6 +22,7 @@ from node.core.peer import Peer
 from node.core.settings import Settings, SettingsError
 from node.core.states import Stage
 from node.folder import WrongFolder, request_for_folder
+from node.reference import settings_page
 
 app = typer.Typer(
     name="crlm-node",
@@ -191,6 +192,12 @@ def config_check() -> None:
 def config_show() -> None:
     """Print every setting as it is in force, as JSON."""
     _out.print_json(settings.load(_config_option).model_dump_json())
+
+
+@config_app.command("reference")
+def config_reference() -> None:
+    """Print every setting with its meaning, as Markdown."""
+    typer.echo(settings_page())
 
 
 def _peer(to: str, calling: str) -> Peer:

@@ -33,7 +33,7 @@ class _Section(BaseModel):
 class CallingPeer(_Section):
     """Who may open an association to us."""
 
-    ae_title: AETitle
+    ae_title: AETitle = Field(description="Its AE title.")
     hosts: tuple[str, ...] = Field((), description="IP addresses that it may come from; empty: any.")
 
 
@@ -51,19 +51,19 @@ class ImportRules(_Section):
 class PacsDestination(_Section):
     """A PACS that results are stored to."""
 
-    kind: Literal["dicom"]
-    name: str = Field(pattern=r"^[a-z0-9-]+$")
-    ae_title: AETitle
-    host: str
-    port: Port
+    kind: Literal["dicom"] = Field(description="A PACS, by C-STORE.")
+    name: str = Field(pattern=r"^[a-z0-9-]+$", description="Its name in status and log.")
+    ae_title: AETitle = Field(description="Its AE title.")
+    host: str = Field(description="Its host name or address.")
+    port: Port = Field(description="Its DICOM port.")
 
 
 class FolderDestination(_Section):
     """A folder that results are written to."""
 
-    kind: Literal["folder"]
-    name: str = Field(pattern=r"^[a-z0-9-]+$")
-    path: Path
+    kind: Literal["folder"] = Field(description="A folder of this machine.")
+    name: str = Field(pattern=r"^[a-z0-9-]+$", description="Its name in status and log.")
+    path: Path = Field(description="The folder; objects go to PATH/<study>/<instance>.dcm.")
 
 
 Destination = Annotated[PacsDestination | FolderDestination, Field(discriminator="kind")]
