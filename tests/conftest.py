@@ -12,9 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
+
+if TYPE_CHECKING:
+    from studies import Study
 
 
 def lacking(component: str) -> None:
@@ -22,6 +26,12 @@ def lacking(component: str) -> None:
     if os.environ.get("CRLM_TEST_REQUIRE_ALL"):
         pytest.fail(f"{component} is missing")
     pytest.skip(f"{component} is missing")
+
+
+@pytest.fixture(scope="session", name="lacking")
+def lacking_fixture() -> Callable[[str], None]:
+    """Return `lacking`, for tests in folders that cannot import it."""
+    return lacking
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +42,42 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data in {folder} (CRLM_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def coarse_phantom_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the standard synthetic abdomen at 5 x 1.5 x 1.5 mm: `ct/`, `seg.dcm`, `truth.json`."""
+    from node.phantom import covering_grid, standard_anatomy, write_phantom
+
+    folder = tmp_path_factory.mktemp("coarse")
+    write_phantom(folder, grid=covering_grid(standard_anatomy(), spacing_mm=(5.0, 1.5, 1.5)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def coarse_phantom(coarse_phantom_files: Path, tmp_path_factory: pytest.TempPathFactory) -> "Study":
+    """The coarse synthetic abdomen, measured on its truth."""
+    from studies import analyse
+
+    folder = coarse_phantom_files
+    return analyse(folder / "ct", folder / "seg.dcm", tmp_path_factory.mktemp("coarse-home"))
+
+
+@pytest.fixture(scope="session")
+def refused_phantom(coarse_phantom_files: Path, tmp_path_factory: pytest.TempPathFactory) -> "Study":
+    """The coarse synthetic abdomen without a segmentation: refused."""
+    from studies import analyse
+
+    return analyse(coarse_phantom_files / "ct", None, tmp_path_factory.mktemp("refused-home"))
+
+
+@pytest.fixture(scope="session")
+def abdomen(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> "Study":
+    """The real CT `abdomen3mm`, measured on the segmentation that came with it."""
+    from studies import analyse
+
+    folder = test_data / "abdomen3mm"
+    return analyse(folder / "ct", folder / "seg.dcm", tmp_path_factory.mktemp("abdomen-home"))
 
 
 @pytest.fixture

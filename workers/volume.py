@@ -6,6 +6,8 @@ Next: stage 7, segmentation. The rescale is applied per slice (PS3.3 C.7.6.16 an
 masked or clipped here.
 """
 
+import math
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -15,7 +17,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 
 from node.core.dicom import TRANSFER_SYNTAXES, read_header
-from node.core.errors import NotAnalysable, Refused, Untrusted
+from node.core.errors import NotAnalysable, Refused
 from node.core.grid import plane, stack
 from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance
@@ -48,16 +50,16 @@ def read(candidate: Candidate, spool: Spool, settings: MeasurementSettings) -> V
         if not np.can_cast(slice_hu.dtype, hu.dtype):
             hu = hu.astype(np.result_type(hu, slice_hu))
         hu[index] = slice_hu
-    return Volume(hu, stacked.geometry, candidate, instances, _acquisition(headers[stacked.order[0]]))
+    return Volume(hu, stacked.geometry, candidate, instances, _acquisition([headers[index] for index in stacked.order]))
 
 
 def _header(instance: Instance, spool: Spool) -> FileDataset:
+    """Return a slice's header, from bytes that are known to be those that were received."""
     if instance.transfer_syntax_uid not in TRANSFER_SYNTAXES:
         raise NotAnalysable(StudyRefusal.TRANSFER_SYNTAX_UNSUPPORTED, instance.transfer_syntax_uid)
-    if not spool.file(instance).exists():
-        raise Untrusted(StudyRefusal.INPUT_INCOMPLETE, instance.sop_instance_uid)
+    content = spool.verified(instance)
     try:
-        return read_header(spool.file(instance))
+        return read_header(content)
     except Refused as error:
         raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{instance.sop_instance_uid}: {error}") from error
 
@@ -74,6 +76,8 @@ def _hounsfield(instance: Instance, spool: Spool, shape: tuple[int, ...]) -> NDA
         raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, detail) from error
     if stored.shape != shape:
         raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{instance.sop_instance_uid}: shape {stored.shape}")
+    if not (math.isfinite(slope) and math.isfinite(intercept)):
+        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{instance.sop_instance_uid}: rescale is no number")
     if not (slope.is_integer() and intercept.is_integer()):
         return (stored * slope + intercept).astype(np.float32)
     hu = stored.astype(np.int32) * int(slope) + int(intercept)
@@ -81,7 +85,9 @@ def _hounsfield(instance: Instance, spool: Spool, shape: tuple[int, ...]) -> NDA
     return hu.astype(np.int16) if fits else hu
 
 
-def _acquisition(ds: Dataset) -> Acquisition:
+def _acquisition(headers: Sequence[Dataset]) -> Acquisition:
+    """Read the acquisition from the lowest slice; loss in any slice counts for all."""
+    ds = headers[0]
     contrast = str(ds.get("ContrastBolusAgent") or "")
     if not contrast and ds.get("ContrastBolusAgentSequence"):
         contrast = str(ds.ContrastBolusAgentSequence[0].get("CodeMeaning", "coded agent"))
@@ -90,7 +96,7 @@ def _acquisition(ds: Dataset) -> Acquisition:
         slice_thickness_mm=_number(ds.get("SliceThickness")),
         kernel=_text(ds.get("ConvolutionKernel")),
         contrast=contrast,
-        lossy=str(ds.get("LossyImageCompression", "")) == "01",
+        lossy=any(str(header.get("LossyImageCompression", "")) == "01" for header in headers),
         manufacturer=_text(ds.get("Manufacturer")),
         patient_position=_text(ds.get("PatientPosition")),
     )
@@ -98,9 +104,10 @@ def _acquisition(ds: Dataset) -> Acquisition:
 
 def _number(value: object) -> float | None:
     try:
-        return float(str(value))
+        number = float(str(value))
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,58 @@
+"""Volumes and segmentations straight from arrays, for tests of the measurements: no file, no DICOM."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.core.codes import Structure
+from node.core.grid import Geometry
+from node.core.records import Candidate, PatientFacts
+from workers.records import Acquisition, AlgorithmType, LabelMap, Mask, Region, Segment, Volume
+
+NO_FACTS = PatientFacts(None, None, None, None, "")
+
+
+def geometry(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Geometry:
+    """Return an axial grid: slices to the head, rows to the back, columns to the left."""
+    dz, dy, dx = spacing_mm
+    return Geometry(shape, (0.0, 0.0, 0.0), (0.0, 0.0, dz), (0.0, dy, 0.0), (dx, 0.0, 0.0), "1.2.3")
+
+
+def acquisition(**facts: Any) -> Acquisition:
+    """Return an acquisition of 120 kV without contrast, 3 mm, or what differs from it."""
+    plain: dict[str, Any] = {
+        "kvp": 120.0,
+        "slice_thickness_mm": 3.0,
+        "kernel": "B30f",
+        "contrast": "",
+        "lossy": False,
+        "manufacturer": "Maker",
+        "patient_position": "HFS",
+    }
+    return Acquisition(**(plain | facts))
+
+
+def volume(hu: NDArray[Any], spacing_mm: tuple[float, float, float] = (3.0, 1.0, 1.0), **facts: Any) -> Volume:
+    """Return a volume; `facts` are those of the acquisition."""
+    grid = geometry(hu.shape, spacing_mm)
+    return Volume(hu, grid, Candidate("1.2.3.4", "", "", ()), (), acquisition(**facts))
+
+
+def label_map(grid: Geometry, masks: Mapping[Structure, Mask | list[Mask]], *searched: Structure) -> LabelMap:
+    """Return a segmentation of whole-volume masks; an empty mask was searched for and not found."""
+    segments = []
+    for structure, given in masks.items():
+        for mask in given if isinstance(given, list) else [given]:
+            region = Region.of(mask)
+            if region is not None:
+                segments.append(Segment(structure, str(structure), region, AlgorithmType.AUTOMATIC, "made"))
+    return LabelMap(grid, "1.2.3.4", "made", frozenset({*masks, *searched}), tuple(segments))
+
+
+def box(shape: tuple[int, int, int], *part: slice) -> Mask:
+    """Return a mask that is true in a box."""
+    mask = np.zeros(shape, dtype=bool)
+    mask[part] = True
+    return mask
