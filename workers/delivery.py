@@ -3,12 +3,18 @@
 Comes in: a job and the name of a destination. Goes out: deliveries that are `sent`, then `proven`. `proven` is said
 only after a query of the destination has found the SOP Instance UID (PACS) or the file was read back (folder). What
 can go wrong: no answer, a refusal, an object that was answered success and is not there; each is tried again with a
-pause that doubles, then fails where a person can see it. The stored bytes are sent, never made anew.
+pause that doubles, then fails where a person can see it. A stored object that was changed fails at once. The stored
+bytes are sent, never made anew.
+
+The same work may be begun twice (a message that was told again): what one worker has proven stays proven.
 """
 
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+
+from sqlalchemy.orm import Session
 
 from node.core import log
 from node.core.errors import NodeError, Unavailable, Untrusted
@@ -22,6 +28,8 @@ from node.core.states import DeliveryState
 
 _log = log.get("delivery")
 
+_OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
+
 
 def deliver(job_key: str, destination_name: str, settings: Settings, spool: Spool, ledger: Ledger) -> None:
     """Send what is due for a destination and prove it; every outcome ends in the ledger."""
@@ -31,7 +39,6 @@ def deliver(job_key: str, destination_name: str, settings: Settings, spool: Spoo
         job = session.get(Job, job_key)
     if not due or job is None:
         return
-    outcomes: dict[str, str | NodeError] = {}
     try:
         _require_whole(due, spool)
         if isinstance(destination, PacsDestination):
@@ -43,6 +50,13 @@ def deliver(job_key: str, destination_name: str, settings: Settings, spool: Spoo
     except NodeError as error:
         outcomes = {delivery.sop_instance_uid: error for delivery in due}
     _enter(due, outcomes, settings, ledger)
+
+
+def fail(job_key: str, destination_name: str, error: NodeError, settings: Settings, ledger: Ledger) -> None:
+    """Enter an error for all that is due for a destination: another attempt, or the end of it."""
+    with ledger.transaction() as session:
+        due = deliveries.due(session, job_key, destination_name)
+    _enter(due, {delivery.sop_instance_uid: error for delivery in due}, settings, ledger)
 
 
 def _require_whole(due: Sequence[Delivery], spool: Spool) -> None:
@@ -71,7 +85,8 @@ def _to_pacs(
                 outcomes[delivery.sop_instance_uid] = stored.error
             else:
                 with ledger.transaction() as session:
-                    deliveries.mark_sent(session, session.merge(delivery), f"status {stored.status or 0:04X}")
+                    if row := _still_open(session, delivery):
+                        deliveries.mark_sent(session, row, f"status {stored.status or 0:04X}")
     listed = peer.instances_of(study_uid)
     for delivery in due:
         if delivery.sop_instance_uid in listed:
@@ -100,9 +115,13 @@ def _to_folder(
 
 
 def _write_whole(target: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all, and stays through a power cut."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".part")
-    temporary.write_bytes(content)
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(target)
 
 
@@ -111,12 +130,20 @@ def _enter(due: Sequence[Delivery], outcomes: dict[str, str | NodeError], settin
     for delivery in due:
         outcome = outcomes[delivery.sop_instance_uid]
         with ledger.transaction() as session:
-            row = session.merge(delivery, load=True)
-            session.refresh(row)
+            row = _still_open(session, delivery)
+            if row is None:
+                continue
             if isinstance(outcome, NodeError):
-                deliveries.try_again(session, row, outcome, settings.attempts, base)
+                attempts = 0 if isinstance(outcome, Untrusted) else settings.attempts
+                deliveries.try_again(session, row, outcome, attempts, base)
                 _log.warning("delivery-failed", job=row.job_key, kind=row.kind, code=outcome.code, state=row.state)
             else:
                 deliveries.mark_sent(session, row, "stored")
                 deliveries.mark_proven(session, row, outcome)
                 _log.info("delivery-proven", job=row.job_key, kind=row.kind, destination=row.destination)
+
+
+def _still_open(session: Session, delivery: Delivery) -> Delivery | None:
+    """Return the row as it is now; None where another worker has brought it to its end meanwhile."""
+    row = session.get(Delivery, (delivery.sop_instance_uid, delivery.destination), with_for_update=True)
+    return row if row is not None and row.state in _OPEN else None

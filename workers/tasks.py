@@ -1,16 +1,19 @@
 """The tasks: take the job by a lease, do the stage, give the job back. Lines 6 to 10 of the way of a study.
 
-`Desk._guarded` is one of the three doors with a broad except: whatever a stage raises becomes an answer of the error
-table, and the job is refused, quarantined, tried again or failed where a person can see it.
+Here is one of the three doors with a broad except: whatever a stage raises becomes an answer of the error table, and
+the job is refused, quarantined, tried again or failed where a person can see it. Only where the ledger itself is away
+nothing can be entered; the steward tells the broker of the work again when the lease or the hold has run out.
 """
 
 import os
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -41,15 +44,34 @@ class Desk:
 
     def segment(self, job_key: str) -> None:
         """Stages 6 and 7."""
-        self._guarded(job_key, Stage.SEGMENT, analysis.segment)
+        with _behind_the_door(job_key, Stage.SEGMENT):
+            self._guarded(job_key, Stage.SEGMENT, analysis.segment)
 
     def measure(self, job_key: str) -> None:
         """Stages 8 and 9."""
-        self._guarded(job_key, Stage.MEASURE, analysis.measure)
+        with _behind_the_door(job_key, Stage.MEASURE):
+            self._guarded(job_key, Stage.MEASURE, analysis.measure)
 
     def deliver(self, job_key: str, destination: str) -> None:
         """Stage 10."""
-        delivery.deliver(job_key, destination, self.settings, self.spool, self.ledger)
+        with _behind_the_door(job_key, Stage.DELIVER):
+            self._held(job_key, destination)
+
+    def _held(self, job_key: str, destination: str) -> None:
+        """Deliver under a hold, so that the steward does not tell the broker of the same work again meanwhile."""
+        lease = timedelta(seconds=self.settings.lease_s)
+
+        def hold() -> bool:
+            with self.ledger.transaction() as session:
+                deliveries.hold(session, job_key, destination, lease)
+            return True
+
+        hold()
+        with _renewed(hold, lease, job_key):
+            try:
+                delivery.deliver(job_key, destination, self.settings, self.spool, self.ledger)
+            except Exception as error:  # noqa: BLE001 - one of the three doors
+                delivery.fail(job_key, destination, _answered(job_key, error), self.settings, self.ledger)
 
     def _guarded(
         self,
@@ -65,12 +87,17 @@ class Desk:
         if job is None:
             _log.info("message-dropped", job=job_key, task=stage)
             return
-        with self._renewed(job_key, owner, lease):
+
+        def renew() -> bool:
+            with self.ledger.transaction() as session:
+                return jobs.renew(session, job_key, owner, lease)
+
+        with _renewed(renew, lease, job_key):
             try:
                 request = parse(JobRequest, job.request)
                 self._done(job, owner, work(request, self.spool, self.spool.work(job_key)))
             except Exception as error:  # noqa: BLE001 - one of the three doors
-                self._failed(job, owner, error)
+                self._failed(job, owner, _answered(job_key, error))
 
     def _done(self, job: Job, owner: str, outcome: Outcome) -> None:
         with self.ledger.transaction() as session:
@@ -91,12 +118,7 @@ class Desk:
             move_study(session, study, state, str(error))
             study.reason = error.code
 
-    def _failed(self, job: Job, owner: str, error: Exception) -> None:
-        if not isinstance(error, NodeError):
-            _log.exception("stage-failed", job=job.key, error=type(error).__name__)
-            error = Unavailable(Outage.WORKER_FAILED, type(error).__name__)
-        else:
-            _log.warning("stage-stopped", job=job.key, code=error.code)
+    def _failed(self, job: Job, owner: str, error: NodeError) -> None:
         base = timedelta(seconds=self.settings.retry_base_s)
         with self.ledger.transaction() as session:
             if isinstance(error, Untrusted | NotAnalysable):
@@ -105,24 +127,48 @@ class Desk:
             else:
                 jobs.try_again(session, job.key, owner, error, self.settings.attempts, base)
 
-    @contextmanager
-    def _renewed(self, job_key: str, owner: str, lease: timedelta) -> Iterator[None]:
-        """Renew the lease three times in its length until the work is over."""
-        over = threading.Event()
 
-        def beat() -> None:
-            while not over.wait(lease.total_seconds() / 3):
-                try:
-                    with self.ledger.transaction() as session:
-                        if not jobs.renew(session, job_key, owner, lease):
-                            return
-                except Unavailable as error:
-                    _log.warning("lease-not-renewed", job=job_key, detail=error.detail)
+@contextmanager
+def _renewed(renew: Callable[[], bool], lease: timedelta, job_key: str) -> Iterator[None]:
+    """Call `renew` three times in the length of a lease until the work is over, or until it says False."""
+    over = threading.Event()
 
-        thread = threading.Thread(target=beat, name=f"lease-{job_key[:8]}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+    def beat() -> None:
+        while not over.wait(lease.total_seconds() / 3):
+            try:
+                if not renew():
+                    return
+            except Unavailable as error:
+                _log.warning("lease-not-renewed", job=job_key, detail=error.detail)
+
+    thread = threading.Thread(target=beat, name=f"lease-{job_key[:8]}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
+def _behind_the_door(job_key: str, task: Stage) -> Iterator[None]:
+    """Drop a task whose ledger is away."""
+    try:
+        yield
+    except Unavailable as error:
+        _log.error("task-dropped", job=job_key, task=task, code=error.code, detail=error.detail)
+
+
+def _answered(job_key: str, error: Exception) -> NodeError:
+    """Log an error and return it as one of the table: what nobody expected is a fault of this program.
+
+    Of such a fault neither the message nor the values are told: they may hold patient data.
+    """
+    if isinstance(error, NodeError):
+        _log.warning("stage-stopped", job=job_key, code=error.code, detail=error.detail)
+        return error
+    kind = type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    _log.error("stage-failed", job=job_key, error=kind, where=where)
+    return Unavailable(Outage.WORKER_FAILED, kind)
