@@ -20,6 +20,7 @@ from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance, Measurement
 
 Mask = NDArray[np.bool_]
+_SUM_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ class Measured:
 
 
 def dump_labels(labels: LabelMap) -> bytes:
-    """Write a segmentation as one compressed file: bits of each mask, and its facts as JSON."""
+    """Write a segmentation as one file: bits of each mask and its facts as a NumPy archive, then the SHA-256 of it."""
     facts = {
         "geometry": vars(labels.geometry),
         "series_instance_uid": labels.series_instance_uid,
@@ -210,7 +211,8 @@ def dump_labels(labels: LabelMap) -> bytes:
     arrays = {f"mask{index}": np.packbits(segment.region.mask) for index, segment in enumerate(labels.segments)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    archive = buffer.getvalue()
+    return archive + hashlib.sha256(archive).digest()
 
 
 def parse_labels(content: bytes) -> LabelMap:
@@ -221,12 +223,12 @@ def parse_labels(content: bytes) -> LabelMap:
     Untrusted
         `input-untrusted`: the file was changed or cut.
     """
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            facts = json.loads(file["facts"].tobytes())
-            segments = tuple(_segment(segment, file[f"mask{index}"]) for index, segment in enumerate(facts["segments"]))
-    except (ValueError, KeyError, OSError, TypeError) as error:
-        raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, "stored segmentation") from error
+    archive, sum_ = content[:-_SUM_BYTES], content[-_SUM_BYTES:]
+    if hashlib.sha256(archive).digest() != sum_:
+        raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, "stored segmentation")
+    with np.load(io.BytesIO(archive), allow_pickle=False) as file:
+        facts = json.loads(file["facts"].tobytes())
+        segments = tuple(_segment(segment, file[f"mask{index}"]) for index, segment in enumerate(facts["segments"]))
     return LabelMap(
         geometry=Geometry(**{name: _tuple(value) for name, value in facts["geometry"].items()}),
         series_instance_uid=facts["series_instance_uid"],
