@@ -49,7 +49,14 @@ def _trace(part: Mask) -> NDArray[np.float64]:
     path = np.asarray(points, dtype=float) - 1
     turns = np.flatnonzero((np.diff(path, axis=0)[1:] != np.diff(path, axis=0)[:-1]).any(axis=1)) + 1
     corners: NDArray[np.float64] = path[[0, *turns, len(path) - 1]]
-    return corners if len(corners) >= _LEAST_POINTS else path
+    return next((one for one in (corners, path) if len(one) >= _LEAST_POINTS), _halved(path))
+
+
+def _halved(path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Put a point in the middle of each edge: a single pixel has four edges only."""
+    middles = (path[:-1] + path[1:]) / 2
+    points: NDArray[np.float64] = np.concatenate([np.stack([path[:-1], middles], axis=1).reshape(-1, 2), path[-1:]])
+    return points
 
 
 def _edges(padded: Mask) -> dict[_Point, list[_Point]]:
