@@ -45,12 +45,9 @@ def write(findings: Findings, spool: Spool) -> list[Made]:
     segmentation = seg.build(findings, sources)
     if segmentation is None:
         return [*made, _encoded("sr", refusal.build(findings, sources))]
-    return [
-        *made,
-        _encoded("seg", segmentation),
-        _encoded("sr", archival.build(findings, sources, segmentation)),
-        _encoded("sr-viewer", viewer.build(findings, sources)),
-    ]
+    made += [_encoded("seg", segmentation), _encoded("sr", archival.build(findings, sources, segmentation))]
+    drawn = viewer.build(findings, sources)
+    return [*made, _encoded("sr-viewer", drawn)] if drawn else made
 
 
 def _encoded(kind: str, ds: Dataset) -> Made:

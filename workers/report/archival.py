@@ -1,11 +1,10 @@
-"""The archival SR: Comprehensive 3D SR, TID 1500, for readers that follow segments.
+"""The archival SR: Comprehensive 3D SR, TID 1500, for readers that follow segments and for people who read text.
 
-A TID 1411 group per segment holds its numbers; a TID 1410 group with the same tracking UID holds its outline on one
-slice and what is planar. The two stand together because a stock OHIF cannot open an SR in which a group has no
-SCOORD, and merges groups that share a tracking UID (docs/viewers.md). PMVI and PMI stand in a TID 1411 group of the
-outlines of both muscles at mid-L3, tumour burden in one of the outline of the largest lesion; not in TID 1501, which
-PixelMed's validator takes for a TID 1411 without a region once another group has one. What was not computed stands
-as a qualitative evaluation, with its sentence, in the group that it belongs to, or in the last one.
+A TID 1411 group per segment holds its numbers; a TID 1410 group holds its outline on one slice and what is planar.
+PMVI and PMI stand in a TID 1411 group of the outlines of both muscles at mid-L3, tumour burden in one of the outline
+of the largest lesion; not in TID 1501, which PixelMed's validator takes for a TID 1411 without a region once another
+group has one. What was not computed stands as a qualitative evaluation, with its sentence, in the group that it
+belongs to, or in the last one. Its title makes a stock OHIF show it as a page (docs/viewers.md).
 """
 
 from collections.abc import Sequence
@@ -42,7 +41,7 @@ def build(findings: Findings, sources: Sequence[Dataset], segmentation: Dataset)
         groups += _segment_groups(findings, sources, segmentation, segment_number, segment, names)
     groups += _index_groups(findings, sources, told)
     _tell_the_rest(groups[-1], findings, told)
-    content = pieces.report(sources, groups)
+    content = pieces.report(pieces.PAGE, groups)
     evidence = [*sources, segmentation]
     return pieces.finish(content, findings, evidence, "sr", "crlm-node measurements")
 
@@ -80,7 +79,6 @@ def _segment_groups(
     volumetric = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(request, segment.label),
         referenced_segment=referenced,
-        finding_category=coding.category,
         finding_type=coding.type,
         finding_sites=[site(segment.structure)],
         algorithm_id=algorithm(request),
@@ -91,9 +89,8 @@ def _segment_groups(
     index = _outline_slice(segment, findings, planar)
     region = image_region(segment.region, index, sources[index])
     flat = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking(request, segment.label),
+        tracking_identifier=tracking(request, f"{segment.label}, outline"),
         referenced_region=region,
-        finding_category=coding.category,
         finding_type=coding.type,
         finding_sites=[site(segment.structure)],
         algorithm_id=algorithm(request),
@@ -131,7 +128,6 @@ def _index_groups(findings: Findings, sources: Sequence[Dataset], told: set[str]
         group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracking(request, label),
             referenced_regions=drawn,
-            finding_category=coding.category,
             finding_type=coding.type,
             algorithm_id=algorithm(request),
             measurements=_numbers(names, measurements),

@@ -24,6 +24,16 @@ def outline(region: Region, index: int) -> NDArray[np.float64] | None:
     return np.asarray(_trace(_largest_part(plane)) + corner, dtype=np.float64)
 
 
+def inside(region: Region, index: int) -> tuple[float, float] | None:
+    """Return the point of a region on a slice that is farthest from its edge, as column and row; None where empty."""
+    plane = region.on_slice(index)
+    if not plane.any():
+        return None
+    depth = ndimage.distance_transform_edt(np.pad(plane, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(region.start[2] + column + 0.5), float(region.start[1] + row + 0.5)
+
+
 def _largest_part(plane: Mask) -> Mask:
     parts, count = ndimage.label(plane)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)

@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Sequence
 
 import highdicom as hd
+import numpy as np
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, ucum
-from node.core.reasons import NoteCode
 from node.core.records import JobRequest, Measurement
 from workers.records import Region
 from workers.report import envelope
 from workers.report.document import Findings
-from workers.report.outline import outline
+from workers.report.outline import inside, outline
 from workers.report.seg import tracking_uid
 
-TITLE = Code("126000", "DCM", "Imaging Measurement Report")
+# CID 7021. A stock OHIF draws a report of the first title on the images and shows one of the second as a page of text.
+DRAWN = Code("126000", "DCM", "Imaging Measurement Report")
+PAGE = Code("126001", "DCM", "Oncology Measurement Report")
 COMMENT = Code("121106", "DCM", "Comment")
 CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")  # CID 100
 _LANGUAGE = hd.sr.CodedConcept("en-US", "RFC5646", "English (United States)")
@@ -25,35 +27,32 @@ Group = (
     | hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations
     | hd.sr.MeasurementsAndQualitativeEvaluations
 )
-_DECIMALS = 4  # DS holds 16 characters; pixels do not give more
+DECIMALS = 4  # DS holds 16 characters; pixels do not give more
 
 
-def report(sources: Sequence[Dataset], groups: Sequence[Group]) -> hd.sr.MeasurementReport:
-    """Return the content tree of a TID 1500 report; its image library holds the slices that carry an outline.
+def report(title: Code, groups: Sequence[Group]) -> hd.sr.MeasurementReport:
+    """Return the content tree of a TID 1500 report.
 
-    A library of every slice, each with its descriptors, would make up most of the object and tell nothing that the
-    evidence does not: a validator of PixelMed runs out of memory on one of 112 slices.
+    It has no image library, which is optional: its slices are all in the evidence, and viewers that show the tree as
+    text would show a line for each before the first number.
     """
-    outlined = {
-        item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
-        for group in groups
-        for item in _walk(group[0])
-        if item.get("ValueType") == "IMAGE"
-    }
-    return hd.sr.MeasurementReport(
+    content = hd.sr.MeasurementReport(
         observation_context=observer(),
         procedure_reported=CT_PROCEDURE,
         imaging_measurements=list(groups),
-        title=TITLE,
+        title=title,
         language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(_LANGUAGE),
-        referenced_images=[source for source in sources if source.SOPInstanceUID in outlined],
     )
+    _separate(content[0])
+    return content
 
 
-def _walk(item: Dataset) -> Iterator[Dataset]:
-    yield item
+def _separate(item: Dataset) -> None:
+    """Say of each container that its items stand apart; highdicom says CONTINUOUS, and viewers run them together."""
+    if item.ValueType == "CONTAINER":
+        item.ContinuityOfContent = "SEPARATE"
     for child in item.get("ContentSequence") or ():
-        yield from _walk(child)
+        _separate(child)
 
 
 def observer() -> hd.sr.ObservationContext:
@@ -132,30 +131,24 @@ def coordinates(region: Region, index: int, source: Dataset) -> hd.sr.Coordinate
     return hd.sr.CoordinatesForMeasurement(hd.sr.GraphicTypeValues.POLYLINE, points, image)
 
 
-def number(
-    name: str,
-    one: Measurement,
-    *,
-    concept: Code | None = None,
-    referenced: Sequence[hd.sr.CoordinatesForMeasurement] | None = None,
-) -> hd.sr.Measurement:
-    """Return a NUM (TID 300); `concept` in place of the table's for viewers that show nothing but its meaning."""
+def marks(regions: Sequence[Region], index: int, source: Dataset) -> hd.sr.CoordinatesForMeasurement | None:
+    """Return one point inside each region on a slice as an SCOORD inside a NUM."""
+    points = [point for region in regions if (point := inside(region, index)) is not None]
+    if not points:
+        return None
+    image = hd.sr.SourceImageForRegion.from_source_image(source)
+    return hd.sr.CoordinatesForMeasurement(hd.sr.GraphicTypeValues.MULTIPOINT, np.asarray(points), image)
+
+
+def number(name: str, one: Measurement) -> hd.sr.Measurement:
+    """Return a NUM (TID 300) by the standard's own concept."""
     coding = MEASUREMENTS[name]
     return hd.sr.Measurement(
-        name=concept or coding.concept,
-        value=round(float(one.value or 0), _DECIMALS),
+        name=coding.concept,
+        value=round(float(one.value or 0), DECIMALS),
         unit=ucum(coding.unit),
-        derivation=None if concept else coding.derivation,
-        referenced_coordinates=referenced,
+        derivation=coding.derivation,
     )
-
-
-def own_name(name: str, one: Measurement) -> Code:
-    """Return a private concept whose meaning a person can read alone, at-least values marked."""
-    cut = any(note.code in (NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED) for note in one.notes)
-    at_least = MEASUREMENTS[name].grows and cut
-    meaning = MEASUREMENTS[name].name + (" (at least)" if at_least else "")
-    return Code(name, PRIVATE_SCHEME, meaning)
 
 
 def missing(name: str, one: Measurement) -> hd.sr.QualitativeEvaluation:

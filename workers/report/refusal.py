@@ -1,7 +1,7 @@
-"""The SR of a study that has no numbers: a report that a person reads in any viewer, with the coded reason.
+"""The SR of a study that has no numbers: TID 1500 with the coded reason and its sentence, and no measurement group.
 
-Its title is not that of TID 1500, because a measurement report without a region is shown by a stock OHIF as a black
-page (docs/viewers.md); as a diagnostic imaging report it is shown as text.
+Its title makes a stock OHIF show it as a page of text; a report titled as a drawn one, without a group, is a black
+screen there (docs/viewers.md).
 """
 
 from collections.abc import Sequence
@@ -11,48 +11,40 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from node.core.codes import PRIVATE_SCHEME
-from workers.report import envelope, pieces
+from workers.report import pieces
 from workers.report.document import Findings, measurements
 
-_TITLE = Code("18748-4", "LN", "Diagnostic imaging report")
-_CONCLUSION = Code("121077", "DCM", "Conclusion")
-_REASON = Code("refusal", PRIVATE_SCHEME, "Not measured")
+_QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
+_IMAGING_MEASUREMENTS = "126010"
+_REFUSED = Code("study-refused", PRIVATE_SCHEME, "Study not measured")
 _CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
 
 
 def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset:
     """Return the SR of a refused study, or of one in which no structure was found."""
-    refusal = findings.refusal
-    sentences = [f"crlm-node did not measure this study. {refusal}"] if refusal else _per_number(findings)
-    root = hd.sr.ContainerContentItem(name=_TITLE, is_content_continuous=False)
-    items = [*pieces.observer()]
-    if refusal:
-        meaning = str(refusal.code).replace("-", " ")
-        value = Code(refusal.code, PRIVATE_SCHEME, meaning)
-        items.append(hd.sr.CodeContentItem(name=_REASON, value=value, relationship_type=_CONTAINS))
-    items += [
-        hd.sr.TextContentItem(name=_CONCLUSION, value=sentence, relationship_type=_CONTAINS) for sentence in sentences
-    ]
-    root.ContentSequence = hd.sr.ContentSequence(items)
-    content = hd.sr.ContentSequence([root], is_root=True)
-    request = findings.request
-    ds = hd.sr.Comprehensive3DSR(
-        evidence=list(sources),
-        content=content[0],
-        series_instance_uid=envelope.series_uid(request, "sr"),
-        series_number=envelope.series_number("sr"),
-        sop_instance_uid=envelope.instance_uid(request, "sr"),
-        instance_number=1,
-        manufacturer=envelope.MANUFACTURER,
-        is_complete=True,
-        is_final=True,
-        is_verified=False,
-        contributing_equipment=[envelope.equipment(request)],
+    # highdicom insists on a measurement group: one is given, and its container is exchanged for ours.
+    tracking = pieces.tracking(findings.request, "none")
+    content = pieces.report(pieces.PAGE, [hd.sr.MeasurementsAndQualitativeEvaluations(tracking_identifier=tracking)])
+    items = content[0].ContentSequence
+    items.pop(next(index for index, item in enumerate(items) if item.name.value == _IMAGING_MEASUREMENTS))
+    box = hd.sr.ContainerContentItem(
+        name=_QUALITATIVE_EVALUATIONS, is_content_continuous=False, relationship_type=_CONTAINS
     )
-    envelope.declare_private_scheme(ds)
-    return envelope.seal(ds, sources[0], request, "crlm-node: not measured")
+    box.ContentSequence = hd.sr.ContentSequence(_items(findings))
+    items.append(box)
+    return pieces.finish(content, findings, sources, "sr", "crlm-node: not measured")
 
 
-def _per_number(findings: Findings) -> list[str]:
+def _items(findings: Findings) -> list[hd.sr.ContentItem]:
     found = measurements(findings)
-    return list(pieces.remarks(list(found), found))
+    sentences = [str(findings.refusal)] if findings.refusal else list(pieces.remarks(list(found), found))
+    items: list[hd.sr.ContentItem] = []
+    if findings.refusal:
+        code = findings.refusal.code
+        value = Code(code, PRIVATE_SCHEME, code.replace("-", " ").capitalize())
+        items.append(hd.sr.CodeContentItem(name=_REFUSED, value=value, relationship_type=_CONTAINS))
+    items += [
+        hd.sr.TextContentItem(name=pieces.COMMENT, value=sentence, relationship_type=_CONTAINS)
+        for sentence in sentences
+    ]
+    return items

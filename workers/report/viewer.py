@@ -1,115 +1,166 @@
-"""The viewer SR: the same numbers in the form that a stock OHIF shows (docs/viewers.md).
+"""The viewer SR: the main numbers in the form that a stock OHIF draws on the images (docs/viewers.md).
 
-What was seen there decides the form: a group needs a SCOORD on a slice, shows at most five numbers, and shows of each
-only the meaning of its name, the value and the code of its unit; several groups on one slice cover each other. So
-each group has a slice of its own, and each name says what it measures. What was not computed is in the archival SR.
+What was seen there makes the rules. A group is a TID 1501 with one SCOORD in each NUM and nothing else in it; all of
+a group lie on one slice, each group on a slice of its own; five lines a group, and no zero among them. Of a NUM are
+shown the meaning of its name, its value and the code of its unit: so each name is a private code that says what it
+measures, and a unit is never `1`. What was not computed is told by the archival SR.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import highdicom as hd
+import numpy as np
 from pydicom import Dataset
+from pydicom.sr.coding import Code
 
-from node.core.codes import STRUCTURES, Structure
+from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, ucum
+from node.core.reasons import NoteCode
 from node.core.records import Measurement
-from workers.records import Region, Segment
+from workers.records import Mask, Region
 from workers.report import pieces, seg
-from workers.report.archival import largest_lesion, muscles_at_l3
 from workers.report.document import Findings
-from workers.report.pieces import Group, algorithm, coordinates, image_region, number, own_name, tracking
+from workers.report.pieces import comment, coordinates, marks, tracking
+
+LINES_SHOWN = 5
+_ROOM_FOR_THE_BOX = 0.68  # of the columns: the box stands right of the outline and is cut at the window's edge
+_NAMES = {
+    "liver.volume": "Liver volume",
+    "liver.mean_hu": "Liver mean",
+    "psoas.left.volume": "Left iliopsoas volume",
+    "psoas.right.volume": "Right iliopsoas volume",
+    "psoas.left.mean_hu": "Left iliopsoas mean",
+    "psoas.right.mean_hu": "Right iliopsoas mean",
+    "psoas.left.area_l3": "Left iliopsoas area L3",
+    "psoas.right.area_l3": "Right iliopsoas area L3",
+    "psoas.pmvi": "PMVI",
+    "psoas.pmi": "PMI",
+    "l1.mean_hu": "L1 mean",
+    "l1.median_hu": "L1 median",
+    "l1.sd_hu": "L1 SD",
+    "l1.volume": "L1 core volume",
+    "burden.count": "Liver lesions",
+    "burden.max_diameter": "Largest axial diameter",
+    "burden.tbs": "Tumour burden score",
+}
+_UNITS = {
+    "burden.count": Code("{lesions}", "UCUM", "lesions"),
+    "burden.tbs": Code("{score}", "UCUM", "score"),
+}
+_AT_LEAST = (NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED)
 
 
-def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset:
-    """Return the SR; `sources` are the headers of the volume's slices, in their order."""
+@dataclass(frozen=True)
+class _Line:
+    """A number to be drawn: its id, and the regions that it is drawn on; several are marked, one is outlined."""
+
+    name: str
+    regions: tuple[Region, ...]
+
+
+def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
+    """Return the SR, or None where no number can be drawn; `sources` are the headers of the volume's slices."""
+    taken: set[int] = set()
+    groups: list[pieces.Group] = []
+    for label, finding, index, lines in _plan(findings):
+        free = _free(index, lines, taken)
+        group = _group(findings, sources, label, finding, free, lines) if free is not None else None
+        if group is not None and free is not None:
+            taken.add(free)
+            groups.append(group)
+    if not groups:
+        return None
+    content = pieces.report(pieces.DRAWN, groups)
+    return pieces.finish(content, findings, sources, "sr-viewer", "crlm-node on CT")
+
+
+def _plan(findings: Findings) -> Iterator[tuple[str, Structure, int, list[_Line]]]:
+    """Yield the groups: label, finding, wanted slice, lines; the fixed slices first."""
     segments = {one.structure: one for one in seg.segments(findings)}
-    muscles = [one for structure, one in segments.items() if "psoas" in structure]
-    groups = [
-        *_outlined(findings, sources, segments.get(Structure.LIVER), "liver."),
-        *_indices(findings, sources, muscles),
-        *_muscles(findings, sources, muscles),
-        *_outlined(findings, sources, segments.get(Structure.L1_CORE), "l1."),
-        *_burden(findings, sources),
-    ]
-    content = pieces.report(sources, groups)
-    return pieces.finish(content, findings, sources, "sr-viewer", "crlm-node for viewers")
-
-
-def _outlined(findings: Findings, sources: Sequence[Dataset], segment: Segment | None, prefix: str) -> list[Group]:
-    """Return the numbers of one structure beside its outline, where it is largest."""
-    there = _computed(findings, prefix)
-    if segment is None or not there:
-        return []
-    index = _largest_slice(segment.region)
-    coding = STRUCTURES[segment.structure]
-    return [
-        hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=tracking(findings.request, f"{segment.label} in viewer"),
-            referenced_region=image_region(segment.region, index, sources[index]),
-            finding_category=coding.category,
-            finding_type=coding.type,
-            algorithm_id=algorithm(findings.request),
-            measurements=[number(name, one, concept=own_name(name, one)) for name, one in there.items()],
-        )
-    ]
-
-
-def _indices(findings: Findings, sources: Sequence[Dataset], muscles: list[Segment]) -> list[Group]:
-    """Return PMVI, PMI and the areas at mid-L3 beside both outlines there."""
-    there = {
-        name: one for name, one in _computed(findings, "psoas.").items() if name.endswith(("pmvi", "pmi", "area_l3"))
+    measured = findings.measured
+    columns = findings.volume.geometry.shape[2] if findings.volume else 0
+    sides = {
+        "left": segments.get(Structure.ILIOPSOAS_LEFT) or segments.get(Structure.PSOAS_MAJOR_LEFT),
+        "right": segments.get(Structure.ILIOPSOAS_RIGHT) or segments.get(Structure.PSOAS_MAJOR_RIGHT),
     }
-    outlined = _coordinates(muscles_at_l3(findings), sources)
-    return [_drawn(findings, "Psoas indices in viewer", there, outlined)] if muscles and there and outlined else []
+    both = tuple(one.region for one in sides.values() if one)
+    if measured and measured.l3_slice is not None and both:
+        areas = [_Line(f"psoas.{side}.area_l3", (one.region,)) for side, one in sides.items() if one]
+        yield "Psoas at L3", Structure.ILIOPSOAS_LEFT, measured.l3_slice, [*areas, _Line("psoas.pmi", both)]
+    if measured and measured.largest_lesion:
+        region, index = measured.largest_lesion
+        names = ("burden.max_diameter", "burden.count", "burden.tbs")
+        yield "Tumour burden", Structure.LESION, index, [_Line(name, (region,)) for name in names]
+    if both:
+        lines = [
+            _Line(f"psoas.{side}.{what}", (one.region,))
+            for what in ("volume", "mean_hu")
+            for side, one in sides.items()
+            if one
+        ]
+        yield "Psoas", Structure.ILIOPSOAS_LEFT, _widest(both[0], columns), [_Line("psoas.pmvi", both), *lines]
+    for label, prefix, structure in (("Liver", "liver.", Structure.LIVER), ("L1", "l1.", Structure.L1_CORE)):
+        if (one := segments.get(structure)) is not None:
+            names_of = [name for name in _NAMES if name.startswith(prefix)]
+            yield label, structure, _widest(one.region, columns), [_Line(name, (one.region,)) for name in names_of]
 
 
-def _muscles(findings: Findings, sources: Sequence[Dataset], muscles: list[Segment]) -> list[Group]:
-    """Return volumes and attenuation of both muscles on the slice where the first is largest."""
-    there = {name: one for name, one in _computed(findings, "psoas.").items() if name.endswith(("volume", "mean_hu"))}
-    if not muscles or not there:
-        return []
-    index = _largest_slice(muscles[0].region)
-    if findings.measured and index == findings.measured.l3_slice:
-        index += 1
-    outlined = _coordinates([(muscle.region, index) for muscle in muscles], sources)
-    return [_drawn(findings, "Psoas volumes in viewer", there, outlined)] if outlined else []
-
-
-def _burden(findings: Findings, sources: Sequence[Dataset]) -> list[Group]:
-    """Return count, largest diameter and score beside the outline of the largest lesion."""
-    outlined = _coordinates(largest_lesion(findings), sources)
-    there = _computed(findings, "burden.")
-    return [_drawn(findings, "Tumour burden in viewer", there, outlined, Structure.LESION)] if outlined else []
-
-
-def _coordinates(
-    regions: Sequence[tuple[Region, int]], sources: Sequence[Dataset]
-) -> list[hd.sr.CoordinatesForMeasurement]:
-    found = [coordinates(region, index, sources[index]) for region, index in regions]
-    return [one for one in found if one is not None]
-
-
-def _drawn(
+def _group(
     findings: Findings,
+    sources: Sequence[Dataset],
     label: str,
-    there: dict[str, Measurement],
-    outlined: list[hd.sr.CoordinatesForMeasurement],
-    finding: Structure = Structure.ILIOPSOAS_LEFT,
-) -> Group:
-    """Return a group of derived numbers, each of which carries the outlines."""
-    return hd.sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking(findings.request, label),
+    finding: Structure,
+    index: int,
+    lines: list[_Line],
+) -> pieces.Group | None:
+    """Return a group on a slice, or None where none of its numbers was computed."""
+    measurements = findings.measured.measurements if findings.measured else {}
+    numbers, cut = [], False
+    for line in lines:
+        one = measurements[line.name]
+        drawn = _drawn(line, index, sources[index])
+        if one.value and drawn is not None:
+            numbers.append(_number(line.name, one, drawn))
+            cut = cut or any(note.code in _AT_LEAST for note in one.notes)
+    if not numbers:
+        return None
+    group = hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=tracking(findings.request, f"{label}, drawn"),
         finding_type=STRUCTURES[finding].type,
-        algorithm_id=algorithm(findings.request),
-        measurements=[
-            number(name, one, concept=own_name(name, one), referenced=outlined) for name, one in there.items()
-        ],
+        measurements=numbers[:LINES_SHOWN],
+    )
+    if cut and len(numbers) < LINES_SHOWN:
+        comment(group, ["Cut by the edge of the scan"])
+    return group
+
+
+def _drawn(line: _Line, index: int, source: Dataset) -> hd.sr.CoordinatesForMeasurement | None:
+    if len(line.regions) == 1:
+        return coordinates(line.regions[0], index, source)
+    return marks(line.regions, index, source)
+
+
+def _number(name: str, one: Measurement, drawn: hd.sr.CoordinatesForMeasurement) -> hd.sr.Measurement:
+    coding = MEASUREMENTS[name]
+    at_least = coding.grows and any(note.code in _AT_LEAST for note in one.notes)
+    return hd.sr.Measurement(
+        name=Code(name, PRIVATE_SCHEME, _NAMES[name] + (" ≥" if at_least else "")),
+        value=round(float(one.value or 0), pieces.DECIMALS),
+        unit=_UNITS.get(name) or ucum(coding.unit),
+        referenced_coordinates=[drawn],
     )
 
 
-def _computed(findings: Findings, prefix: str) -> dict[str, Measurement]:
-    measurements = findings.measured.measurements if findings.measured else {}
-    return {name: one for name, one in measurements.items() if name.startswith(prefix) and one.value is not None}
+def _widest(region: Region, columns: int) -> int:
+    """Return the slice on which a region is largest, among those that leave room for the box if there are such."""
+    areas = region.mask.sum(axis=(1, 2))
+    filled: Mask = np.asarray(region.mask.any(axis=1))
+    last = region.start[2] + filled.shape[1] - 1 - filled[:, ::-1].argmax(axis=1)
+    roomy = np.where(last <= _ROOM_FOR_THE_BOX * columns, areas, 0)
+    return region.slices[int(np.argmax(roomy if roomy.any() else areas))]
 
 
-def _largest_slice(region: Region) -> int:
-    return region.slices[int(region.mask.sum(axis=(1, 2)).argmax())]
+def _free(index: int, lines: list[_Line], taken: set[int]) -> int | None:
+    """Return the slice nearest to the wanted one that no group has and that shows the first region."""
+    shown = [one for one in lines[0].regions[0].slices if lines[0].regions[0].on_slice(one).any() and one not in taken]
+    return min(shown, key=lambda one: abs(one - index), default=None)
