@@ -10,9 +10,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
+from rich.markup import escape
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from node import __version__, screens
 from node.core import log, settings
@@ -23,23 +25,34 @@ from node.core.settings import Settings, SettingsError
 from node.core.states import Stage
 from node.folder import WrongFolder, request_for_folder
 from node.reference import settings_page
+from node.send import files_below
 
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="crlm-node",
-    help="A DICOM node that measures abdominal CTs of patients with colorectal liver metastases. Research use only.",
-    no_args_is_help=True,
+    invoke_without_command=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_SETTINGS,
 )
-config_app = typer.Typer(help="Check and show the settings.", no_args_is_help=True)
+config_app = typer.Typer(invoke_without_command=True, context_settings=_SETTINGS)
 app.add_typer(config_app, name="config")
 
 _GROUP = "crlm_node.commands"
-_OK, _FAILED, _WRONG_USE = 0, 1, 2
+_OK, _FAILED, _WRONG_USE, _INTERRUPTED = 0, 1, 2, 130
 _PIPE_WIDTH = 110  # where no terminal says how wide it is
 _out, _err = (Console(stderr=stderr, width=None if sys.stdout.isatty() else _PIPE_WIDTH) for stderr in (False, True))
 _config_option: Path | None = None
+
+_FOLDER: dict[str, Any] = {"metavar": "DIR", "exists": True, "file_okay": False, "show_default": False}
+_FILE: dict[str, Any] = {"metavar": "FILE", "exists": True, "dir_okay": False, "show_default": False}
+_NEW_FOLDER = _FOLDER | {"exists": False}
+_NEW_FILE = _FILE | {"exists": False}
+
+
+class WrongUse(ValueError):
+    """The words of the command line cannot be followed; the message says why."""
 
 
 class MissingPart(RuntimeError):
@@ -48,14 +61,36 @@ class MissingPart(RuntimeError):
 
 @app.callback()
 def _main(
-    config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Settings (TOML) in place of $CRLM_NODE_CONFIG or /etc/crlm-node/config.toml.", **_NEW_FILE),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
+    """Measure abdominal CTs of patients with colorectal liver metastases, as a DICOM node. Research use only.
+
+    Exit codes: 0 done, 1 the job failed or was refused, 2 wrong use.
+    """
     global _config_option
     _config_option = config
     if version:
-        _out.print(__version__)
+        typer.echo(__version__)
         raise typer.Exit
+    _require_command(context)
+
+
+@config_app.callback()
+def _config(context: typer.Context) -> None:
+    """Check and show the settings."""
+    _require_command(context)
+
+
+def _require_command(context: typer.Context) -> None:
+    """Print the help, as wrong use, where the command is missing."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(_WRONG_USE)
 
 
 def _settings() -> Settings:
@@ -76,28 +111,44 @@ def _of_the_workers(name: str) -> Any:
 
 @app.command()
 def demo(
-    study: Annotated[Path | None, typer.Option(help="Folder of your own study.", show_default=False)] = None,
-    seg: Annotated[Path | None, typer.Option(help="DICOM SEG that goes with it.", show_default=False)] = None,
+    study: Annotated[Path | None, typer.Option(help="Folder of your own study.", **_FOLDER)] = None,
+    seg: Annotated[Path | None, typer.Option(help="DICOM SEG of that study.", **_FILE)] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
 ) -> None:
-    """Run the main job once, in a throw-away home."""
+    """Run the main job once, in a throw-away home.
+
+    Starts Redis, Orthanc as the PACS (a folder where it is not installed) and the node on free ports of this machine,
+    sends the synthetic abdomen or your own study to both, waits, and prints what was measured and what the PACS holds.
+    """
     from node import demo as demonstration  # here: only this command starts servers
 
+    if seg is not None and study is None:
+        raise WrongUse("--seg goes with --study: the synthetic abdomen brings its own")
     raise typer.Exit(demonstration.run(_out, study=study, seg=seg, keep=keep))
 
 
 @app.command()
 def up() -> None:
-    """Run listener, steward and workers on this machine until Ctrl-C."""
+    """Run listener, steward and workers on this machine until Ctrl-C.
+
+    A process that ends is started again. The output of each goes to a file in HOME/log.
+    """
     from node.up import Crew, command_lines
 
     config = _settings()
+    ledger = Ledger(config.ledger)
+    ledger.upgrade()  # before the listener asks for it
+    ledger.close()
+    _say(f"{config.ae_title} listens on {config.host}:{config.port}; the processes write to {config.home / 'log'}")
     Crew(command_lines(settings.config_file(_config_option)), config.home / "log").serve()
 
 
 @app.command()
 def listen() -> None:
-    """Take in studies by C-STORE."""
+    """Take in studies by C-STORE.
+
+    Several may run and share the port. The steward makes the ledger: start it first.
+    """
     from node import listen as listener
 
     listener.run(_settings())
@@ -105,7 +156,10 @@ def listen() -> None:
 
 @app.command()
 def steward() -> None:
-    """Move studies on, from complete to delivered."""
+    """Move studies on, from complete to delivered.
+
+    Exactly one works in a home. It also makes and migrates the ledger.
+    """
     from node import steward as keeper
 
     keeper.run(_settings())
@@ -113,8 +167,10 @@ def steward() -> None:
 
 @app.command()
 def worker(
-    queue: Annotated[list[Stage] | None, typer.Option(help="A queue to serve; all by default.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Jobs at once.")] = 1,
+    queue: Annotated[
+        list[Stage] | None, typer.Option(metavar="|".join(Stage), help="A queue to serve, repeatable; all by default.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Jobs at once.")] = 1,
 ) -> None:
     """Segment, measure, report and deliver."""
     _of_the_workers("worker")(_settings(), tuple(queue or Stage), concurrency)
@@ -122,12 +178,17 @@ def worker(
 
 @app.command()
 def send(
-    folder: Annotated[Path, typer.Argument(help="Folder with DICOM files.", exists=True, file_okay=False)],
-    to: Annotated[str, typer.Option(help="Destination as AET@host:port.")],
-    calling: Annotated[str, typer.Option(help="AE title that we call with.")] = "CRLM_SEND",
+    folder: Annotated[Path, typer.Argument(help="Folder with DICOM files.", **_FOLDER)],
+    to: Annotated[str, typer.Option(metavar="AET@HOST:PORT", help="Destination.", show_default=False)],
+    calling: Annotated[str, typer.Option(metavar="AET", help="AE title that we call with.")] = "CRLM_SEND",
 ) -> None:
-    """Send a folder by C-STORE, with a progress bar."""
+    """Send a folder by C-STORE, with a progress bar.
+
+    Files that are no DICOM are skipped. Exit code 1 where a file was not stored.
+    """
     peer = _peer(to, calling)
+    if not files_below(folder):
+        raise WrongUse(f"{folder} holds no DICOM file")
     report = screens.send(_out, folder, peer)
     screens.sent(_out, report)
     raise typer.Exit(report.exit_code)
@@ -135,63 +196,91 @@ def send(
 
 @app.command()
 def analyse(
-    folder: Annotated[Path, typer.Argument(help="Folder with one study.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for result.json, seg.dcm and the SR.")],
-    seg: Annotated[Path | None, typer.Option(help="DICOM SEG to measure on.", show_default=False)] = None,
+    folder: Annotated[Path, typer.Argument(help="Folder with one study.", **_FOLDER)],
+    out: Annotated[Path, typer.Option(help="Folder for result.json, seg.dcm and the SR.", **_NEW_FOLDER)],
+    seg: Annotated[Path | None, typer.Option(help="DICOM SEG to measure on.", **_FILE)] = None,
 ) -> None:
-    """Measure a folder, without network."""
+    """Measure a folder, without network.
+
+    Runs the same code as the workers. A study that is refused gets a result.json with the reason, and exit code 1.
+    """
     run = _of_the_workers("analyse")
     request = request_for_folder(folder, seg, _settings(), now=datetime.now(UTC).replace(tzinfo=None))
-    document, files = run(request, out)
+    try:
+        document, files = run(request, out)
+    except FileExistsError as error:
+        raise WrongUse(str(error)) from error
     screens.result(_out, document)
-    _out.print(f"Written to {out}: " + ", ".join(files))
+    _say(f"Written to {out}: " + ", ".join(files))
     raise typer.Exit(_FAILED if document["refusal"] else _OK)
 
 
 @app.command()
 def phantom(
-    out: Annotated[Path, typer.Argument(help="Folder to write: OUT/ct/, OUT/seg.dcm.", show_default=False)],
-    seed: Annotated[int | None, typer.Option(help="Another abdomen than the standard one.", show_default=False)] = None,
-    truth: Annotated[Path | None, typer.Option(help="Where to write the truth (OUT/truth.json).")] = None,
+    out: Annotated[Path, typer.Argument(help="Folder to write.", **_NEW_FOLDER | {"metavar": "OUT"})],
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Another abdomen than the standard one.", show_default=False)
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Where to write the truth, in place of OUT/truth.json.", **_NEW_FILE)
+    ] = None,
 ) -> None:
-    """Write the synthetic abdomen and its truth."""
+    """Write the synthetic abdomen and its truth.
+
+    OUT/ct/ is a CT series, OUT/seg.dcm its exact segmentation, OUT/truth.json its exact numbers under the ids of
+    result.json.
+    """
     from node.phantom import write_phantom
 
     try:
         files = write_phantom(out, seed=seed, truth_file=truth)
     except FileExistsError as error:
-        raise click.UsageError(str(error)) from error
-    _out.print(f"{len(files.ct)} slices in {out / 'ct'}, truth as SEG in {files.seg}, numbers in {files.truth_file}")
+        raise WrongUse(str(error)) from error
+    _say(f"{len(files.ct)} slices in {out / 'ct'}, truth as SEG in {files.seg}, numbers in {files.truth_file}")
 
 
 @app.command()
 def status(
-    study: Annotated[str | None, typer.Argument(help="Study Instance UID, or how it begins.")] = None,
+    study: Annotated[
+        str | None, typer.Argument(metavar="STUDY", help="Study Instance UID, or how it begins.", show_default=False)
+    ] = None,
 ) -> None:
     """Show studies, or all that happened to one."""
-    ledger = Ledger(_settings().ledger)
+    config = _settings()
+    url = make_url(config.ledger)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():  # looking must not make one
+        raise SchemaMismatch(f"there is no ledger in {config.home} yet: start the steward, which makes it")
+    ledger = Ledger(config.ledger)
     ledger.require_schema()
-    if not screens.status(_out, ledger, study or ""):
-        _err.print(f"No study {study} is known here." if study else "No study has come yet.")
-        raise typer.Exit(_FAILED if study else _OK)
+    if screens.status(_out, ledger, study or ""):
+        return
+    if study:
+        raise typer.Exit(_tell(f"no study {study} is known here", _FAILED))
+    _say("No study has come yet.")
 
 
 @config_app.command("check")
 def config_check() -> None:
     """Read the settings and say whether they can be used."""
     loaded = settings.load(_config_option)
-    path = settings.config_file(_config_option)
-    _out.print(f"The settings are sound ({path or 'no file: defaults and variables'}).")
+    make_url(loaded.ledger)
+    _say(f"The settings are sound ({settings.config_file(_config_option) or 'no file: defaults and variables'}).")
     if not loaded.calling:
-        _out.print("Nobody may call yet: name the callers under \\[\\[calling]].")
+        _say("Nobody may call yet: name the callers under [[calling]].")
     if not loaded.destinations:
-        _out.print("Results go nowhere yet: name a destination under \\[\\[destinations]].")
+        _say("Results go nowhere yet: name a destination under [[destinations]].")
 
 
 @config_app.command("show")
 def config_show() -> None:
-    """Print every setting as it is in force, as JSON."""
-    _out.print_json(settings.load(_config_option).model_dump_json())
+    """Print every setting as it is in force, as JSON; passwords are left out."""
+    loaded = settings.load(_config_option)
+    urls = {
+        name: make_url(url).render_as_string()
+        for name in ("ledger_url", "broker_url")
+        if (url := getattr(loaded, name))
+    }
+    typer.echo(loaded.model_copy(update=urls).model_dump_json(indent=2))
 
 
 @config_app.command("reference")
@@ -203,8 +292,11 @@ def config_reference() -> None:
 def _peer(to: str, calling: str) -> Peer:
     ae_title, _, address = to.partition("@")
     host, _, port = address.rpartition(":")
-    if not (ae_title and host and port.isdecimal()):
-        raise click.UsageError(f"--to is AET@host:port, not {to}")
+    if not (ae_title and host and port.isdecimal() and 0 < int(port) < 65536):
+        raise WrongUse(f"--to is AET@HOST:PORT, not {to}")
+    for name in (ae_title, calling):
+        if not 0 < len(name.strip()) <= 16 or not name.isascii() or not name.isprintable() or "\\" in name:
+            raise WrongUse(f"an AE title has 1 to 16 characters of ASCII without a backslash, unlike {name}")
     return Peer(ae_title, host, int(port), calling)
 
 
@@ -212,22 +304,33 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Exit as error:
-        code = error.exit_code
-    except click.Abort:
-        code = 130
-    except click.ClickException as error:
-        error.show()
-        code = _WRONG_USE
-    except (SettingsError, WrongFolder) as error:
-        code = _tell(error, _WRONG_USE)
+    except typer.TyperException as error:
+        where = getattr(getattr(error, "ctx", None), "command_path", "crlm-node")
+        sentence = error.format_message().rstrip(".").replace("Value error, ", "")
+        code = _tell(f"{sentence} (see {where} --help)", _WRONG_USE)
+    except SettingsError as error:
+        code = _tell(f"settings: {error}", _WRONG_USE)
+    except (WrongUse, WrongFolder) as error:
+        code = _tell(str(error), _WRONG_USE)
+    except ArgumentError as error:
+        code = _tell(f"ledger_url: {error}", _WRONG_USE)
     except (NodeError, SchemaMismatch, RuntimeError) as error:
-        code = _tell(error, _FAILED)
-    except KeyboardInterrupt:
-        code = 130
+        code = _tell(str(error), _FAILED)
+    except DatabaseError as error:
+        code = _tell(f"the ledger cannot be used: {error.orig}", _FAILED)
+    except OSError as error:
+        code = _tell(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), _FAILED)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
     sys.exit(code if isinstance(code, int) else _OK)
 
 
-def _tell(error: Exception, code: int) -> int:
-    _err.print(f"crlm-node: {error}", style="red", markup=False, highlight=False)
+def _say(sentence: str) -> None:
+    """Print a sentence, which a pipe gets in one line."""
+    _out.print(escape(sentence), soft_wrap=True, highlight=False)
+
+
+def _tell(sentence: str, code: int) -> int:
+    """Print why it ends, to stderr, and return the exit code."""
+    _err.print(f"crlm-node: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
     return code
