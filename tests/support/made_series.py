@@ -1,7 +1,8 @@
 """A small CT series with whatever geometry, rescale and encoding a test asks for, written as real DICOM files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from node.core.records import Candidate, Instance
+from node.core.codes import Structure
+from node.core.records import Candidate, HeightSource, Instance, JobRequest, PatientFacts
+from node.core.settings import ImportRules, MeasurementSettings
 from node.core.spool import Spool, digest
 
 ROOT = "1.2.826.0.1.3680043.8.498.77"
@@ -131,3 +134,25 @@ def candidate(paths: Sequence[Path]) -> Candidate:
 def spool() -> Spool:
     """Return a spool for instances whose paths are absolute."""
     return Spool(Path("/"))
+
+
+def request(
+    *series: Sequence[Path],
+    segmentations: Sequence[Instance] = (),
+    facts: PatientFacts | None = None,
+    labels: Mapping[str, Structure] | None = None,
+    **measurement: Any,
+) -> JobRequest:
+    """Return the request to measure series of files, the first one first, on these segmentations."""
+    return JobRequest(
+        study_instance_uid=ROOT,
+        requested_at=datetime.fromisoformat("2026-11-21T12:00:00"),
+        candidates=tuple(candidate(paths) for paths in series),
+        left_out=(),
+        segmentations=tuple(segmentations),
+        facts=facts or PatientFacts(1.7, HeightSource.SERIES, None, None, "F"),
+        imports=ImportRules(labels=labels or {}),
+        measurement=MeasurementSettings(**measurement),
+        engine="imported",
+        version="0.1.0",
+    )

@@ -37,6 +37,8 @@ _LESION_TYPES = (
     Code("14799000", "SCT", "Neoplasm, Secondary"),  # CID 7159
 )
 _PRECEDENCE = (AlgorithmType.MANUAL, AlgorithmType.SEMIAUTOMATIC, AlgorithmType.AUTOMATIC)
+# What pydicom and highdicom raise on an object that is no sound SEG.
+_FAULTS = (AttributeError, EOFError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,10 @@ class _Source:
     structures: Mapping[int, Structure]
 
     @property
-    def written_at(self) -> str:
-        return f"{self.seg.get('ContentDate', '')}{self.seg.get('ContentTime', '')}"
+    def written_at(self) -> tuple[str, str]:
+        """Date and time of its content; a fraction of a second without its last zeros, so that equal is equal."""
+        whole, _, fraction = str(self.seg.get("ContentTime", "")).partition(".")
+        return str(self.seg.get("ContentDate", "")), f"{whole}.{fraction.rstrip('0')}"
 
 
 def segment(volume: Volume, request: JobRequest, spool: Spool) -> LabelMap | None:
@@ -62,27 +66,37 @@ def segment(volume: Volume, request: JobRequest, spool: Spool) -> LabelMap | Non
     Untrusted
         `input-untrusted`: two segmentations of one structure, and no rule says which counts.
     """
-    sources = [_open(instance, spool, request.imports.labels) for instance in request.segmentations]
     found: dict[Structure, list[tuple[_Source, Segment]]] = defaultdict(list)
     searched: set[Structure] = set()
-    for source in sources:
-        if source.seg.get("FrameOfReferenceUID") != volume.geometry.frame_of_reference_uid:
-            continue
-        regions = _regions(source, volume.geometry)
-        if regions is None:
+    for instance in request.segmentations:
+        content = spool.verified(instance)
+        try:
+            source = _open(instance, content, request.imports.labels)
+            segments = _lay(source, volume.geometry)
+        except _FAULTS as error:
+            detail = f"segmentation {instance.sop_instance_uid}: {type(error).__name__}"
+            raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, detail) from error
+        if segments is None:
             continue
         searched.update(source.structures.values())
-        for number, region in regions.items():
-            found[source.structures[number]].append((source, _segment(source, number, region)))
+        for one in segments:
+            found[one.structure].append((source, one))
     if not searched:
         return None
-    segments = [chosen for structure in Structure for chosen in _choose(structure, found[structure])]
+    chosen = tuple(one for structure in Structure for one in _choose(structure, found[structure]))
     series_uid = volume.candidate.series_instance_uid
-    return LabelMap(volume.geometry, series_uid, "imported", frozenset(searched), tuple(segments))
+    return LabelMap(volume.geometry, series_uid, "imported", frozenset(searched), chosen)
 
 
 def match(description: Dataset, labels: Mapping[str, Structure]) -> Structure | None:
-    """Return the structure that an item of the Segment Sequence stands for, by code, then by label."""
+    """Return the structure that an item of the Segment Sequence stands for, by code, then by label.
+
+    A lesion that is coded as one of another organ than the liver is none of ours, whatever its label says.
+    """
+    kind = _code(description.get("SegmentedPropertyTypeCodeSequence"))
+    if kind is not None and kind in _LESION_TYPES:
+        region = _code(description.get("AnatomicRegionSequence"))
+        return Structure.LESION if region is None or region == STRUCTURES[Structure.LIVER].type else None
     return _by_code(description) or _by_label(str(description.get("SegmentLabel", "")), labels)
 
 
@@ -90,9 +104,6 @@ def _by_code(description: Dataset) -> Structure | None:
     kind = _code(description.get("SegmentedPropertyTypeCodeSequence"))
     if kind is None:
         return None
-    if kind in _LESION_TYPES:
-        region = _code(description.get("AnatomicRegionSequence"))
-        return Structure.LESION if region is None or region == STRUCTURES[Structure.LIVER].type else None
     item = description.SegmentedPropertyTypeCodeSequence[0]
     side = _code(item.get("SegmentedPropertyTypeModifierCodeSequence"))
     for structure, coding in STRUCTURES.items():
@@ -118,15 +129,18 @@ def _code(sequence: Sequence[Dataset] | None) -> Code | None:
         return None
 
 
-def _open(instance: Instance, spool: Spool, labels: Mapping[str, Structure]) -> _Source:
-    try:
-        seg = hd.seg.segread(BytesIO(spool.verified(instance)))
-    # What pydicom and highdicom raise on an object that is no sound SEG.
-    except (AttributeError, EOFError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
-        detail = f"segmentation {instance.sop_instance_uid}: {type(error).__name__}"
-        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, detail) from error
+def _open(instance: Instance, content: bytes, labels: Mapping[str, Structure]) -> _Source:
+    seg = hd.seg.segread(BytesIO(content))
     matches = {int(item.SegmentNumber): match(item, labels) for item in seg.SegmentSequence}
     return _Source(instance, seg, {number: structure for number, structure in matches.items() if structure})
+
+
+def _lay(source: _Source, geometry: Geometry) -> list[Segment] | None:
+    """Return the segments of a SEG on the volume; None where it is of another frame of reference, or off the grid."""
+    if source.seg.get("FrameOfReferenceUID") != geometry.frame_of_reference_uid:
+        return None
+    regions = _regions(source, geometry)
+    return None if regions is None else [_segment(source, number, region) for number, region in regions.items()]
 
 
 def _segment(source: _Source, number: int, region: Region) -> Segment:
@@ -142,7 +156,10 @@ def _segment(source: _Source, number: int, region: Region) -> Segment:
 
 
 def _choose(structure: Structure, found: Sequence[tuple[_Source, Segment]]) -> list[Segment]:
-    """Return the segments of the source that counts; lesions may be several, other structures may not."""
+    """Return the segments of the source that counts; lesions may be several, other structures may not.
+
+    Of lesions all that the source holds are kept, whoever drew each.
+    """
     if not found:
         return []
     rank = min(_PRECEDENCE.index(segment.algorithm_type) for _, segment in found)
@@ -152,6 +169,8 @@ def _choose(structure: Structure, found: Sequence[tuple[_Source, Segment]]) -> l
     origins = {segment.source for segment in latest}
     if len(origins) > 1 or (structure is not Structure.LESION and len(latest) > 1):
         raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"two imported segmentations of {structure} contradict")
+    if structure is Structure.LESION:
+        return [segment for _, segment in found if segment.source in origins]
     return latest
 
 
@@ -182,16 +201,21 @@ def _regions(source: _Source, geometry: Geometry) -> dict[int, Region] | None:
 
 def _frames(seg: hd.seg.Segmentation) -> Iterator[tuple[int, list[float], list[float], list[float]]]:
     """Yield frame number (1-based), position, orientation cosines and pixel spacing of each frame."""
-    shared = seg.SharedFunctionalGroupsSequence[0]
-    for frame, own in enumerate(seg.PerFrameFunctionalGroupsSequence, start=1):
-        measures = own.get("PixelMeasuresSequence") or shared.PixelMeasuresSequence
-        orientation = own.get("PlaneOrientationSequence") or shared.PlaneOrientationSequence
+    for frame in range(1, len(seg.PerFrameFunctionalGroupsSequence) + 1):
         yield (
             frame,
-            [float(value) for value in own.PlanePositionSequence[0].ImagePositionPatient],
-            [float(value) for value in orientation[0].ImageOrientationPatient],
-            [float(value) for value in measures[0].PixelSpacing],
+            [float(value) for value in _group(seg, frame, "PlanePositionSequence").ImagePositionPatient],
+            [float(value) for value in _group(seg, frame, "PlaneOrientationSequence").ImageOrientationPatient],
+            [float(value) for value in _group(seg, frame, "PixelMeasuresSequence").PixelSpacing],
         )
+
+
+def _group(seg: hd.seg.Segmentation, frame: int, keyword: str) -> Dataset:
+    """Return a functional group of a frame: its own, or the one that all frames share (PS3.3 C.7.6.16)."""
+    own = seg.PerFrameFunctionalGroupsSequence[frame - 1]
+    place = own if keyword in own else seg.SharedFunctionalGroupsSequence[0]
+    group: Dataset = place[keyword][0]
+    return group
 
 
 @dataclass(frozen=True)
@@ -255,8 +279,7 @@ def _masks(source: _Source, frame: int) -> Iterator[tuple[int, NDArray[np.bool_]
             if (mask := stored == number).any():
                 yield number, mask
         return
-    item = seg.PerFrameFunctionalGroupsSequence[frame - 1]
-    number = int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+    number = int(_group(seg, frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)
     if number in source.structures:
         threshold = int(seg.MaximumFractionalValue) / 2 if seg.SegmentationType == "FRACTIONAL" else 0
         yield number, seg.get_stored_frame(frame) > threshold
