@@ -1,0 +1,56 @@
+"""The pages that must follow the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.core import TyperGroup as Group
+from typer.main import get_command
+
+from node.cli import app
+from node.core.codes import MEASUREMENTS
+from node.reference import settings_page
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_settings_page_is_that_of_the_code() -> None:
+    """docs/settings.md is what `crlm-node config reference` prints."""
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_page() + "\n"
+
+
+def test_every_measurement_is_documented() -> None:
+    """docs/measurements.md names every id with its unit (the Rad scores by one row)."""
+    page = (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8")
+    for name, coding in MEASUREMENTS.items():
+        if name.startswith("rad_score."):
+            continue
+        row = next((line for line in page.splitlines() if f"`{name}`" in line and line.startswith("|")), None)
+        assert row is not None, name
+        assert f"| {coding.unit} |" in row, name
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_links_lead_somewhere(page: str) -> None:
+    """Every relative link of a page names a file of the repository."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_readme_names_every_command() -> None:
+    """A command that the README does not name cannot be found by a newcomer."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    for name in [*names, "config check", "config show"]:
+        assert re.search(rf"`?{name}\b", readme), name
+
+
+def test_help_is_complete() -> None:
+    """Every command, argument and option says what it is."""
+    group = get_command(app)
+    assert isinstance(group, Group)
+    for name, command in group.commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), f"{name}: {parameter.name}"
