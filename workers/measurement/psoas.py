@@ -22,6 +22,7 @@ from workers.measurement.vertebra import Level
 from workers.records import LabelMap, Region, Volume
 
 SIDES = ("left", "right")
+_ROUNDING = 1e-9  # areas are products: 3 of 20 pixels are 15 %, not a hair more
 _STRUCTURES = {
     "iliopsoas": (Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT),
     "psoas_major": (Structure.PSOAS_MAJOR_LEFT, Structure.PSOAS_MAJOR_RIGHT),
@@ -67,7 +68,7 @@ def inspect(side: str, region: Region, geometry: Geometry, settings: Measurement
     edges = touched_edges(region, geometry)
     bottom = area_cm2(region, 0, geometry)
     largest = largest_area_cm2(region, geometry)
-    if set(edges) - {"bottom slice"} or bottom > settings.nearly_complete_fraction * largest:
+    if set(edges) - {"bottom slice"} or bottom / largest > settings.nearly_complete_fraction + _ROUNDING:
         extent = f"{covered_mm(region, geometry):.0f} mm are covered"
         text = f"The {side} muscle reaches the {' and the '.join(edges)} of the scan; {extent}."
         return Muscle(side, region, Completeness.TRUNCATED, (Note(NoteCode.TRUNCATED, text),))

@@ -8,9 +8,9 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from workers.records import Mask, Region
-from workers.report.outline import outline
+from workers.report.outline import inside, outline
 
-planes = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)).filter(np.any)
+planes = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=7)).filter(np.any)
 
 
 def trace(plane: Mask, start: tuple[int, int] = (0, 0)) -> np.ndarray:
@@ -35,21 +35,21 @@ def filled_parts(plane: Mask) -> list[Mask]:
 
 
 @given(plane=planes, start=st.tuples(st.integers(0, 500), st.integers(0, 500)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_the_polygon_encloses_the_filled_part_pixel_by_pixel(plane: Mask, start: tuple[int, int]) -> None:
     """Its area is the count of pixels of the largest part with holes filled, and each pixel lies on its side."""
     points = trace(plane, start) - [start[1], start[0]]
     part = next(part for part in filled_parts(plane) if part.sum() == enclosed(points))
-    for (row, column), inside in np.ndenumerate(part):
+    for (row, column), within in np.ndenumerate(part):
         x, y = column + 0.5, row + 0.25
         crossings = 0
         for (x0, y0), (x1, y1) in pairwise(points):
             crossings += x0 == x1 and x0 > x and min(y0, y1) < y < max(y0, y1)
-        assert crossings % 2 == inside
+        assert crossings % 2 == within
 
 
 @given(plane=planes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_polygon_is_closed_and_long_enough_and_runs_along_pixel_edges(plane: Mask) -> None:
     """First point is last, 6 points or more (OHIF takes 4 or 5 for its own rectangle), each step along an edge."""
     points = trace(plane)
@@ -92,3 +92,16 @@ def test_no_outline_where_nothing_is() -> None:
     assert outline(region, 4) is None
     assert outline(region, 6) is None
     assert outline(region, 7) is not None
+
+
+@given(plane=planes, start=st.tuples(st.integers(0, 500), st.integers(0, 500)))
+@settings(max_examples=100, deadline=None)
+def test_the_mark_of_a_region_lies_in_the_middle_of_one_of_its_pixels(plane: Mask, start: tuple[int, int]) -> None:
+    """`inside` is the centre of a pixel of the mask, as deep as any."""
+    found = inside(Region((4, *start), plane[None]), 4)
+    assert found is not None
+    column, row = found[0] - start[1] - 0.5, found[1] - start[0] - 0.5
+    depth = ndimage.distance_transform_edt(np.pad(plane, 1))[1:-1, 1:-1]
+    assert (column, row) == (int(column), int(row))
+    assert depth[int(row), int(column)] == depth.max()
+    assert inside(Region((4, *start), plane[None]), 5) is None
