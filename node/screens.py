@@ -1,35 +1,49 @@
-"""What the commands print: progress bars, tables of numbers, the state of studies. No decisions here."""
+"""What the commands print: progress bars, tables of numbers, the state of studies. No decisions here.
 
-from collections.abc import Mapping, Sequence
+Everything fits 80 columns: a UID is never broken, and what is said of several numbers is said once, below them.
+"""
+
+import string
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from node.core.codes import MEASUREMENTS, UNIT_DISPLAY
+from node.core.codes import LESION_COUNT, MEASUREMENTS, UNIT_DISPLAY, MeasurementCoding
 from node.core.ledger import Ledger, deliveries, jobs, studies
-from node.core.ledger.tables import Job, Study
+from node.core.ledger.tables import Delivery, Event, Job, Study
 from node.core.peer import Peer, Stored
+from node.core.reasons import NotComputed, NoteCode, StudyRefusal
+from node.core.states import DeliveryState, JobState, StudyState
 from node.send import SendReport, files_below, send_folder
 
+_GOOD, _BAD, _WARNING = "green", "red", "yellow"
 _STYLES = {
-    "reported": "green",
-    "proven": "green",
-    "failed": "red",
-    "quarantined": "red",
-    "not-analysable": "yellow",
-    "superseded": "dim",
+    JobState.REPORTED: _GOOD,
+    JobState.FAILED: _BAD,
+    JobState.SUPERSEDED: "dim",
+    StudyState.QUARANTINED: _BAD,
+    StudyState.NOT_ANALYSABLE: _WARNING,
+    DeliveryState.PROVEN: _GOOD,
 }
+_SENTENCES = {str(one): one.sentence for one in (*NotComputed, *StudyRefusal)}
+_EVERYWHERE = "all"
+_PARTIAL_VOLUME = (
+    "A mean over a whole organ lies 2 to 3 HU off the truth: voxels at its rim hold some of the fat around it, as in "
+    "every CT."
+)
 
 
 def send(console: Console, folder: Path, peer: Peer) -> SendReport:
     """Send a folder under a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(f"C-STORE to {peer.ae_title}", total=len(files_below(folder)))
+        task = progress.add_task(f"C-STORE to {peer.ae_title:<16}", total=len(files_below(folder)))
 
         def step(_: Stored) -> None:
             progress.advance(task)
@@ -40,105 +54,217 @@ def send(console: Console, folder: Path, peer: Peer) -> SendReport:
 def sent(console: Console, report: SendReport) -> None:
     """Print what was not stored as it should be, and the count of what was."""
     for one in report.failed:
-        console.print(f"[red]not stored[/red] {escape(one.path.name)}: {escape(str(one.error))}")
+        console.print(f"[{_BAD}]not stored[/] {escape(one.path.name)}: {escape(str(one.error))}", highlight=False)
     for one in report.warned:
-        console.print(f"[yellow]stored with warning {one.status:04X}[/yellow] {escape(one.path.name)}")
+        console.print(f"[{_WARNING}]stored with warning {one.status:04X}[/] {escape(one.path.name)}", highlight=False)
+    counts = [f"{len(report.stored) + len(report.warned)} stored", f"{len(report.failed)} not stored"]
     if report.skipped:
-        console.print(f"{len(report.skipped)} files that are not DICOM were skipped")
-    console.print(f"{len(report.stored) + len(report.warned)} stored, {len(report.failed)} not stored")
+        counts.append(f"{len(report.skipped)} skipped, being no DICOM")
+    console.print(", ".join(counts), highlight=False)
 
 
 def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, Any] | None = None) -> None:
-    """Print a result document as a table; beside the truth, if it is known."""
+    """Print a result document: its numbers, beside the truth if that is known, and what is missing."""
     if document["refusal"]:
-        console.print(f"[yellow]Not measured:[/yellow] {document['refusal']['code']}: {document['refusal']['text']}")
+        _refusal(console, document)
         return
-    table = Table(title="Measurements (research use only)", title_justify="left", header_style="bold")
-    table.add_column("Measurement")
-    table.add_column("Value", justify="right")
-    table.add_column("Unit")
-    if truth is not None:
-        table.add_column("Truth", justify="right")
-        table.add_column("Difference", justify="right")
-    table.add_column("Remarks", overflow="fold")
-    for name, coding in MEASUREMENTS.items():
-        one = document["measurements"][name]
-        cells = [coding.name, _value(one, grows=coding.grows), UNIT_DISPLAY.get(coding.unit, coding.unit)]
-        if truth is not None:
-            cells += _beside(one["value"], truth.get(name, {}).get("value"), coding.unit)
-        table.add_row(*cells, _remarks(one), style="" if one["status"] == "computed" else "dim")
+    numbers = document["measurements"]
+    computed = {name: one for name, one in numbers.items() if one["status"] == "computed"}
+    marks = _marks(computed)
+    console.print(f"\n[bold]Measurements[/] (research use only) of {_measured(document)}", highlight=False)
+    table = _table("Measurement", "Value>", "Unit", *(["Truth>", "Diff.>"] if truth else []), "Notes")
+    for name, one in computed.items():
+        coding = MEASUREMENTS[name]
+        true = (truth or {}).get(name, {}).get("value")
+        cells = [coding.name, _value(one, coding), UNIT_DISPLAY.get(coding.unit, coding.unit)]
+        if truth:
+            cells += [_number(true, coding), _difference(one["value"], true, coding)]
+        own = dict.fromkeys(marks[_note(note)] for note in one["notes"])
+        table.add_row(*cells, " ".join(mark for mark in own if mark != _EVERYWHERE))
     console.print(table)
+    _notes(console, marks, partial_volume=truth is not None)
+    _missing(console, {name: one for name, one in numbers.items() if name not in computed}, truth)
 
 
 def status(console: Console, ledger: Ledger, prefix: str) -> bool:
     """Print the latest studies, or everything about the one that `prefix` names; False where none is known."""
     with ledger.transaction() as session:
         found = studies.find_studies(session, prefix)
-        table = Table(header_style="bold")
-        for column in ("Study", "Received", "Study is", "Job", "Deliveries", "Why"):
-            table.add_column(column, overflow="fold")
         for study in found:
-            job = next(iter(reversed(jobs.of_study(session, study.uid))), None)
-            sent_to = [f"{one.kind} {one.state}" for one in deliveries.of_job(session, job.key)] if job else []
-            table.add_row(
-                study.uid,
-                f"{study.last_received_at:%Y-%m-%d %H:%M:%S}",
-                _styled(study.state),
-                _styled(f"{job.state} ({job.stage})" if job else "-", job.state if job else ""),
-                ", ".join(sent_to) or "-",
-                _why(study, job),
-            )
-        if found:
-            console.print(table)
-        if prefix and len(found) == 1:
-            _timeline(console, ledger, found[0])
+            known = jobs.of_study(session, study.uid)
+            job = known[-1] if known else None
+            made = deliveries.of_job(session, job.key) if job else []
+            console.print(f"[bold]{study.uid}[/]", highlight=False, soft_wrap=True)
+            console.print(_account(study, job, made))
+    if prefix and len(found) == 1:
+        _timeline(console, ledger, found[0])
     return bool(found)
 
 
-def _timeline(console: Console, ledger: Ledger, study: Study) -> None:
-    with ledger.transaction() as session:
-        events = list(studies.events_of(session, "study", study.uid))
-        for job in jobs.of_study(session, study.uid):
-            events += studies.events_of(session, "job", job.key)
-            for one in deliveries.of_job(session, job.key):
-                events += studies.events_of(session, "delivery", f"{one.sop_instance_uid}@{one.destination}")
-    console.print("\nWhat happened (UTC)", style="bold")
-    for event in sorted(events, key=lambda event: (event.at, event.id)):
-        move = f"{event.old} -> {event.new}" if event.old else event.new
-        console.print(f"{event.at:%H:%M:%S.%f}"[:-3] + f"  {event.subject:<8}  {move:<24}  {escape(event.cause)}")
+def uids(console: Console, title: str, rows: Sequence[tuple[str, str, str, bool]]) -> None:
+    """Print objects: kind, SOP Instance UID, a line about each, and whether it was found."""
+    console.print(f"\n[bold]{escape(title)}[/]", highlight=False)
+    for kind, uid, about, found in rows:
+        mark = f"[{_GOOD}]found[/]    " if found else f"[{_BAD}]not found[/]"
+        console.print(f"  {kind.upper():<10} {mark}  {uid}", highlight=False, soft_wrap=True)
+        if about:
+            console.print(f"  {'':<10} {'':<9}  [dim]{escape(about)}[/]", highlight=False, soft_wrap=True)
 
 
-def _why(study: Study, job: Job | None) -> str:
-    reason = study.reason or (job.reason if job else None)
-    detail = job.detail if job and job.detail else ""
-    return escape(f"{reason}: {detail}" if reason and detail else reason or "")
+def _refusal(console: Console, document: Mapping[str, Any]) -> None:
+    refusal, series = document["refusal"], document["series"]
+    console.print(f"\n[{_WARNING}]Not measured: {refusal['code']}[/]", highlight=False)
+    console.print(f"  {escape(refusal['text'])}", highlight=False)
+    for one in series["tried"]:
+        console.print(f"  tried {one['series_instance_uid']}: {one['code']}", highlight=False, soft_wrap=True)
+    for one in series["left_out"]:
+        what = one["series_instance_uid"] or one["description"]
+        console.print(f"  left out {escape(what)}: {escape(one['why'])}", highlight=False, soft_wrap=True)
 
 
-def _styled(words: str, state: str = "") -> str:
-    style = _STYLES.get(state or words)
-    return f"[{style}]{words}[/{style}]" if style else words
+def _measured(document: Mapping[str, Any]) -> str:
+    quality, height = document["quality"], document["study"]["patient"]["height_m"]
+    series = escape(document["series"]["description"] or "a series without description")
+    facts = [f"{quality['slices']} slices, {quality['spacing_mm'][0]:g} mm apart"]
+    if height:
+        facts.append(f"height {height:.2f} m")
+    return f"{series}: {', '.join(facts)}"
 
 
-def _value(one: Mapping[str, Any], *, grows: bool) -> str:
-    if one["value"] is None:
+def _note(note: Mapping[str, str]) -> tuple[str, str]:
+    return note["code"], note["text"]
+
+
+def _marks(computed: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """Return a letter for each note, or `all` for one that every number carries."""
+    carried = [{_note(note): None for note in one["notes"]} for one in computed.values()]
+    distinct = dict.fromkeys(note for notes in carried for note in notes)
+    letters = iter(string.ascii_letters)
+    return {
+        note: _EVERYWHERE if all(note in notes for notes in carried) and len(carried) > 1 else next(letters)
+        for note in distinct
+    }
+
+
+def _notes(console: Console, marks: Mapping[tuple[str, str], str], *, partial_volume: bool) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column()
+    for (code, text), mark in sorted(marks.items(), key=lambda item: (item[1] == _EVERYWHERE, item[1])):
+        grid.add_row(mark, f"[cyan]{code}[/]: {escape(text)}")
+    if partial_volume:
+        grid.add_row("HU", _PARTIAL_VOLUME)
+    console.print()
+    console.print(grid, highlight=False)
+
+
+def _missing(console: Console, missing: Mapping[str, Any], truth: Mapping[str, Any] | None) -> None:
+    """Print what was not computed, each reason in full where it stands first; what is not built yet comes last, dim."""
+    if not missing:
+        return
+    console.print()
+    table = _table("Not computed", *(["Truth>"] if truth else []), "Why")
+    told = set()
+    for name, one in sorted(missing.items(), key=lambda item: item[1]["reason"] == NotComputed.NOT_BUILT):
+        reason, coding = one["reason"], MEASUREMENTS[name]
+        why = reason if reason in told else f"{reason}: {_SENTENCES.get(reason, '')}"
+        told.add(reason)
+        true = [_number((truth or {}).get(name, {}).get("value"), coding)] if truth else []
+        table.add_row(coding.name, *true, why, style="dim" if reason == NotComputed.NOT_BUILT else "")
+    console.print(table)
+
+
+def _table(*columns: str) -> Table:
+    """Return a table without a frame; a column whose name ends with `>` is aligned to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False, header_style="bold")
+    for name in columns:
+        right = name.endswith(">")
+        table.add_column(name.rstrip(">"), justify="right" if right else "left", no_wrap=name != "Why", overflow="fold")
+    return table
+
+
+def _value(one: Mapping[str, Any], coding: MeasurementCoding) -> str:
+    at_least = coding.grows and any(
+        note["code"] in (NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED) for note in one["notes"]
+    )
+    return ("≥ " if at_least else "") + _number(one["value"], coding)
+
+
+def _number(value: float | str | None, coding: MeasurementCoding) -> str:
+    """Return a number with two decimals, or without where it counts; both end below each other's ones."""
+    if value is None:
         return "-"
-    if isinstance(one["value"], str):
-        return one["value"]
-    at_least = grows and any(note["code"] in ("nearly-complete", "truncated") for note in one["notes"])
-    return ("≥ " if at_least else "") + f"{one['value']:.2f}"
+    if isinstance(value, str):
+        return value
+    return f"{value:.0f}   " if coding.concept == LESION_COUNT else f"{value:.2f}"
 
 
-def _remarks(one: Mapping[str, Any]) -> str:
-    if one["status"] != "computed":
-        return f"not computed: {one['reason']}"
-    return ", ".join(dict.fromkeys(note["code"] for note in one["notes"]))
+def _difference(value: float | str, true: float | str | None, coding: MeasurementCoding) -> str:
+    if isinstance(value, str) or not isinstance(true, float | int):
+        return ""
+    difference = value - true
+    if coding.concept == LESION_COUNT:
+        return f"{difference:+.0f}    "
+    if coding.unit == "[hnsf'U]" or true == 0:
+        return f"{difference:+.2f}  "
+    return f"{100 * difference / true:+.2f} %"
 
 
-def _beside(value: float | str | None, truth: float | None, unit: str) -> Sequence[str]:
-    if truth is None:
-        return "-", ""
-    if not isinstance(value, float | int):
-        return f"{truth:.2f}", ""
-    difference = value - truth
-    absolute = unit in ("[hnsf'U]", "1") or truth == 0
-    return f"{truth:.2f}", f"{difference:+.2f}" if absolute else f"{difference / truth:+.2%}"
+def _account(study: Study, job: Job | None, made: Sequence[Delivery]) -> Table:
+    """Return what became of a study, in a few lines."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(min_width=11)
+    grid.add_column(overflow="fold")
+    grid.add_row("  received", f"{study.last_received_at:%Y-%m-%d %H:%M:%S} UTC")
+    grid.add_row("  study", _coloured(study.state) + _because(study.reason if job is None else None, ""))
+    if job is not None:
+        stage = f", {job.stage}" if job.state in (JobState.QUEUED, JobState.RUNNING) else ""
+        grid.add_row("  job", _coloured(job.state) + stage + _because(job.reason, job.detail))
+    for destination in dict.fromkeys(one.destination for one in made):
+        there = [one for one in made if one.destination == destination]
+        grid.add_row("  delivery", f"to {destination}: " + ", ".join(_delivered(one) for one in there))
+    return grid
+
+
+def _because(reason: str | None, detail: str | None) -> str:
+    """Return the coded reason with its sentence, or with the detail that begins with it."""
+    if not reason:
+        return ""
+    sentence = _SENTENCES.get(reason, "")
+    text = detail if detail and detail.startswith(sentence) else " ".join(filter(None, (sentence, detail)))
+    return escape(f": {reason}: {text}" if text else f": {reason}")
+
+
+def _delivered(one: Delivery) -> str:
+    words = f"{one.kind.upper()} {_coloured(one.state)}"
+    if one.reason:
+        words += escape(f" after {one.attempts} attempts: {one.reason}: {one.detail}")
+    return words
+
+
+def _coloured(state: StudyState | JobState | DeliveryState) -> str:
+    style = _STYLES.get(state)
+    return f"[{style}]{state}[/]" if style else str(state)
+
+
+def _timeline(console: Console, ledger: Ledger, study: Study) -> None:
+    grid = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for event, subject in sorted(_events(ledger, study), key=lambda pair: (pair[0].at, pair[0].id)):
+        move = f"{event.old} -> {event.new}" if event.old else event.new
+        grid.add_row(f"  {event.at:%H:%M:%S}", subject, move, escape(event.cause))
+    console.print("\n[bold]What happened[/] (UTC)", highlight=False)
+    console.print(grid, highlight=False)
+
+
+def _events(ledger: Ledger, study: Study) -> Iterator[tuple[Event, str]]:
+    """Yield the events of a study, its jobs and their deliveries, each with the name of what it tells of."""
+    with ledger.transaction() as session:
+        yield from ((event, "study") for event in studies.events_of(session, "study", study.uid))
+        for number, job in enumerate(jobs.of_study(session, study.uid), 1):
+            yield from ((event, f"job {number}") for event in studies.events_of(session, "job", job.key))
+            for one in deliveries.of_job(session, job.key):
+                key = f"{one.sop_instance_uid}@{one.destination}"
+                yield from ((event, one.kind) for event in studies.events_of(session, "delivery", key))
