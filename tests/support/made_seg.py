@@ -1,8 +1,9 @@
 """DICOM Segmentations of a made series: any code, any form, frames turned, flipped and cut as others write them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -11,7 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
-from node.core.codes import ANATOMICAL_STRUCTURE
+from node.core.codes import ANATOMICAL_STRUCTURE, STRUCTURES, Structure
 from node.core.grid import Geometry
 from node.core.records import Instance
 from workers.records import AlgorithmType, Mask
@@ -67,7 +68,7 @@ def write_seg(
     path: Path,
     sources: Sequence[Path],
     geometry: Geometry,
-    drawn: Sequence[Drawn],
+    segments: Sequence[Drawn],
     *,
     view: View = WHOLE,
     form: hd.seg.SegmentationTypeValues = hd.seg.SegmentationTypeValues.BINARY,
@@ -86,14 +87,14 @@ def write_seg(
         May change the data set just before it is written.
     """
     corners = [view.corner(geometry, index) for index in range(geometry.shape[0])]
-    stack = np.stack([np.stack([view.frame(plane) for plane in one.mask]) for one in drawn], axis=-1)
+    stack = np.stack([np.stack([view.frame(plane) for plane in one.mask]) for one in segments], axis=-1)
     if form is hd.seg.SegmentationTypeValues.LABELMAP:
-        stack = (stack * np.arange(1, len(drawn) + 1)).max(axis=-1)
+        stack = (stack * np.arange(1, len(segments) + 1)).max(axis=-1)
     ds = hd.seg.Segmentation(
         source_images=[dcmread(source, stop_before_pixels=True) for source in sources],
         pixel_array=stack.astype(float if form is hd.seg.SegmentationTypeValues.FRACTIONAL else np.uint8),
         segmentation_type=form,
-        segment_descriptions=[_describe(number, one) for number, one in enumerate(drawn, start=1)],
+        segment_descriptions=[_describe(number, one) for number, one in enumerate(segments, start=1)],
         series_instance_uid=hd.UID(),
         series_number=50,
         sop_instance_uid=hd.UID(),
@@ -132,3 +133,13 @@ def _describe(number: int, one: Drawn) -> hd.seg.SegmentDescription:
         kind = item.SegmentedPropertyTypeCodeSequence[0]
         kind.SegmentedPropertyTypeModifierCodeSequence = [hd.sr.CodedConcept.from_code(one.side)]
     return item
+
+
+def drawn(masks: Mapping[Structure, Mask | list[Mask]], **facts: Any) -> list[Drawn]:
+    """Return masks as segments with our own codes; `facts` are those of every segment."""
+    segments: list[Drawn] = []
+    for structure, given in masks.items():
+        coding = STRUCTURES[structure]
+        each = given if isinstance(given, list) else [given]
+        segments += [Drawn(mask, str(structure), coding.type, coding.laterality, **facts) for mask in each]
+    return segments

@@ -1,0 +1,87 @@
+from dataclasses import replace
+
+import numpy as np
+from made_arrays import BODY_SHAPE, NO_FACTS, body, box, geometry, label_map, volume
+
+from node.core.codes import MEASUREMENTS, Structure
+from node.core.reasons import NotComputed, NoteCode
+from node.core.records import HeightSource, Instance, PatientFacts
+from node.core.settings import MeasurementSettings
+from workers import measurement
+from workers.records import AlgorithmType, LabelMap, Mask, Measured
+
+TALL = PatientFacts(1.7, HeightSource.SERIES, None, None, "F")
+MASKS = body()
+# Codes of numbers that later stages of the product will need; none of stage 8 can say them yet.
+LATER = {
+    NotComputed.NOT_REQUESTED,
+    NotComputed.NOT_AVAILABLE,
+    NotComputed.STRUCTURE_IMPLAUSIBLE,
+    NotComputed.INPUT_LOSSY,
+    NotComputed.OUT_OF_SCOPE,
+    NotComputed.ROI_MISMATCH,
+    NotComputed.SIGNATURE_INCOMPLETE,
+    NotComputed.FEATURE_FAILED,
+}
+
+
+def measured(masks: dict[Structure, Mask | list[Mask]], facts: PatientFacts = TALL) -> Measured:
+    return of(label_map(geometry(BODY_SHAPE, (3.0, 1.0, 1.0)), masks), facts)
+
+
+def of(labels: LabelMap, facts: PatientFacts = TALL) -> Measured:
+    hu = np.random.default_rng(3).normal(100, 10, BODY_SHAPE).astype(np.int16)
+    return measurement.measure(volume(hu), labels, facts, MeasurementSettings())
+
+
+def test_every_id_is_there_and_only_the_score_is_missing() -> None:
+    """A study with every structure gets every number that is built; the Rad score says that it is not."""
+    found = measured(MASKS)
+    assert list(found.measurements) == list(MEASUREMENTS)
+    missing = {name: one.reason for name, one in found.measurements.items() if one.value is None}
+    assert missing == {name: NotComputed.NOT_BUILT for name in MEASUREMENTS if name.startswith("rad_score.")}
+    assert found.l1_core is not None
+    assert found.l3_slice == 6
+    assert found.largest_lesion is not None
+    assert found.largest_lesion[1] in range(20, 24)
+
+
+def test_without_any_structure_every_id_still_answers() -> None:
+    """An empty segmentation gives no number at all, and a reason for each."""
+    found = measured({})
+    assert list(found.measurements) == list(MEASUREMENTS)
+    assert all(one.reason for one in found.measurements.values())
+    assert (found.l1_core, found.l3_slice, found.largest_lesion) == (None, None, None)
+
+
+def test_every_reason_that_stage_8_knows_can_be_reached() -> None:
+    """Cases that bring each code out; a code that joins the list is either reachable here or named as later."""
+    without = [{name: mask for name, mask in MASKS.items() if name is not gone} for gone in MASKS]
+    empty = np.zeros(BODY_SHAPE, dtype=bool)
+    small = box(BODY_SHAPE, slice(3, 29), slice(20, 26), slice(40, 46))
+    cases = [
+        *(measured(masks) for masks in without),
+        measured(MASKS, NO_FACTS),
+        measured(MASKS, replace(NO_FACTS, height_reason=NotComputed.HEIGHT_IMPLAUSIBLE)),
+        measured(MASKS | {Structure.ILIOPSOAS_LEFT: box(BODY_SHAPE, slice(2, 30), slice(20, 40), slice(45, 60))}),
+        measured(MASKS | {Structure.VERTEBRA_L3: empty, Structure.LESION: empty}),
+        measured(MASKS | {Structure.VERTEBRAL_BODY: small}),
+    ]
+    reached = {one.reason for case in cases for one in case.measurements.values()} - {None}
+    assert reached == set(NotComputed) - LATER
+
+
+def test_numbers_of_imported_structures_say_whose_they_are() -> None:
+    """The note goes to every number of an imported structure and to no other."""
+    labels = label_map(geometry(BODY_SHAPE, (3.0, 1.0, 1.0)), MASKS)
+    source = Instance("1.2", "1.3", "1.4", "aa", "x.dcm")
+    drawn = tuple(
+        replace(one, source=source, algorithm_type=AlgorithmType.MANUAL, algorithm_name="")
+        if one.structure is Structure.LIVER
+        else one
+        for one in labels.segments
+    )
+    found = of(replace(labels, segments=drawn)).measurements
+    for name, one in found.items():
+        texts = [note.text for note in one.notes if note.code is NoteCode.IMPORTED]
+        assert texts == (["Imported segmentation (manual, no name given)."] if name.startswith("liver.") else []), name
