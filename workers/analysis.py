@@ -1,10 +1,11 @@
 """Stages 6 to 9 in their order, without a queue: what the Celery tasks and `crlm-node analyse` both run.
 
 Each function reads what the one before left in the job's work folder and writes its own files there whole, so that
-any of them can be repeated alone: `labels.npz`, `result.json`, `seg.dcm`, `sr.dcm`.
+any of them can be repeated alone: `tried.json`, `labels.npz`, `result.json`, `seg.dcm`, `sr.dcm`, `sr-viewer.dcm`.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
 from node.core.errors import NodeError, NotAnalysable
 from node.core.reasons import StudyRefusal
@@ -14,6 +15,7 @@ from workers import measurement, report, segmentation, volume
 from workers.records import LabelMap, Volume, dump_labels, parse_labels
 from workers.report.document import Findings, Tried
 
+TRIED = "tried.json"
 LABELS = "labels.npz"
 
 
@@ -60,6 +62,7 @@ def segment(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
             first = first or (error, read)
             tried.append(Tried(candidate.series_instance_uid, error.code, str(error)))
         else:
+            work.write(TRIED, json.dumps([asdict(one) for one in tried]).encode())
             work.write(LABELS, dump_labels(labels))
             return Outcome(final=False)
     refusal, refused = first or (NotAnalysable(StudyRefusal.NO_SUITABLE_SERIES), None)
@@ -75,9 +78,10 @@ def measure(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
         See the stages.
     """
     labels = parse_labels(work.read(LABELS))
+    tried = tuple(Tried(**one) for one in json.loads(work.read(TRIED)))
     read = volume.read(_segmented(request, labels), spool, request.measurement)
     measured = measurement.measure(read, labels, request.facts, request.measurement)
-    return _report(Findings(request, read, labels, measured, None), spool, work)
+    return _report(Findings(request, read, labels, measured, None, tried), spool, work)
 
 
 def _segmented(request: JobRequest, labels: LabelMap) -> Candidate:

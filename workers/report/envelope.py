@@ -5,7 +5,7 @@ ISO_IR 192. Series and instance UIDs derive from the job key; dates are the job'
 """
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from io import BytesIO
 
 import pydicom
@@ -71,7 +71,7 @@ def equipment(request: JobRequest) -> ContributingEquipment:
         manufacturer_model_name=MODEL,
         software_versions=request.version,
         device_serial_number=SERIAL_NUMBER,
-        contribution_datetime=request.requested_at,
+        contribution_datetime=_local(request.requested_at),
         contribution_description=f"Automatic measurement, {RESEARCH}",
     )
 
@@ -104,11 +104,18 @@ def seal(ds: Dataset, source: Dataset, request: JobRequest, description: str) ->
     ds.SoftwareVersions = request.version
     ds.ContentQualification = "RESEARCH"
     ds.ContributingEquipmentSequence[-1].DeviceUID = device_uid()
-    at = request.requested_at.replace(tzinfo=UTC).astimezone()
+    at = _local(request.requested_at)
+    for item in ds.ContributingEquipmentSequence:  # highdicom adds itself, with the time of the clock
+        item.ContributionDateTime = at.strftime("%Y%m%d%H%M%S%z")
     for stem in ("Content", "Series", "InstanceCreation"):
         setattr(ds, f"{stem}Date", at.strftime("%Y%m%d"))
         setattr(ds, f"{stem}Time", at.strftime("%H%M%S"))
     return ds
+
+
+def _local(at: datetime) -> datetime:
+    """Return a time of the ledger (UTC, naive) as local time."""
+    return at.replace(tzinfo=UTC).astimezone()
 
 
 def declare_private_scheme(ds: Dataset) -> None:
