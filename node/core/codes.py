@@ -162,6 +162,13 @@ class MeasurementCoding:
     grows: bool = False
 
 
+def of_muscle(text: str, psoas: str) -> str:
+    """Return a text that names the default muscle, the iliopsoas, as it reads for the muscle that the site asks for."""
+    if psoas == "iliopsoas":
+        return text
+    return text.replace("Iliopsoas", "Psoas major").replace("iliopsoas", "psoas major")
+
+
 _HU = "[hnsf'U]"
 _LEFT, _RIGHT = Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT
 SIGNATURES = ("kha-2026", "tcia-crlm-os")

@@ -7,7 +7,7 @@ group has one. What was not computed stands as a qualitative evaluation, with it
 belongs to, or in the last one. Its title makes a stock OHIF show it as a page (docs/viewers.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import highdicom as hd
 from pydicom import Dataset
@@ -40,7 +40,7 @@ def build(findings: Findings, sources: Sequence[Dataset], segmentation: Dataset)
         told.update(names)
         groups += _segment_groups(findings, sources, segmentation, segment_number, segment, names)
     groups += _index_groups(findings, sources, told)
-    _tell_the_rest(groups[-1], findings, told)
+    _tell_the_rest(groups, findings, told)
     content = pieces.report(pieces.PAGE, groups)
     evidence = [*sources, segmentation]
     return pieces.finish(content, findings, evidence, "sr", "crlm-node measurements")
@@ -48,14 +48,10 @@ def build(findings: Findings, sources: Sequence[Dataset], segmentation: Dataset)
 
 def _names(segment: Segment, findings: Findings) -> list[str]:
     """Return the ids of the numbers that belong to a segment."""
-    asked = findings.request.measurement.psoas
-    structure = segment.structure
-    if asked == "psoas_major":  # the table names the default muscle
-        structure = {
-            Structure.PSOAS_MAJOR_LEFT: Structure.ILIOPSOAS_LEFT,
-            Structure.PSOAS_MAJOR_RIGHT: Structure.ILIOPSOAS_RIGHT,
-        }.get(structure, structure)
-    return [name for name, coding in MEASUREMENTS.items() if coding.structure is structure]
+    if "psoas" in segment.structure:  # the table names the default muscle
+        side = next((side for side, one in seg.muscles(findings).items() if one.structure is segment.structure), None)
+        return [name for name in MEASUREMENTS if side and name.startswith(f"psoas.{side}.")]
+    return [name for name, coding in MEASUREMENTS.items() if coding.structure is segment.structure]
 
 
 def _segment_groups(
@@ -83,9 +79,9 @@ def _segment_groups(
         finding_sites=[site(segment.structure)],
         algorithm_id=algorithm(request),
         measurements=_numbers(spatial, measurements),
-        qualitative_evaluations=_missing(spatial, measurements),
+        qualitative_evaluations=_missing(spatial, findings),
     )
-    comment(volumetric, list(remarks(spatial, measurements)))
+    comment(volumetric, list(_remarks(spatial, findings)))
     index = _outline_slice(segment, findings, planar)
     region = image_region(segment.region, index, sources[index])
     flat = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
@@ -95,9 +91,9 @@ def _segment_groups(
         finding_sites=[site(segment.structure)],
         algorithm_id=algorithm(request),
         measurements=_numbers(planar, measurements),
-        qualitative_evaluations=_missing(planar, measurements),
+        qualitative_evaluations=_missing(planar, findings),
     )
-    comment(flat, list(remarks(planar, measurements)))
+    comment(flat, list(_remarks(planar, findings)))
     return [volumetric, flat]
 
 
@@ -116,7 +112,7 @@ def _index_groups(findings: Findings, sources: Sequence[Dataset], told: set[str]
     request, measurements = findings.request, _measurements(findings)
     groups: list[Group] = []
     for label, structure, names, outlined, lead in (
-        ("Psoas indices", Structure.ILIOPSOAS_LEFT, _INDICES, muscles_at_l3(findings), [_height(findings)]),
+        ("Psoas indices", _muscle(findings), _INDICES, muscles_at_l3(findings), [_height(findings)]),
         ("Tumour burden", Structure.LESION, _BURDEN, largest_lesion(findings), []),
     ):
         regions = [image_region(region, index, sources[index]) for region, index in outlined]
@@ -131,22 +127,28 @@ def _index_groups(findings: Findings, sources: Sequence[Dataset], told: set[str]
             finding_type=coding.type,
             algorithm_id=algorithm(request),
             measurements=_numbers(names, measurements),
-            qualitative_evaluations=_missing(names, measurements),
+            qualitative_evaluations=_missing(names, findings),
         )
-        comment(group, [*lead, *remarks(names, measurements)])
+        comment(group, [*lead, *_remarks(names, findings)])
         groups.append(group)
     return groups
 
 
 def muscles_at_l3(findings: Findings) -> list[tuple[Region, int]]:
-    """Return the psoas muscles with the slice at mid-L3, or where the first is largest if L3 was not found."""
-    muscles = [one for one in seg.segments(findings) if "psoas" in one.structure]
+    """Return the psoas muscles with the slice at mid-L3, or where the first is largest if none is seen there."""
+    muscles = list(seg.muscles(findings).values())
     if not muscles or findings.measured is None:
         return []
     index = findings.measured.l3_slice
-    if index is None:
+    if index is None or not any(muscle.region.on_slice(index).any() for muscle in muscles):
         index = _outline_slice(muscles[0], findings, [])
     return [(muscle.region, index) for muscle in muscles]
+
+
+def _muscle(findings: Findings) -> Structure:
+    """Return the muscle that stands for the psoas; of its two sides, which have one code, the left."""
+    major = findings.request.measurement.psoas == "psoas_major"
+    return Structure.PSOAS_MAJOR_LEFT if major else Structure.ILIOPSOAS_LEFT
 
 
 def largest_lesion(findings: Findings) -> list[tuple[Region, int]]:
@@ -160,13 +162,19 @@ def _height(findings: Findings) -> str:
     return f"Height {facts.height_m:.2f} m, from {facts.height_source}." if facts.height_m else "Height not known."
 
 
-def _tell_the_rest(group: Group, findings: Findings, told: set[str]) -> None:
-    """Add to a group what has no group of its own: every number that was not computed and not yet told."""
+def _tell_the_rest(groups: list[Group], findings: Findings, told: set[str]) -> None:
+    """Tell what has no group of its own: a number (no lesion at all, say) in the first, what is missing in the last."""
     measurements = _measurements(findings)
-    rest = [name for name in MEASUREMENTS if name not in told and measurements[name].value is None]
-    for name in rest:
-        group[0].ContentSequence.extend(missing(name, measurements[name]))
-    comment(group, list(remarks(rest, measurements)))
+    rest = [name for name in MEASUREMENTS if name not in told]
+    there = [name for name in rest if measurements[name].value is not None]
+    gone = [name for name in rest if measurements[name].value is None]
+    for group, names, items in (
+        (groups[0], there, _numbers(there, measurements)),
+        (groups[-1], gone, _missing(gone, findings)),
+    ):
+        for item in items:
+            group[0].ContentSequence.extend(item)
+        comment(group, list(_remarks(names, findings)))
 
 
 def _measurements(findings: Findings) -> dict[str, Measurement]:
@@ -177,5 +185,10 @@ def _numbers(names: Sequence[str], measurements: dict[str, Measurement]) -> list
     return [number(name, measurements[name]) for name in names if measurements[name].value is not None]
 
 
-def _missing(names: Sequence[str], measurements: dict[str, Measurement]) -> list[hd.sr.QualitativeEvaluation]:
-    return [missing(name, measurements[name]) for name in names if measurements[name].value is None]
+def _missing(names: Sequence[str], findings: Findings) -> list[hd.sr.QualitativeEvaluation]:
+    measurements, psoas = _measurements(findings), findings.request.measurement.psoas
+    return [missing(name, measurements[name], psoas) for name in names if measurements[name].value is None]
+
+
+def _remarks(names: Sequence[str], findings: Findings) -> Iterator[str]:
+    return remarks(names, _measurements(findings), findings.request.measurement.psoas)

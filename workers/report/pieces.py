@@ -7,7 +7,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, ucum
+from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, of_muscle, ucum
 from node.core.records import JobRequest, Measurement
 from workers.records import Region
 from workers.report import envelope
@@ -151,20 +151,20 @@ def number(name: str, one: Measurement) -> hd.sr.Measurement:
     )
 
 
-def missing(name: str, one: Measurement) -> hd.sr.QualitativeEvaluation:
+def missing(name: str, one: Measurement, psoas: str) -> hd.sr.QualitativeEvaluation:
     """Return the absence of a number: the measurement, and the reason as a code."""
     reason = str(one.reason)
     return hd.sr.QualitativeEvaluation(
-        name=Code(name, PRIVATE_SCHEME, MEASUREMENTS[name].name),
+        name=Code(name, PRIVATE_SCHEME, of_muscle(MEASUREMENTS[name].name, psoas)),
         value=Code(reason, PRIVATE_SCHEME, f"Not computed: {reason.replace('-', ' ')}"),
     )
 
 
-def remarks(names: Sequence[str], measurements: dict[str, Measurement]) -> Iterator[str]:
+def remarks(names: Sequence[str], measurements: dict[str, Measurement], psoas: str) -> Iterator[str]:
     """Yield a sentence for each number that is missing and for each note, each note once."""
     said: set[str] = set()
     for name in names:
-        one, title = measurements[name], MEASUREMENTS[name].name
+        one, title = measurements[name], of_muscle(MEASUREMENTS[name].name, psoas)
         if one.value is None and one.reason:
             yield f"{title}: not computed. {one.reason.sentence}"
         for note in one.notes:

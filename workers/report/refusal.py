@@ -37,7 +37,11 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset:
 
 def _items(findings: Findings) -> list[hd.sr.ContentItem]:
     found = measurements(findings)
-    sentences = [str(findings.refusal)] if findings.refusal else list(pieces.remarks(list(found), found))
+    sentences = (
+        [str(findings.refusal)]
+        if findings.refusal
+        else list(pieces.remarks(list(found), found, findings.request.measurement.psoas))
+    )
     items: list[hd.sr.ContentItem] = []
     if findings.refusal:
         code = findings.refusal.code

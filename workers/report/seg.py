@@ -46,6 +46,17 @@ def segments(findings: Findings) -> list[Segment]:
     return [replace(one, label=names.get(id(one), STRUCTURES[one.structure].label)) for one in ordered]
 
 
+def muscles(findings: Findings) -> dict[str, Segment]:
+    """Return the written segments that stand for the psoas, by side: of the muscle that the site asks for."""
+    asked = {
+        "iliopsoas": (Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT),
+        "psoas_major": (Structure.PSOAS_MAJOR_LEFT, Structure.PSOAS_MAJOR_RIGHT),
+    }[findings.request.measurement.psoas]
+    by_structure = {one.structure: one for one in segments(findings)}
+    sides = zip(("left", "right"), asked, strict=True)
+    return {side: by_structure[structure] for side, structure in sides if structure in by_structure}
+
+
 def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
     """Return the SEG, or None where nothing was segmented.
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, ucum
+from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, of_muscle, ucum
 from node.core.reasons import NoteCode
 from node.core.records import Measurement
 from workers.records import Mask, Region
@@ -79,14 +79,12 @@ def _plan(findings: Findings) -> Iterator[tuple[str, Structure, int, list[_Line]
     segments = {one.structure: one for one in seg.segments(findings)}
     measured = findings.measured
     columns = findings.volume.geometry.shape[2] if findings.volume else 0
-    sides = {
-        "left": segments.get(Structure.ILIOPSOAS_LEFT) or segments.get(Structure.PSOAS_MAJOR_LEFT),
-        "right": segments.get(Structure.ILIOPSOAS_RIGHT) or segments.get(Structure.PSOAS_MAJOR_RIGHT),
-    }
-    both = tuple(one.region for one in sides.values() if one)
+    sides = seg.muscles(findings)
+    muscle = next((one.structure for one in sides.values()), Structure.ILIOPSOAS_LEFT)
+    both = tuple(one.region for one in sides.values())
     if measured and measured.l3_slice is not None and both:
-        areas = [_Line(f"psoas.{side}.area_l3", (one.region,)) for side, one in sides.items() if one]
-        yield "Psoas at L3", Structure.ILIOPSOAS_LEFT, measured.l3_slice, [*areas, _Line("psoas.pmi", both)]
+        areas = [_Line(f"psoas.{side}.area_l3", (one.region,)) for side, one in sides.items()]
+        yield "Psoas at L3", muscle, measured.l3_slice, [*areas, _Line("psoas.pmi", both)]
     if measured and measured.largest_lesion:
         region, index = measured.largest_lesion
         names = ("burden.max_diameter", "burden.count", "burden.tbs")
@@ -96,9 +94,8 @@ def _plan(findings: Findings) -> Iterator[tuple[str, Structure, int, list[_Line]
             _Line(f"psoas.{side}.{what}", (one.region,))
             for what in ("volume", "mean_hu")
             for side, one in sides.items()
-            if one
         ]
-        yield "Psoas", Structure.ILIOPSOAS_LEFT, _widest(both[0], columns), [_Line("psoas.pmvi", both), *lines]
+        yield "Psoas", muscle, _widest(both[0], columns), [_Line("psoas.pmvi", both), *lines]
     for label, prefix, structure in (("Liver", "liver.", Structure.LIVER), ("L1", "l1.", Structure.L1_CORE)):
         if (one := segments.get(structure)) is not None:
             names_of = [name for name in _NAMES if name.startswith(prefix)]
@@ -120,7 +117,7 @@ def _group(
         one = measurements[line.name]
         drawn = _drawn(line, index, sources[index])
         if one.value and drawn is not None:
-            numbers.append(_number(line.name, one, drawn))
+            numbers.append(_number(line.name, one, drawn, findings.request.measurement.psoas))
             cut = cut or any(note.code in _AT_LEAST for note in one.notes)
     if not numbers:
         return None
@@ -140,11 +137,11 @@ def _drawn(line: _Line, index: int, source: Dataset) -> hd.sr.CoordinatesForMeas
     return marks(line.regions, index, source)
 
 
-def _number(name: str, one: Measurement, drawn: hd.sr.CoordinatesForMeasurement) -> hd.sr.Measurement:
+def _number(name: str, one: Measurement, drawn: hd.sr.CoordinatesForMeasurement, psoas: str) -> hd.sr.Measurement:
     coding = MEASUREMENTS[name]
     at_least = coding.grows and any(note.code in _AT_LEAST for note in one.notes)
     return hd.sr.Measurement(
-        name=Code(name, PRIVATE_SCHEME, _NAMES[name] + (" ≥" if at_least else "")),
+        name=Code(name, PRIVATE_SCHEME, of_muscle(_NAMES[name], psoas) + (" ≥" if at_least else "")),
         value=round(float(one.value or 0), pieces.DECIMALS),
         unit=_UNITS.get(name) or ucum(coding.unit),
         referenced_coordinates=[drawn],
