@@ -1,0 +1,94 @@
+"""The model card: data, training, what was reached on unseen phantoms, and what the model is for.
+
+In: the run, its time, the results. Out: Markdown. Nothing can go wrong here. Next: `export` hashes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workers.training.evaluate import BARS, NOISE_SD_HU, Result
+from workers.training.labels import PARTS, Label
+from workers.training.samples import FIRST_TRAINING_SEED, SPACING_MM
+from workers.training.train import Run
+
+_TEXT = """# Demonstration model: the synthetic abdomen
+
+**DEMONSTRATION MODEL. It was trained on abdomens made of formulas and has never seen a patient. On a patient's CT its
+labels mean nothing.** The node gives it only studies that its own phantom made, unless a person forces it.
+
+## What it is
+A PlainConvUNet of nnU-Net v2 ({parameters:,} parameters) on voxels of {spacing} mm, which sees the whole abdomen at
+once and so can name vertebrae. Input: CT in HU, slices from the feet to the head. Labels: {labels}.
+A whole vertebra is its body and its arch; the liver is liver and lesion. Weights: float16 arrays in
+`fold_0/weights.npz`, no pickle. Licence: Apache-2.0.
+
+## Data
+{phantoms} random phantoms of `node/phantom` (seeds from {first_seed} on): size, pose, fat, muscle, spine, liver,
+lesions, attenuation and contrast phase vary; noise of 0.5 to 4 HU after averaging to the network's voxels, errors of
+the HU scale of up to 3 % and 6 HU, positions that vary. No patient's data.
+
+## Training
+`python -m workers.training --out models/demo --seed {seed}`: {steps} steps of one phantom in {minutes:.0f} minutes on
+this run's machine, which was {threads_text}; log in `training.jsonl`. {verdict}
+
+## What it reaches
+Phantoms that it never saw, painted at full size (512 x 512, slices of 3 mm, noise of {noise:g} HU), resampled back to
+their own grid. Bars: Dice {bars}.
+
+Dice:
+
+{dice}
+
+Errors against the exact truth (volumes and PMVI in percent, L1 in HU; lesions found / true; seconds on one thread):
+
+{errors}
+
+## Intended use
+To show and test this software without a patient's data and without downloads. Not for research on patients, not for
+care, not as a start for other training.
+
+## Limits
+Lesions with a radius near 4 mm are smaller than a voxel of the network and may be missed. Anything that the phantom
+does not show (disease, metal, gas in odd places, another position on the table, another part of the body) is unknown
+to it.
+"""
+
+
+def model_card(run: Run, steps: int, minutes: float, parameters: int, results: Sequence[Result]) -> str:
+    """Write the card."""
+    verdict = "Every bar is met." if all(result.holds for result in results) else "NOT EVERY BAR IS MET."
+    return _TEXT.format(
+        parameters=parameters,
+        spacing=" x ".join(f"{edge:g}" for edge in SPACING_MM),
+        labels=", ".join(f"{int(label)} {label.name.lower()}" for label in Label),
+        phantoms=run.phantoms,
+        first_seed=FIRST_TRAINING_SEED * (1 + run.seed),
+        seed=run.seed,
+        steps=steps,
+        minutes=minutes,
+        threads_text=f"given {run.threads} thread for the network and one for painting",
+        verdict=verdict,
+        noise=NOISE_SD_HU,
+        bars=", ".join(f"{name} {bar:g}" for name, bar in BARS.items()),
+        dice=_table(("phantom", *PARTS), [(_name(r), *(f"{r.dice[part]:.3f}" for part in PARTS)) for r in results]),
+        errors=_errors(results),
+    )
+
+
+def _errors(results: Sequence[Result]) -> str:
+    names = tuple(results[0].errors) if results else ()
+    rows = [
+        (_name(r), *(f"{r.errors[name]:+.2f}" for name in names), f"{r.lesions} / {r.true_lesions}", f"{r.seconds:.0f}")
+        for r in results
+    ]
+    return _table(("phantom", *names, "lesions", "s"), rows)
+
+
+def _name(result: Result) -> str:
+    return "standard" if result.seed is None else f"seed {result.seed}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,84 @@
+"""The demonstration model's label numbers, and how a phantom's labels become them.
+
+In: a phantom's label array and its mask of vertebral bodies. Out: `Label` values. Nothing can go wrong here.
+Next: `workers.training.samples`.
+
+A network of nnU-Net gives one label to each voxel, so a vertebra has two: its body and its arch. The whole vertebra
+is their union, "body" is the first of them, and the liver is `LIVER` with `LESION`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.phantom import Rendering, Structure
+
+Labels = NDArray[np.uint8]
+
+
+class Label(IntEnum):
+    """What the network tells apart; the order is the order of its output channels."""
+
+    BACKGROUND = 0
+    BODY = 1
+    LIVER = 2
+    LESION = 3
+    PSOAS_LEFT = 4
+    PSOAS_RIGHT = 5
+    BODY_T11 = 6
+    BODY_T12 = 7
+    BODY_L1 = 8
+    BODY_L2 = 9
+    BODY_L3 = 10
+    BODY_L4 = 11
+    BODY_L5 = 12
+    ARCH_T11 = 13
+    ARCH_T12 = 14
+    ARCH_L1 = 15
+    ARCH_L2 = 16
+    ARCH_L3 = 17
+    ARCH_L4 = 18
+    ARCH_L5 = 19
+
+
+LEVELS = ("T11", "T12", "L1", "L2", "L3", "L4", "L5")
+"""The vertebrae that the network names, from the head down."""
+
+PARTS: dict[str, tuple[Label, ...]] = {
+    "liver": (Label.LIVER, Label.LESION),
+    "lesion": (Label.LESION,),
+    "psoas_left": (Label.PSOAS_LEFT,),
+    "psoas_right": (Label.PSOAS_RIGHT,),
+    **{f"vertebra_{level}": (Label[f"BODY_{level}"], Label[f"ARCH_{level}"]) for level in LEVELS},
+    "vertebral_body": tuple(Label[f"BODY_{level}"] for level in LEVELS),
+}
+"""The structures that measurements speak of, as unions of labels."""
+
+_ARCHES = {Structure[f"VERTEBRA_{level}"]: Label[f"ARCH_{level}"] for level in LEVELS}
+_SIMPLE = {
+    Structure.BACKGROUND: Label.BACKGROUND,
+    Structure.LIVER: Label.LIVER,
+    Structure.LESION: Label.LESION,
+    Structure.PSOAS_LEFT: Label.PSOAS_LEFT,
+    Structure.PSOAS_RIGHT: Label.PSOAS_RIGHT,
+}
+_TABLE = np.array(
+    [{**_SIMPLE, **_ARCHES}.get(structure, Label.BODY) for structure in sorted(Structure)], dtype=np.uint8
+)
+_ARCH_TO_BODY = Label.ARCH_T11 - Label.BODY_T11
+
+
+def network_labels(rendering: Rendering) -> Labels:
+    """Translate a phantom's labels: vertebrae split into body and arch, everything without a label is `BODY`."""
+    labels: Labels = _TABLE[rendering.labels]
+    named = labels >= Label.ARCH_T11
+    labels[named & rendering.vertebral_bodies] -= np.uint8(_ARCH_TO_BODY)
+    return labels
+
+
+def part_mask(labels: Labels, name: str) -> NDArray[np.bool_]:
+    """Where one of `PARTS` lies, whole vertebrae and the liver with its lesions included."""
+    return np.isin(labels, PARTS[name])
