@@ -26,7 +26,6 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
-    JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -48,6 +47,7 @@ UNCOMPRESSED: Final = (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
 )
+# Every one of these has a decoder in the node's requirements; JPEG Extended (12 bit) has none that is free to ship.
 COMPRESSED: Final = (
     JPEGLosslessSV1,
     JPEGLossless,
@@ -57,7 +57,6 @@ COMPRESSED: Final = (
     JPEGLSNearLossless,
     JPEG2000,
     JPEGBaseline8Bit,
-    JPEGExtended12Bit,
 )
 TRANSFER_SYNTAXES: Final = (*UNCOMPRESSED, *COMPRESSED)
 
