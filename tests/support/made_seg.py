@@ -91,7 +91,7 @@ def write_seg(
     if form is hd.seg.SegmentationTypeValues.LABELMAP:
         stack = (stack * np.arange(1, len(segments) + 1)).max(axis=-1)
     ds = hd.seg.Segmentation(
-        source_images=[dcmread(source, stop_before_pixels=True) for source in sources],
+        source_images=[_decoded(source) for source in sources],
         pixel_array=stack.astype(float if form is hd.seg.SegmentationTypeValues.FRACTIONAL else np.uint8),
         segmentation_type=form,
         segment_descriptions=[_describe(number, one) for number, one in enumerate(segments, start=1)],
@@ -114,6 +114,14 @@ def write_seg(
     path.parent.mkdir(parents=True, exist_ok=True)
     ds.save_as(path, enforce_file_format=True)
     return instance(path)
+
+
+def _decoded(source: Path) -> Dataset:
+    """Read a header in Unicode: highdicom does not take every character set that PS3.3 has."""
+    ds = dcmread(source, stop_before_pixels=True)
+    ds.decode()
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    return ds
 
 
 def _describe(number: int, one: Drawn) -> hd.seg.SegmentDescription:

@@ -11,6 +11,7 @@ import pytest
 from made_series import AXIAL, LAYOUTS, NATIVE, ROOT, Edit, candidate, spool, write_series
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.pixels import get_decoder
 from pydicom.uid import (
     UID,
     JPEG2000Lossless,
@@ -21,6 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from node.core.dicom import COMPRESSED
 from node.core.errors import NodeError, NotAnalysable, Untrusted
 from node.core.reasons import StudyRefusal
 from node.core.records import Candidate
@@ -146,6 +148,11 @@ def test_every_transfer_syntax_gives_the_same_volume(
     volume = volume_of(write_series(tmp_path, stored, syntax=syntax))
     assert {one.transfer_syntax_uid for one in volume.instances} == {syntax}
     assert np.array_equal(volume.hu, stored.astype(int) - 1024)
+
+
+def test_every_transfer_syntax_that_is_taken_in_has_a_decoder() -> None:
+    """What the door accepts can be decoded on this installation."""
+    assert [uid.name for uid in COMPRESSED if not get_decoder(uid).is_available] == []
 
 
 @pytest.mark.parametrize(("option", "syntax"), [("+e1", JPEGLosslessSV1), ("+el", JPEGLossless)])

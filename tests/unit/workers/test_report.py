@@ -1,0 +1,278 @@
+import io
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_arrays import BODY_SHAPE, body, box
+from made_seg import drawn, write_seg
+from made_series import AXIAL, Layout, candidate, request, write_series
+from made_series import spool as absolute
+from pydicom import Dataset
+from sr_reading import children, evidence, groups, image_of, meaning, name, number, texts, walk, words
+from studies import Study, run
+
+from node.core.codes import Structure
+from node.core.dicom import result_uid
+from node.core.reasons import NotComputed
+from node.core.records import PatientFacts
+from node.core.settings import MeasurementSettings
+from node.core.spool import Spool
+from workers import volume
+from workers.records import AlgorithmType
+
+HU = (np.random.default_rng(8).normal(100, 12, BODY_SHAPE) + 1024).astype(np.uint16)
+MADE = Layout(spacing_mm=(3.0, 1.0, 1.0))
+NAMES = {
+    "ISO_IR 100": "Müller^Jürgen",
+    "ISO_IR 144": "Люкceмбypг^Poзa",
+    "ISO_IR 192": "Wang^XiaoDong=王^小东",
+    "GB18030": "Wang^XiaoDong=王^小东",
+    "\\ISO 2022 IR 87": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    "ISO 2022 IR 13\\ISO 2022 IR 87": "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう",
+}
+
+
+class Made:
+    """A study of boxes in a folder, analysed with what a test asks for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.count = folder, 0
+
+    def study(
+        self, masks: dict[Structure, Any] | None = None, edit: Any = None, facts: Any = None, **options: Any
+    ) -> Study:
+        """Write the series, its SEG and the result of both."""
+        self.count += 1
+        place = self.folder / str(self.count)
+        paths = write_series(place / "ct", HU, layout=MADE, edit=edit)
+        geometry = volume.read(candidate(paths), absolute(), MeasurementSettings()).geometry
+        seg = write_seg(place / "seg.dcm", paths, geometry, drawn(masks or body(), **facts or {}))
+        home = Spool(place / "home")
+        home.prepare()
+        return run(request(paths, segmentations=[seg], **options), home)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The study of boxes with nothing special about it."""
+    return Made(tmp_path_factory.mktemp("plain")).study()
+
+
+def reports(study: Study) -> Iterator[tuple[str, Dataset]]:
+    for product in study.outcome.products:
+        yield product.file, study.dataset(product.file)
+
+
+@pytest.mark.parametrize("charset", NAMES)
+@pytest.mark.filterwarnings("ignore:The value for")
+def test_names_of_every_script_arrive_as_they_were(charset: str, made: Made) -> None:
+    """Name, study description and issuer are decoded from the source's character set and written in ISO_IR 192."""
+    patient = NAMES[charset]
+    word = patient.split("=")[-1].split("^")[0]
+
+    def edit(ds: Dataset, _: int) -> None:
+        ds.SpecificCharacterSet = charset.split("\\")
+        ds.PatientName = patient
+        ds.StudyDescription = ds.IssuerOfPatientID = word
+        other = Dataset()
+        other.PatientID, other.IssuerOfPatientID, other.TypeOfPatientID = "X-1", word, "TEXT"
+        ds.OtherPatientIDsSequence = [other]
+
+    study = made.study(edit=edit)
+    raw = Path(study.request.candidates[0].instances[0].path).read_bytes()
+    assert (word.encode() in raw) == (charset == "ISO_IR 192" or word.isascii())  # another encoding on the way in
+    for _, ds in reports(study):
+        assert ds.SpecificCharacterSet == "ISO_IR 192"
+        assert str(ds.PatientName) == patient
+        assert (ds.StudyDescription, ds.IssuerOfPatientID) == (word, word)
+        assert ds.OtherPatientIDsSequence[0].IssuerOfPatientID == word
+
+
+def test_identifiers_and_deidentification_are_copied(made: Made) -> None:
+    """Issuers, other IDs, accession number with its issuer, and what was done to the identity."""
+
+    def edit(ds: Dataset, _: int) -> None:
+        ds.PatientIdentityRemoved, ds.DeidentificationMethod = "YES", "by hand"
+        issuer = Dataset()
+        issuer.LocalNamespaceEntityID = "RIS"
+        ds.IssuerOfAccessionNumberSequence = [issuer]
+        ds.PatientWeight, ds.ReferringPhysicianName = "71.5", "Doc^A"
+
+    for _, ds in reports(made.study(edit=edit)):
+        assert (ds.PatientIdentityRemoved, ds.DeidentificationMethod) == ("YES", "by hand")
+        assert ds.IssuerOfAccessionNumberSequence[0].LocalNamespaceEntityID == "RIS"
+        assert (ds.AccessionNumber, str(ds.ReferringPhysicianName)) == ("A7", "Doc^A")
+        assert (float(ds.PatientWeight), float(ds.PatientSize)) == (71.5, 1.7)
+
+
+def test_another_input_gives_other_uids(plain: Study, made: Made) -> None:
+    """A setting that changes a number changes every UID of the result; the same content keeps them."""
+    other = made.study(core_erosion_mm=4.0)
+    ours = {ds.SOPInstanceUID for _, ds in reports(plain)}
+    assert not ours & {ds.SOPInstanceUID for _, ds in reports(other)}
+    for file, ds in reports(plain):
+        kind = file.removesuffix(".dcm")
+        assert ds.SOPInstanceUID == result_uid(plain.request.key, kind)
+        assert ds.SeriesInstanceUID == result_uid(plain.request.key, f"{kind}-series")
+
+
+def test_times_are_local_and_the_requests(plain: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger's UTC is written as the time on the hospital's wall, with its offset where DICOM has room for one."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        home = Spool(tmp_path / "tokyo")
+        home.prepare()
+        for _, ds in reports(run(plain.request, home)):
+            assert (ds.ContentDate, ds.ContentTime) == ("20261121", "210000")
+            assert {str(item.ContributionDateTime) for item in ds.ContributingEquipmentSequence} == {
+                "20261121210000+0900"
+            }
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "TZ" not in os.environ or os.environ["TZ"] != "Asia/Tokyo"
+
+
+def test_a_count_of_no_lesions_is_told(made: Made) -> None:
+    """Searched and none found: the archival SR holds the NUM 0 and the two reasons; the viewer SR draws no zero."""
+    study = made.study(body() | {Structure.LESION: np.zeros(BODY_SHAPE, dtype=bool)})
+    assert study.document["measurements"]["burden.count"]["value"] == 0
+    archival = study.dataset("sr.dcm")
+    assert [number(item) for item in walk(archival) if name(item) == "lesion-count"] == [(0.0, "1")]
+    reasons = {name(item) for item in walk(archival) if item.ValueType == "CODE"}
+    assert {"burden.max_diameter", "burden.tbs"} <= reasons
+    assert not any(name(item).startswith("burden.") for item in walk(study.dataset("sr-viewer.dcm")))
+
+
+def test_indices_are_told_where_no_muscle_is_seen_at_l3(made: Made) -> None:
+    """The level lies above both muscles: PMVI is told with outlines where the muscles are largest."""
+    masks = body() | {Structure.VERTEBRA_L3: box(BODY_SHAPE, slice(20, 27), slice(31, 45), slice(2, 20))}
+    masks[Structure.VERTEBRAL_BODY] = box(BODY_SHAPE, slice(3, 29), slice(10, 30), slice(32, 62))
+    study = made.study(masks)
+    assert study.document["measurements"]["psoas.pmi"]["reason"] == "structure-not-found"
+    assert study.value("psoas.pmvi") > 0
+    for file in ("sr.dcm", "sr-viewer.dcm"):
+        found = [item for item in walk(study.dataset(file)) if name(item) in ("pmvi", "psoas.pmvi")]
+        assert [item.ValueType for item in found if item.ValueType == "NUM"] == ["NUM"], file
+
+
+def test_a_height_that_is_missing_is_told(made: Made) -> None:
+    """Without a height the volumes stay, and both indices are there with their reason."""
+    facts = PatientFacts(None, None, NotComputed.HEIGHT_MISSING, None, "F")
+    study = made.study()
+    home = Spool(made.folder / "short")
+    home.prepare()
+    again = run(replace(study.request, facts=facts), home)
+    said = texts(again.dataset("sr.dcm"))
+    assert "PMVI (iliopsoas): not computed. The patient's height is not known." in said
+    assert again.value("psoas.left.volume") == study.value("psoas.left.volume")
+
+
+def test_psoas_major_is_called_so_and_drawn(made: Made) -> None:
+    """Where the site asks for psoas major, every name that a reader sees says so, and its own outline is drawn."""
+    masks = body()
+    for side, structure in (("LEFT", Structure.PSOAS_MAJOR_LEFT), ("RIGHT", Structure.PSOAS_MAJOR_RIGHT)):
+        whole = np.asarray(masks[Structure[f"ILIOPSOAS_{side}"]])
+        masks[structure] = whole & box(BODY_SHAPE, slice(None), slice(24, 36), slice(None))
+    study = made.study(masks, psoas="psoas_major")
+    assert study.value("psoas.left.volume") == pytest.approx(
+        np.asarray(masks[Structure.PSOAS_MAJOR_LEFT]).sum() * 0.003
+    )
+    for file in ("sr.dcm", "sr-viewer.dcm"):
+        ds = study.dataset(file)
+        numbered = [group for group in groups(ds) if children(group, "NUM") or children(group, "CODE", "psoas.pmi")]
+        named = " ".join(str(word) for group in numbered for word in words(group)).lower()
+        assert "psoas major" in named
+        assert "iliopsoas" not in named
+    areas = [item for item in walk(study.dataset("sr-viewer.dcm")) if name(item) == "psoas.left.area_l3"]
+    [outline] = children(areas[0], "SCOORD")
+    rows = np.asarray(outline.GraphicData)[1::2]
+    assert (rows.min(), rows.max()) == (24, 36)
+
+
+def test_groups_that_want_one_slice_get_slices_of_their_own(made: Made) -> None:
+    """Liver, muscles, lesion, L3 and L1 all largest on one slice: the boxes still never cover each other."""
+    shape, stretch = BODY_SHAPE, slice(2, 28)
+    masks: dict[Structure, Any] = {
+        Structure.LIVER: box(shape, stretch, slice(2, 18), slice(2, 30)),
+        Structure.ILIOPSOAS_LEFT: box(shape, stretch, slice(32, 48), slice(40, 50)),
+        Structure.ILIOPSOAS_RIGHT: box(shape, stretch, slice(32, 48), slice(4, 14)),
+        Structure.VERTEBRA_L1: box(shape, stretch, slice(3, 30), slice(32, 60)),
+        Structure.VERTEBRA_L3: box(shape, stretch, slice(31, 48), slice(18, 38)),
+        Structure.VERTEBRAL_BODY: box(shape, stretch, slice(3, 48), slice(18, 60)),
+        Structure.LESION: box(shape, stretch, slice(5, 10), slice(5, 20)),
+    }
+    for mask in masks.values():
+        mask[15, 1:3, 1:3] = True
+    found = groups(made.study(masks).dataset("sr-viewer.dcm"))
+    slices = [{image_of(item) for item in walk(group) if item.ValueType == "SCOORD"} for group in found]
+    assert all(len(one) == 1 for one in slices)
+    assert len(set.union(*slices)) == len(found) == 5
+
+
+def test_an_imported_segment_keeps_how_it_was_drawn(made: Made) -> None:
+    """MANUAL has no algorithm; of another's network the name is kept, and neither family nor version is made up."""
+    manual = made.study(facts={"by": AlgorithmType.MANUAL}).dataset("seg.dcm").SegmentSequence[0]
+    assert manual.SegmentAlgorithmType == "MANUAL"
+    assert "SegmentAlgorithmName" not in manual
+    theirs = made.study(facts={"name": "their network 3"}).dataset("seg.dcm").SegmentSequence[0]
+    assert (theirs.SegmentAlgorithmType, theirs.SegmentAlgorithmName) == ("AUTOMATIC", "their network 3")
+    assert "SegmentationAlgorithmIdentificationSequence" not in theirs
+
+
+def test_the_seg_holds_the_masks(plain: Study) -> None:
+    """Each segment, frame by frame at its source slice, is the mask that was measured; lesions are numbered."""
+    seg = plain.dataset("seg.dcm")
+    order = {str(one.SOPInstanceUID): index for index, one in enumerate(plain.sources)}
+    found = {int(item.SegmentNumber): np.zeros(BODY_SHAPE, dtype=bool) for item in seg.SegmentSequence}
+    for frame, own in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        source = str(own.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
+        found[int(own.SegmentIdentificationSequence[0].ReferencedSegmentNumber)][order[source]] = frame
+    names = {str(item.SegmentLabel): found[int(item.SegmentNumber)] for item in seg.SegmentSequence}
+    assert list(names) == ["Liver", "Iliopsoas left", "Iliopsoas right", "L1 trabecular core", "Liver lesion 1"]
+    masks = body()
+    for label, structure in zip(
+        names, (Structure.LIVER, Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT), strict=False
+    ):
+        assert np.array_equal(names[label], masks[structure])
+    assert np.array_equal(names["Liver lesion 1"], masks[Structure.LESION])
+    core = names["L1 trabecular core"]
+    assert core.sum() * 0.003 == pytest.approx(plain.value("l1.volume"))
+
+
+def test_the_document_is_json_of_its_own_text(plain: Study) -> None:
+    """UTF-8, no NaN, the numbers as measured."""
+    content = plain.path("result.json").read_bytes()
+    assert b"NaN" not in content
+    assert plain.document["job"] == plain.request.key
+    assert plain.document["quality"]["slices"] == BODY_SHAPE[0]
+
+
+def test_evidence_and_outlines_of_a_reordered_series(made: Made, tmp_path: Path) -> None:
+    """Slices stored from the head down: outlines still lie on the slice that shows the structure."""
+    layout = replace(AXIAL, spacing_mm=(3.0, 1.0, 1.0), step_mm=(0.0, 0.0, -3.0))
+    paths = write_series(tmp_path / "down", HU, layout=layout)
+    geometry = volume.read(candidate(paths), absolute(), MeasurementSettings()).geometry
+    seg = write_seg(tmp_path / "down.dcm", paths[::-1], geometry, drawn(body()))
+    home = Spool(tmp_path / "home")
+    home.prepare()
+    study = run(request(paths, segmentations=[seg]), home)
+    lesion = np.asarray(body()[Structure.LESION])
+    shown = {str(one.SOPInstanceUID): index for index, one in enumerate(study.sources)}
+    [diameter] = [item for item in walk(study.dataset("sr-viewer.dcm")) if name(item) == "burden.max_diameter"]
+    [scoord] = children(diameter, "SCOORD")
+    assert lesion[shown[image_of(scoord)]].any()
+    assert meaning(diameter) == "Largest axial diameter"
+    assert evidence(study.dataset("sr-viewer.dcm")) == set(shown)
+    assert io.BytesIO(study.path("sr.dcm").read_bytes()).read(132)[128:] == b"DICM"
