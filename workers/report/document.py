@@ -6,14 +6,14 @@ each number carries the study's refusal code.
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from typing import Any
 
 from node.core.codes import MEASUREMENTS
 from node.core.errors import NodeError
 from node.core.records import JobRequest, Measurement, not_computed
-from workers.records import LabelMap, Measured, Volume
+from workers.records import Acquisition, LabelMap, Measured, Volume
 
 SCHEMA_VERSION = "1.0"
 _LIBRARIES = ("pydicom", "highdicom", "numpy", "scipy")
@@ -42,7 +42,7 @@ class Findings:
 
 def write(findings: Findings) -> bytes:
     """Return the document as UTF-8 JSON."""
-    return json.dumps(document(findings), indent=1, ensure_ascii=False).encode()
+    return json.dumps(document(findings), indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
 def document(findings: Findings) -> dict[str, Any]:
@@ -111,17 +111,17 @@ def _series(findings: Findings) -> dict[str, Any]:
 
 def _quality(findings: Findings) -> dict[str, Any]:
     volume, labels, settings = findings.volume, findings.labels, findings.request.measurement
-    quality: dict[str, Any] = {"volume_sha1": None, "segmentation": None, "settings": settings.model_dump(mode="json")}
-    if volume:
-        geometry = volume.geometry
-        quality |= {
-            "volume_sha1": volume.sha1,
-            "slices": geometry.shape[0],
-            "rows": geometry.shape[1],
-            "columns": geometry.shape[2],
-            "spacing_mm": list(geometry.spacing_mm),
-            **asdict(volume.acquisition),
-        }
+    geometry = volume.geometry if volume else None
+    quality: dict[str, Any] = {
+        "volume_sha1": volume.sha1 if volume else None,
+        "slices": geometry.shape[0] if geometry else None,
+        "rows": geometry.shape[1] if geometry else None,
+        "columns": geometry.shape[2] if geometry else None,
+        "spacing_mm": list(geometry.spacing_mm) if geometry else None,
+        **(asdict(volume.acquisition) if volume else dict.fromkeys(field.name for field in fields(Acquisition))),
+        "segmentation": None,
+        "settings": settings.model_dump(mode="json"),
+    }
     if labels:
         quality["segmentation"] = {
             "engine": labels.engine,

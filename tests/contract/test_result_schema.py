@@ -1,0 +1,167 @@
+import copy
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from made_series import request
+from studies import Study, run
+
+from node.core.codes import MEASUREMENTS, Structure
+from node.core.reasons import NotComputed, NoteCode, StudyRefusal
+from node.core.records import EarlyRefusal, HeightSource, LeftOut
+from node.core.settings import MeasurementSettings
+from node.core.spool import Spool
+from workers.records import AlgorithmType
+from workers.report.document import SCHEMA_VERSION
+
+SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "result.schema.json").read_text("utf-8"))
+VALIDATOR = Draft202012Validator(SCHEMA)
+
+
+def faults(document: Any) -> list[str]:
+    return [f"{error.json_path}: {error.message}" for error in VALIDATOR.iter_errors(document)]
+
+
+def objects(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every part of the schema that describes an object, with what it describes."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "object":
+            yield str(sorted(schema.get("properties", {})))[:60], schema
+        for part in schema.values():
+            yield from objects(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from objects(part)
+
+
+def test_the_schema_is_one() -> None:
+    """It is a sound schema of draft 2020-12, of the version that the writer states."""
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["properties"]["schema_version"]["const"] == SCHEMA_VERSION
+
+
+def test_every_object_is_closed_and_requires_all_it_has() -> None:
+    """No key may be missing and none may be added; only the versions may name more libraries."""
+    for name, part in objects(SCHEMA):
+        if part.get("properties", {}).keys() >= {"python"}:
+            assert part["additionalProperties"] == {"type": "string"}
+            continue
+        assert part["additionalProperties"] is False, name
+        assert sorted(part["required"]) == sorted(part["properties"]), name
+
+
+def test_its_lists_are_those_of_the_code() -> None:
+    """Every closed list, id and unit is that of `node.core`, in number and spelling."""
+    defs = SCHEMA["$defs"]
+    for name, members in (
+        ("studyRefusal", StudyRefusal),
+        ("notComputed", NotComputed),
+        ("structure", Structure),
+    ):
+        assert defs[name]["enum"] == [str(one) for one in members], name
+    assert defs["note"]["properties"]["code"]["enum"] == [str(one) for one in NoteCode]
+    parts = dict(objects(SCHEMA))
+    patient = SCHEMA["properties"]["study"]["properties"]["patient"]["properties"]
+    assert patient["height_source"]["enum"] == [None, *[str(one) for one in HeightSource]]
+    [segment] = [part for part in parts.values() if "algorithm_type" in part["properties"]]
+    assert segment["properties"]["algorithm_type"]["enum"] == [str(one) for one in AlgorithmType]
+    measurements = SCHEMA["properties"]["measurements"]["properties"]
+    assert list(measurements) == list(MEASUREMENTS)
+    for name, one in measurements.items():
+        assert one["properties"]["unit"]["const"] == MEASUREMENTS[name].unit
+        assert one["$ref"] == ("#/$defs/number" if MEASUREMENTS[name].unit else "#/$defs/word")
+
+
+def test_its_settings_are_those_of_the_product() -> None:
+    """Names, bounds and choices of the numeric settings are those that the node reads."""
+    ours = SCHEMA["properties"]["quality"]["properties"]["settings"]["properties"]
+    theirs = MeasurementSettings.model_json_schema()["properties"]
+    assert list(ours) == list(theirs)
+    bounds = ("enum", "type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+    for name, one in ours.items():
+        expected = {key: value for key, value in theirs[name].items() if key in bounds}
+        if "enum" in expected:
+            expected.pop("type", None)
+        assert one == expected, name
+
+
+def test_a_result_is_valid(any_study: Study) -> None:
+    """Of the phantom, of the real abdomen, of a refused study."""
+    assert faults(any_study.document) == []
+
+
+@pytest.mark.parametrize("code", StudyRefusal)
+def test_an_early_refusal_is_valid(code: StudyRefusal, tmp_path: Path) -> None:
+    """A study without a single candidate, with files that were left out, for each code that there is."""
+    spool = Spool(tmp_path)
+    spool.prepare()
+    left = (LeftOut("", "", "notes.txt", "file not read"), LeftOut("1.2.3", "MR", "T2", "modality MR, not CT"))
+    study = run(replace(request(), refusal=EarlyRefusal(code, "detail"), left_out=left), spool)
+    assert faults(study.document) == []
+
+
+def at(*path: str) -> Callable[[Any], Any]:
+    def find(document: Any) -> Any:
+        for step in path:
+            document = document[int(step)] if step.isdigit() else document[step]
+        return document
+
+    return find
+
+
+def put(*path: str, value: Any) -> Callable[[Any], None]:
+    """Return a harm that puts a value where a path leads."""
+
+    def harm(document: Any) -> None:
+        place = at(*path[:-1])(document)
+        place[path[-1]] = value
+
+    return harm
+
+
+def drop(*path: str) -> Callable[[Any], None]:
+    return lambda document: at(*path[:-1])(document).pop(path[-1])
+
+
+LIVER = ("measurements", "liver.volume")
+SCORE = ("measurements", "rad_score.kha-2026.score")
+SEGMENTS = ("quality", "segmentation", "segments", "0")
+HARM = {
+    "a measurement is missing": drop("measurements", "psoas.pmvi"),
+    "a measurement too many": put("measurements", "spleen.volume", value={}),
+    "a key too many": put("comment", value="x"),
+    "a key too many in the study": put("study", "patient", "name", value="x"),
+    "a key too many in a segment": put(*SEGMENTS, "volume", value=3),
+    "another unit": put(*LIVER, "unit", value="cm3"),
+    "a number without a value": put(*LIVER, "value", value=None),
+    "a word for a number": put(*LIVER, "value", value="large"),
+    "a number with a reason": put(*LIVER, "reason", value="structure-not-found"),
+    "a missing number without a reason": put(*SCORE, "reason", value=None),
+    "a missing number with a value": put(*SCORE, "value", value=0.0),
+    "an unknown reason": put(*SCORE, "reason", value="no-idea"),
+    "a refusal's reason in a measured study": put(*SCORE, "reason", value="uneven-spacing"),
+    "a note without its list": put(*LIVER, "notes", value=[{"code": "nice", "text": "x"}]),
+    "a note without a text": put(*LIVER, "notes", value=[{"code": "imported"}]),
+    "an interval of three": put(*LIVER, "interval", value=[1, 2, 3]),
+    "a status of its own": put(*LIVER, "status", value="guessed"),
+    "an unknown refusal": put("refusal", value={"code": "tired", "text": "x"}),
+    "a refusal beside numbers": put("refusal", value={"code": "uneven-spacing", "text": "x"}),
+    "a SHA-1 of something": put("quality", "volume_sha1", value="abc"),
+    "a job key of something": put("job", value="7"),
+    "another version of the schema": put("schema_version", value="0.9"),
+    "a structure of its own": put("quality", "segmentation", "searched", value=["spleen"]),
+    "a height in centimetres": put("study", "patient", "height_m", value=170),
+    "no UID": put("study", "study_instance_uid", value="abc"),
+}
+
+
+@pytest.mark.parametrize("name", HARM)
+def test_a_planted_fault_is_found(name: str, coarse_phantom: Study) -> None:
+    """Each way in which a writer could break the contract makes the schema complain."""
+    damaged = copy.deepcopy(coarse_phantom.document)
+    HARM[name](damaged)
+    assert faults(damaged)
