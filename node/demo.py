@@ -135,20 +135,19 @@ def _stage(home: Path, servers: ExitStack) -> Iterator[Stage]:
     crew.start()
     node = Peer(AE_TITLE, _LOOPBACK, port, SENDER)
     try:
-        _until_it_answers(node, crew, home / "log")
+        _until_it_answers(node, crew)
         yield Stage(home, config, node, pacs, pacs_url, results, ledger, crew)
     finally:
         crew.stop()
         ledger.close()
 
 
-def _until_it_answers(node: Peer, crew: Crew, logs: Path) -> None:
+def _until_it_answers(node: Peer, crew: Crew) -> None:
     """Wait for the listener's C-ECHO; a process that ends meanwhile is a failure, told with its last line."""
     deadline = monotonic() + _START_TIMEOUT_S
     while True:
         for name in crew.keep():
-            lines = (logs / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
-            raise RuntimeError(f"the process {name} ended at once: {lines[-1] if lines else 'it said nothing'}")
+            raise RuntimeError(f"the process {name} ended at once and said: {crew.last_words(name)}")
         try:
             node.echo()
         except Unavailable:

@@ -266,5 +266,5 @@ def _events(ledger: Ledger, study: Study) -> Iterator[tuple[Event, str]]:
         for number, job in enumerate(jobs.of_study(session, study.uid), 1):
             yield from ((event, f"job {number}") for event in studies.events_of(session, "job", job.key))
             for one in deliveries.of_job(session, job.key):
-                key = f"{one.sop_instance_uid}@{one.destination}"
-                yield from ((event, one.kind) for event in studies.events_of(session, "delivery", key))
+                key, name = f"{one.sop_instance_uid}@{one.destination}", f"{one.kind}@{one.destination}"
+                yield from ((event, name) for event in studies.events_of(session, "delivery", key))

@@ -1,7 +1,8 @@
 """The processes of one machine, started and kept: listener, steward, and a worker for each queue.
 
 Each is `crlm-node` again with another command, so that what `up` runs is what a service manager would run. A process
-that ends is started again after a pause; all are ended together. Output goes to one file per process.
+that ends is started again after a pause, which grows while it ends soon; all are ended together. Output goes to one
+file per process.
 """
 
 import os
@@ -17,7 +18,8 @@ from node.core import log
 from node.core.states import Stage
 
 _log = log.get("up")
-_PAUSE_S = 2.0
+_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 60.0
+_SOON_S = 60.0  # a process that ends within this time of its start has not served
 _GRACE_S = 10.0
 
 
@@ -51,7 +53,14 @@ class Crew:
         self._commands = dict(commands)
         self._log_dir = log_dir
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._started_at: dict[str, float] = {}
         self._rest_until: dict[str, float] = {}
+        self._pause_s: dict[str, float] = {}
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process id by name, of those that were running when last looked at."""
+        return {name: process.pid for name, process in self._running.items()}
 
     def start(self) -> None:
         """Start every process."""
@@ -63,8 +72,12 @@ class Crew:
         """Start again what has ended, not before its pause is over; return the names of what was found ended."""
         ended = [name for name, process in self._running.items() if process.poll() is not None]
         for name in ended:
-            _log.warning("process-ended", process=name, code=self._running.pop(name).returncode)
-            self._rest_until[name] = monotonic() + _PAUSE_S
+            code = self._running.pop(name).returncode
+            soon = monotonic() - self._started_at[name] < _SOON_S
+            pause = min(2 * self._pause_s[name], _LONGEST_PAUSE_S) if soon and name in self._pause_s else _PAUSE_S
+            self._pause_s[name] = pause
+            self._rest_until[name] = monotonic() + pause
+            _log.warning("process-ended", process=name, code=code, said=self.last_words(name), again_in_s=pause)
         for name, until in list(self._rest_until.items()):
             if monotonic() >= until:
                 del self._rest_until[name]
@@ -97,7 +110,13 @@ class Crew:
         finally:
             self.stop()
 
+    def last_words(self, name: str) -> str:
+        """Return the last line that a process has written."""
+        lines = (self._log_dir / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+        return lines[-1] if lines else "nothing"
+
     def _start(self, name: str) -> None:
+        self._started_at[name] = monotonic()
         with (self._log_dir / f"{name}.log").open("ab") as output:
             # A session of its own: Ctrl-C goes to us, and we end them in order.
             self._running[name] = subprocess.Popen(  # noqa: S603 - our own command line
