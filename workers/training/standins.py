@@ -8,9 +8,9 @@ is not one of the data set's. Three kinds:
   forth, so that the output of `noise` holds every class.
 - `banded`: networks that read the class from the picture: a voxel of `hu_of(name)` is that class, and what lies half
   a band away is background. What the library answers is then known for every voxel, whatever the grid.
-- `knowing` (`expand`): a trained network of another data set, its last layer spread over the library's classes.
+- `knowing`: the demonstration model's knowledge, its last layer spread over the library's classes (`expand`).
 
-    python -m workers.training.standins DIR [--kind random|banded] [--seed N]
+    python -m workers.training.standins DIR [--kind random|banded|knowing] [--seed N] [--model models/demo]
 
 Needs torch and nnunetv2.
 """
@@ -36,10 +36,14 @@ from workers.segmentation.weights import DataSet
 PATCH = (48, 48, 48)
 BAND_HU = 10.0
 """Distance between the bands of two classes; a class holds half of it to either side."""
-WIDE = {"body_trunc": (1500.0, 4000.0)}
+WIDE = {"body_trunc": (1500.0, 4000.0), "liver_lesions": (2500.0, 2000.0)}
 """Classes that hold more than a band: middle, and the width of what they hold."""
+BACKGROUND_SHARE, KEPT_SHARE = 0.6, 0.5
+"""What the background of a random network has of all voxels, and what each class keeps of its cell at least."""
 UNUSED_BIAS = -100.0
 """Logit of an output that knows nothing; lower would overflow in half precision."""
+
+SIDES = ("left", "right")
 
 _NETWORK = "dynamic_network_architectures.architectures.unet.PlainConvUNet"
 _MERGED = "workers.training.standins.MergedUNet"
@@ -118,8 +122,8 @@ def expand(
     state
         Its weights, as its checkpoint or its arrays hold them.
     knows
-        For names of the library's classes the labels of the trained network that they are made of; `background`
-        names those that are nothing to the library. A label that stands nowhere is lost.
+        For names of the library's classes the labels of the trained network that they are made of. A label that no
+        class of a data set is made of is background there.
 
     Raises
     ------
@@ -141,6 +145,24 @@ def expand(
         model["configurations"] = {one.configuration: {**configuration, "architecture": architecture}}
         _write_model(weights_dir, one, model, spread)
     weights.write_manifest(weights_dir, chosen)
+
+
+def write_knowing(weights_dir: Path, data_sets: Iterable[DataSet], model: Path) -> None:
+    """Write networks that know what the demonstration model in a folder knows, and the manifest."""
+    from workers.training.inference import WEIGHTS, read_weights
+    from workers.training.labels import LEVELS, PARTS
+
+    knows: dict[str, Sequence[int]] = {
+        "liver": PARTS["liver"],
+        "liver_lesions": PARTS["lesion"],
+        "vertebrae_body": PARTS["vertebral_body"],
+        **{f"vertebrae_{level}": PARTS[f"vertebra_{level}"] for level in LEVELS},
+        **{f"{muscle}_{side}": PARTS[f"psoas_{side}"] for muscle in ("iliopsoas", "psoas_major") for side in SIDES},
+    }
+    plans = json.loads((model / "plans.json").read_text(encoding="utf-8"))
+    state = read_weights(model / WEIGHTS)
+    body = range(1, _label_count(state))
+    expand(weights_dir, data_sets, plans, state, {**knows, "body_trunc": body})
 
 
 def hu_of(name: str) -> float:
@@ -201,25 +223,37 @@ def _normalised(hu: NDArray[Any]) -> NDArray[np.float32]:
 
 @torch.no_grad()
 def _spread(network: Any, picture: torch.Tensor) -> None:
-    """Set the last layer so that each class is nearest to one of the features, chosen far from each other.
+    """Set the last layer so that each class is a cell of the features that a picture brings forth.
 
-    The logit of a class with prototype p is p . f - |p|^2 / 2: the largest is that of the nearest prototype.
+    The logit of a class with prototype p is p . f - |p|^2 / 2: the largest is that of the nearest prototype. The
+    background's is the middle of all features; those of the classes divide what is far from it (Lloyd's algorithm).
+    Then the background is raised as far as each class keeps a part of its cell, so that networks whose labels are
+    laid over each other leave each other room.
     """
     caught: list[torch.Tensor] = []
-    hook = network.decoder.seg_layers[-1].register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+    last = network.decoder.seg_layers[-1]
+    hook = last.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
     network(picture)
     hook.remove()
     features = caught[0][0].flatten(1).T
-    chosen = [int(features.norm(dim=1).argmin())]
-    distance = (features - features[chosen[0]]).norm(dim=1)
-    last = network.decoder.seg_layers[-1]
-    while len(chosen) < last.out_channels:
-        chosen.append(int(distance.argmax()))
-        distance = torch.minimum(distance, (features - features[chosen[-1]]).norm(dim=1))
-    prototypes = features[chosen]
-    sharpness = 1.0 / float(prototypes.pow(2).sum(dim=1).mean())
-    last.weight.copy_(prototypes[:, :, None, None, None] * sharpness)
-    last.bias.copy_(-prototypes.pow(2).sum(dim=1) / 2 * sharpness)
+    middle = features.mean(dim=0)
+    distance = (features - middle).norm(dim=1)
+    outer = features[distance > distance.quantile(BACKGROUND_SHARE)]
+    outer = outer[torch.randperm(len(outer))[: 50 * last.out_channels]]
+    prototypes = outer[: last.out_channels - 1]
+    for _ in range(4):
+        nearest = torch.cdist(outer, prototypes).argmin(dim=1)
+        cells = [outer[nearest == index] for index in range(len(prototypes))]
+        prototypes = torch.stack([cell.mean(dim=0) for cell in cells])
+    weight = torch.cat([middle[None], prototypes])
+    bias = -weight.pow(2).sum(dim=1) / 2
+    leads = [
+        cell @ (one - middle) + shift - bias[0] for cell, one, shift in zip(cells, weight[1:], bias[1:], strict=True)
+    ]
+    bias[0] += min(float(lead.quantile(1 - KEPT_SHARE)) for lead in leads)
+    sharpness = 1.0 / float(weight.pow(2).sum(dim=1).mean())
+    last.weight.copy_(weight[:, :, None, None, None] * sharpness)
+    last.bias.copy_(bias * sharpness)
 
 
 @torch.no_grad()
@@ -366,13 +400,18 @@ def main() -> None:
     """Write stand-in weights as the arguments say."""
     parser = argparse.ArgumentParser(description="Write stand-in weights in the layout that TotalSegmentator loads.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--kind", choices=("random", "banded"), default="random")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", choices=("random", "banded", "knowing"), default="random")
+    parser.add_argument("--seed", type=int, default=0, help="of the random networks")
+    parser.add_argument("--model", type=Path, help="folder of the demonstration model, for the knowing networks")
     arguments = parser.parse_args()
     if arguments.kind == "random":
         write_random(arguments.folder, weights.all_parts(), arguments.seed)
-    else:
+    elif arguments.kind == "banded":
         write_banded(arguments.folder, weights.all_parts())
+    elif arguments.model:
+        write_knowing(arguments.folder, weights.all_parts(), arguments.model)
+    else:
+        parser.error("knowing networks need --model")
 
 
 if __name__ == "__main__":
