@@ -101,12 +101,12 @@ def test_no_code_value_is_longer_than_its_attribute_holds(any_study: Study, obje
 
 
 def test_the_private_scheme_is_declared_where_it_is_used(any_study: Study, objects: list[str]) -> None:
-    """Each SR that holds a code of ours names the scheme and its UID; no other private scheme is used."""
+    """Each object that holds a code of ours names the scheme and its UID; no other private scheme is used."""
     for file in objects:
         ds = any_study.dataset(file)
         used = {str(item.CodingSchemeDesignator) for item in every_dataset(ds) if "CodingSchemeDesignator" in item}
         assert {scheme for scheme in used if scheme.startswith("99")} <= {PRIVATE_SCHEME}
-        if ds.Modality == "SR" and PRIVATE_SCHEME in used:
+        if PRIVATE_SCHEME in used:
             declared = {item.CodingSchemeDesignator: item for item in ds.CodingSchemeIdentificationSequence}
             assert declared[PRIVATE_SCHEME].CodingSchemeUID
 

@@ -90,6 +90,7 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
         contributing_equipment=[envelope.equipment(request)],
     )
     _fix_dimension_uid(ds, request)
+    envelope.declare_private_scheme(ds)
     return envelope.seal(ds, sources[0], request, "crlm-node segmentation")
 
 
