@@ -303,7 +303,7 @@ def _peer(to: str, calling: str) -> Peer:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="crlm-node", standalone_mode=False)
     except typer.TyperException as error:
         where = getattr(getattr(error, "ctx", None), "command_path", "crlm-node")
         sentence = error.format_message().rstrip(".").replace("Value error, ", "")
@@ -313,7 +313,7 @@ def main() -> None:
     except (WrongUse, WrongFolder) as error:
         code = _tell(str(error), _WRONG_USE)
     except ArgumentError as error:
-        code = _tell(f"ledger_url: {error}", _WRONG_USE)
+        code = _tell(f"settings: ledger_url: {error}", _WRONG_USE)
     except (NodeError, SchemaMismatch, RuntimeError) as error:
         code = _tell(str(error), _FAILED)
     except DatabaseError as error:

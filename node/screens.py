@@ -72,16 +72,16 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
     computed = {name: one for name, one in numbers.items() if one["status"] == "computed"}
     marks = _marks(computed)
     console.print(f"\n[bold]Measurements[/] (research use only) of {_measured(document)}", highlight=False)
-    table = _table("Measurement", "Value>", "Unit", *(["Truth>", "Diff.>"] if truth else []), "Notes")
+    rows = []
     for name, one in computed.items():
         coding = MEASUREMENTS[name]
         true = (truth or {}).get(name, {}).get("value")
-        cells = [coding.name, _value(one, coding), UNIT_DISPLAY.get(coding.unit, coding.unit)]
-        if truth:
-            cells += [_number(true, coding), _difference(one["value"], true, coding)]
         own = dict.fromkeys(marks[_note(note)] for note in one["notes"])
-        table.add_row(*cells, " ".join(mark for mark in own if mark != _EVERYWHERE))
-    console.print(table)
+        beside = [_number(true, coding), _difference(one["value"], true, coding)] if truth else []
+        unit = UNIT_DISPLAY.get(coding.unit, coding.unit)
+        notes = " ".join(mark for mark in own if mark != _EVERYWHERE)
+        rows.append([coding.name, _value(one, coding), unit, *beside, notes])
+    console.print(_table(("Measurement", "Value>", "Unit", *(["Truth>", "Diff.>"] if truth else []), "Notes"), rows))
     _notes(console, marks, partial_volume=truth is not None)
     _missing(console, {name: one for name, one in numbers.items() if name not in computed}, truth)
 
@@ -163,23 +163,33 @@ def _missing(console: Console, missing: Mapping[str, Any], truth: Mapping[str, A
     if not missing:
         return
     console.print()
-    table = _table("Not computed", *(["Truth>"] if truth else []), "Why")
-    told = set()
+    rows, dim = [], []
+    told: set[str] = set()
     for name, one in sorted(missing.items(), key=lambda item: item[1]["reason"] == NotComputed.NOT_BUILT):
         reason, coding = one["reason"], MEASUREMENTS[name]
         why = reason if reason in told else f"{reason}: {_SENTENCES.get(reason, '')}"
         told.add(reason)
         true = [_number((truth or {}).get(name, {}).get("value"), coding)] if truth else []
-        table.add_row(coding.name, *true, why, style="dim" if reason == NotComputed.NOT_BUILT else "")
-    console.print(table)
+        rows.append([coding.name, *true, why])
+        dim.append(reason == NotComputed.NOT_BUILT)
+    console.print(_table(("Not computed", *(["Truth>"] if truth else []), "Why"), rows, dim))
 
 
-def _table(*columns: str) -> Table:
-    """Return a table without a frame; a column whose name ends with `>` is aligned to the right."""
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], dim: Sequence[bool] = ()) -> Table:
+    """Return a table without a frame; a column whose name ends with `>` is aligned to the right, spaces and all.
+
+    (rich would strip the spaces that keep a count below the ones of the other numbers.)
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False, header_style="bold")
-    for name in columns:
-        right = name.endswith(">")
-        table.add_column(name.rstrip(">"), justify="right" if right else "left", no_wrap=name != "Why", overflow="fold")
+    filled = []
+    for name, *cells in zip(columns, *rows, strict=True):
+        if name.endswith(">"):
+            width = max(len(name) - 1, *map(len, cells))
+            name, cells = name[:-1].rjust(width), [cell.rjust(width) for cell in cells]
+        table.add_column(name, no_wrap=name != "Why", overflow="fold")
+        filled.append(cells)
+    for row, faint in zip(zip(*filled, strict=True), dim or [False] * len(rows), strict=True):
+        table.add_row(*row, style="dim" if faint else "")
     return table
 
 
@@ -204,7 +214,7 @@ def _difference(value: float | str, true: float | str | None, coding: Measuremen
         return ""
     difference = value - true
     if coding.concept == LESION_COUNT:
-        return f"{difference:+.0f}    "
+        return f"{difference:+.0f}     "
     if coding.unit == "[hnsf'U]" or true == 0:
         return f"{difference:+.2f}  "
     return f"{100 * difference / true:+.2f} %"
