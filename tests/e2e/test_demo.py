@@ -137,14 +137,3 @@ def test_demo_with_a_study_that_is_refused(bare: Callable[..., tuple[int, str]],
     assert code == 1
     assert "Not measured: segmentation-unavailable" in printed
     assert [line.split()[0] for line in printed.splitlines() if " found " in line] == ["SR"]
-
-
-def test_demo_with_one_slice(bare: Callable[..., tuple[int, str]], phantom: Path, tmp_path: Path) -> None:
-    """A study that is closed before there is a job: its reason is shown."""
-    folder = tmp_path / "one"
-    folder.mkdir()
-    source = next((phantom / "ct").iterdir())
-    (folder / source.name).write_bytes(source.read_bytes())
-    code, printed = bare("--study", folder)
-    assert code == 1
-    assert "not-analysable: too-few-slices" in printed

@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from node import screens
+from node import demo, screens
 from node.core.codes import MEASUREMENTS
 from node.core.errors import NotAnalysable, Unavailable
 from node.core.ledger import Ledger, deliveries, jobs, studies
-from node.core.peer import Stored
+from node.core.ledger.tables import Study
+from node.core.peer import Peer, Stored
 from node.core.reasons import Outage, StudyRefusal
 from node.core.records import JobRequest
 from node.core.states import Stage, StudyState
 from node.send import SendReport
+from node.up import Crew
 
 LONG = "1.2.826.0.1.3680043.8.498." + "7" * 38
 OTHER = "1.2.840.99999.1"
@@ -150,6 +152,18 @@ def test_several_studies_that_begin_alike_are_listed(studied: Ledger) -> None:
     assert LONG in text
     assert OTHER in text
     assert "What happened" not in text
+
+
+def test_the_demo_shows_a_study_that_was_closed_before_there_was_a_job(studied: Ledger, tmp_path: Path) -> None:
+    """Nothing was measured, so there is no table: the reason that the ledger holds is shown, and it is no success."""
+    node = Peer("CRLM_NODE", "127.0.0.1", 1, "DEMO")
+    stage = demo.Stage(tmp_path, tmp_path, node, None, "", tmp_path, studied, Crew({}, tmp_path))
+    with studied.transaction() as session:
+        closed = session.get_one(Study, OTHER)
+    codes: list[int] = []
+    text = shown(lambda console: codes.append(demo._report(console, stage, OTHER, (closed, None), None)))
+    assert codes == [1]
+    assert "quarantined: patient-conflict" in flat(text)
 
 
 # --- the screen of a result -----------------------------------------------------------------------------------------
