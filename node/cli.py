@@ -38,6 +38,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(invoke_without_command=True, context_settings=_SETTINGS)
 app.add_typer(config_app, name="config")
+models_app = typer.Typer(help="List, fetch and verify the weights of the networks.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
 
 _GROUP = "crlm_node.commands"
 _OK, _FAILED, _WRONG_USE, _INTERRUPTED = 0, 1, 2, 130
@@ -199,15 +201,19 @@ def analyse(
     folder: Annotated[Path, typer.Argument(help="Folder with one study.", **_FOLDER)],
     out: Annotated[Path, typer.Option(help="Folder for result.json, seg.dcm and the SR.", **_NEW_FOLDER)],
     seg: Annotated[Path | None, typer.Option(help="DICOM SEG to measure on.", **_FILE)] = None,
+    force_demo_model: Annotated[
+        bool, typer.Option("--force-demo-model", help="Let the demonstration model run on a real study.")
+    ] = False,
 ) -> None:
     """Measure a folder, without network.
 
     Runs the same code as the workers. A study that is refused gets a result.json with the reason, and exit code 1.
     """
     run = _of_the_workers("analyse")
-    request = request_for_folder(folder, seg, _settings(), now=datetime.now(UTC).replace(tzinfo=None))
+    settings_ = _settings()
+    request = request_for_folder(folder, seg, settings_, now=datetime.now(UTC).replace(tzinfo=None))
     try:
-        document, files = run(request, out)
+        document, files = run(request, out, settings_, force_demo=force_demo_model)
     except FileExistsError as error:
         raise WrongUse(str(error)) from error
     screens.result(_out, document)
@@ -257,6 +263,24 @@ def status(
     if study:
         raise typer.Exit(_tell(f"no study {study} is known here", _FAILED))
     _say("No study has come yet.")
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """Show which weights of TotalSegmentator are needed and there."""
+    screens.models(_out, _of_the_workers("models")(_settings(), "list"))
+
+
+@models_app.command("fetch")
+def models_fetch() -> None:
+    """Download the weights with the library's own downloader."""
+    screens.models(_out, _of_the_workers("models")(_settings(), "fetch"))
+
+
+@models_app.command("verify")
+def models_verify() -> None:
+    """Compare every file of the weights with the manifest."""
+    screens.models(_out, _of_the_workers("models")(_settings(), "verify"))
 
 
 @config_app.command("check")

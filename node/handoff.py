@@ -30,7 +30,7 @@ _log = log.get("handoff")
 
 _TASKS = {stage: f"crlm.{stage}" for stage in Stage}
 _SOCKET_TIMEOUT_S = 2.0
-_ENGINE = "imported"
+_ENGINE = "auto"
 
 
 def build_request(

@@ -86,6 +86,20 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
     _missing(console, {name: one for name, one in numbers.items() if name not in computed}, truth)
 
 
+def models(console: Console, installed: Sequence[Any]) -> None:
+    """Print the weights that are needed, and how they stand."""
+    table = Table(header_style="bold")
+    for column, justify in (("Data set", "left"), ("There", "left"), ("In the manifest", "left"), ("MB", "right")):
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for one in installed:
+        there = "[green]yes[/green]" if one.present else "[yellow]no[/yellow]"
+        table.add_row(one.folder, there, "yes" if one.listed else "no", f"{one.size_bytes / 1e6:.0f}")
+    console.print(table)
+    missing = sum(not one.present for one in installed)
+    if missing:
+        console.print(f"{missing} of {len(installed)} are missing: crlm-node models fetch, on a connected machine")
+
+
 def status(console: Console, ledger: Ledger, prefix: str) -> bool:
     """Print the latest studies, or everything about the one that `prefix` names; False where none is known."""
     with ledger.transaction() as session:

@@ -14,6 +14,7 @@ from node.core.spool import Spool, WorkFolder
 from workers import measurement, report, segmentation, volume
 from workers.records import LabelMap, Volume, dump_labels, parse_labels
 from workers.report.document import Findings, Tried
+from workers.segmentation.port import Networks
 
 TRIED = "tried.json"
 LABELS = "labels.npz"
@@ -38,7 +39,7 @@ class Outcome:
     refusal: NodeError | None = None
 
 
-def segment(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
+def segment(request: JobRequest, spool: Spool, work: WorkFolder, networks: Networks | None = None) -> Outcome:
     """Stages 6 and 7: read the best candidate that can be measured, segment it, keep the label map.
 
     The outcome is final where no candidate can be measured; else `measure` is next.
@@ -57,7 +58,7 @@ def segment(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
         read: Volume | None = None
         try:
             read = volume.read(candidate, spool, request.measurement)
-            labels = segmentation.segment(read, request, spool)
+            labels = segmentation.segment(read, request, spool, networks)
         except NotAnalysable as error:
             first = first or (error, read)
             tried.append(Tried(candidate.series_instance_uid, error.code, str(error)))

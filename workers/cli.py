@@ -4,7 +4,10 @@ They join by the entry-point group `crlm_node.commands`: a name and a function t
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,9 +19,17 @@ from node.core.settings import Settings
 from node.core.spool import Spool
 from node.core.states import Stage
 from workers import analysis
+from workers.engine import Engine
+from workers.segmentation import weights
+from workers.segmentation.port import Networks
 
+_NETWORK_LIBRARIES = ("torch", "totalsegmentator", "nnunetv2")
 _RESULT = "result.json"
 _NAMES = (_RESULT, "seg.dcm", "sr.dcm", "sr-viewer.dcm")
+
+
+class NetworksNotInstalled(RuntimeError):
+    """The site asks for networks, and their libraries are not installed; the message says how to add them."""
 
 
 def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> None:
@@ -35,10 +46,13 @@ def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> N
     ledger.require_schema()
     spool = Spool(settings.spool_dir)
     spool.prepare()
-    app.run(settings, tasks.Desk(settings, spool, ledger), queues, concurrency)
+    with _networks(settings, settings.home / "log" / "engine.log") as networks:
+        app.run(settings, tasks.Desk(settings, spool, ledger, networks), queues, concurrency)
 
 
-def analyse(request: JobRequest, out: Path) -> tuple[dict[str, Any], list[str]]:
+def analyse(
+    request: JobRequest, out: Path, settings: Settings, *, force_demo: bool
+) -> tuple[dict[str, Any], list[str]]:
     """Run stages 6 to 9 on a folder's request; return the result document and the names of the files in `out`.
 
     What an earlier analysis has written there is replaced, and what this one does not write is removed.
@@ -55,7 +69,8 @@ def analyse(request: JobRequest, out: Path) -> tuple[dict[str, Any], list[str]]:
         raise FileExistsError(f"{out} holds {present[0]}, which would be overwritten: name another folder")
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out, prefix=".work-") as folder:
-        document, files = _analyse(request, Spool(Path(folder)))
+        with _networks(settings, Path(folder) / "engine.log", force_demo=force_demo) as networks:
+            document, files = _analyse(request, Spool(Path(folder)), networks)
         for name in present:
             (out / name).unlink()
         for name, content in files.items():
@@ -63,16 +78,56 @@ def analyse(request: JobRequest, out: Path) -> tuple[dict[str, Any], list[str]]:
     return document, list(files)
 
 
-def _analyse(request: JobRequest, spool: Spool) -> tuple[dict[str, Any], dict[str, bytes]]:
+@contextmanager
+def _networks(settings: Settings, log_file: Path, *, force_demo: bool = False) -> Iterator[Networks | None]:
+    """Yield what stage 7 runs networks with; the engine process starts at its first use and ends with the block.
+
+    None where the site has not switched them on: imported segmentations are then the only way.
+
+    Raises
+    ------
+    NetworksNotInstalled
+        They are switched on, and their libraries are not there.
+    """
+    if not settings.networks:
+        yield None
+        return
+    if missing := [library for library in _NETWORK_LIBRARIES if find_spec(library) is None]:
+        raise NetworksNotInstalled(f"networks = true needs {', '.join(missing)}: pip install 'crlm-node[worker]'")
+    log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = Engine(settings.engine_time_limit_s, settings.engine_memory_limit_mb, log_file)
+    try:
+        yield Networks(engine.segment, settings.weights, settings.models / "demo", settings.device, force_demo)
+    finally:
+        engine.close()
+
+
+def _analyse(request: JobRequest, spool: Spool, networks: Networks | None) -> tuple[dict[str, Any], dict[str, bytes]]:
     spool.prepare()
     try:
-        outcome = analysis.segment(request, spool, spool.work(request.key))
+        outcome = analysis.segment(request, spool, spool.work(request.key), networks)
     except Untrusted as error:  # nobody looks into a spool here: the result tells of it
         request = replace(request, refusal=EarlyRefusal(error.code, error.detail))
-        outcome = analysis.segment(request, spool, spool.work(request.key))
+        outcome = analysis.segment(request, spool, spool.work(request.key), networks)
     work = spool.work(request.key)
     if not outcome.final:
         outcome = analysis.measure(request, spool, work)
     files = {name: work.read(name) for name in (_RESULT, *(product.file for product in outcome.products))}
     document: dict[str, Any] = json.loads(files[_RESULT])
     return document, files
+
+
+def models(settings: Settings, action: str) -> list[weights.Installed]:
+    """List, fetch or verify the weights of TotalSegmentator that the settings ask for.
+
+    Raises
+    ------
+    NotAnalysable, Untrusted
+        From `verify`: a file is missing, or is not what the manifest says.
+    """
+    psoas = settings.measurement.psoas
+    if action == "fetch":
+        return list(weights.fetch(settings.weights, psoas))
+    if action == "verify":
+        weights.verify(settings.weights, psoas)
+    return list(weights.inventory(settings.weights, psoas))

@@ -20,12 +20,16 @@ from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance, Measurement
 
 Mask = NDArray[np.bool_]
+DEMONSTRATION = "DEMONSTRATION MODEL"
 _SUM_BYTES = 32
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """How the series was acquired, as its headers say; None or empty where they do not."""
+    """How the series was acquired, as its headers say; None or empty where they do not.
+
+    `synthetic` says that the slices are the phantom's.
+    """
 
     kvp: float | None
     slice_thickness_mm: float | None
@@ -34,6 +38,7 @@ class Acquisition:
     lossy: bool
     manufacturer: str
     patient_position: str
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,11 @@ class LabelMap:
     engine: str
     searched: frozenset[Structure]
     segments: tuple[Segment, ...]
+
+    @property
+    def demonstration(self) -> bool:
+        """Whether the demonstration model made it."""
+        return self.engine.startswith(DEMONSTRATION)
 
     def find(self, structure: Structure) -> Region | None:
         """Return the region of a structure; of several segments the first."""

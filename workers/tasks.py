@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -29,6 +30,7 @@ from node.core.spool import Spool, WorkFolder
 from node.core.states import Stage, StudyState
 from workers import analysis, delivery
 from workers.analysis import Outcome
+from workers.segmentation.port import Networks
 
 _log = log.get("worker")
 
@@ -40,12 +42,13 @@ class Desk:
     settings: Settings
     spool: Spool
     ledger: Ledger
+    networks: Networks | None = None
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
 
     def segment(self, job_key: str) -> None:
         """Stages 6 and 7."""
         with _behind_the_door(job_key, Stage.SEGMENT):
-            self._guarded(job_key, Stage.SEGMENT, analysis.segment)
+            self._guarded(job_key, Stage.SEGMENT, partial(analysis.segment, networks=self.networks))
 
     def measure(self, job_key: str) -> None:
         """Stages 8 and 9."""

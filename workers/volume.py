@@ -23,6 +23,7 @@ from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
+from node.phantom import is_phantom
 from workers.records import Acquisition, Volume
 
 
@@ -99,6 +100,7 @@ def _acquisition(headers: Sequence[Dataset]) -> Acquisition:
         lossy=any(str(header.get("LossyImageCompression", "")) == "01" for header in headers),
         manufacturer=_text(ds.get("Manufacturer")),
         patient_position=_text(ds.get("PatientPosition")),
+        synthetic=all(is_phantom(header) for header in headers),
     )
 
 

@@ -102,6 +102,9 @@ ANSWERS: Mapping[Coded, Answer] = {
     Outage.STEWARD_FAILED: Answer(
         _NO_RESOURCES, Verdict.QUARANTINE, "See the steward's log, report the fault, then send the study again."
     ),
+    Outage.ENGINE_TIMEOUT: Answer(_NO_RESOURCES, Verdict.RETRY, "Raise engine_time_limit_s, or give it a GPU."),
+    Outage.ENGINE_MEMORY: Answer(_NO_RESOURCES, Verdict.RETRY, "Raise engine_memory_limit_mb, or give it more."),
+    Outage.ENGINE_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "See the engine's log beside the worker's."),
     Outage.WORKER_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "See the worker's log for the job."),
     Outage.WORKER_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "See whether the worker was killed or ran out of memory."),
     **{

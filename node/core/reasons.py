@@ -113,5 +113,8 @@ class Outage(Coded):
     SPOOL_FAILED = "spool-failed", "The spool cannot be read or written."
     LEDGER_FAILED = "ledger-failed", "The ledger cannot be read or written."
     STEWARD_FAILED = "steward-failed", "The node's own program failed while it looked at the study."
+    ENGINE_TIMEOUT = "engine-timeout", "The segmentation took longer than its limit and was ended."
+    ENGINE_MEMORY = "engine-memory", "The segmentation took more memory than its limit and was ended."
+    ENGINE_LOST = "engine-lost", "The segmentation process ended while it worked."
     WORKER_FAILED = "worker-failed", "The worker failed while it worked on the study."
     WORKER_LOST = "worker-lost", "The worker stopped answering while it worked on the study."

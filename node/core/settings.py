@@ -5,6 +5,7 @@ The file is the first of `--config`, `$CRLM_NODE_CONFIG`, `/etc/crlm-node/config
 """
 
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,7 +101,12 @@ class Settings(BaseSettings):
     home: Path = Field(Path("/var/lib/crlm-node"), description="Folder of the spool and of the default ledger.")
     ledger_url: str = Field("", description="SQLAlchemy URL of the ledger; empty: SQLite in `home`.")
     broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis of the job queue.")
-    models_dir: Path | None = Field(None, description="Folder of manifests and signatures; empty: the installed ones.")
+    models_dir: Path | None = Field(None, description="Folder of models and signatures; empty: the installed ones.")
+    networks: bool = Field(False, description="Segment by networks what comes without a segmentation; still on trial.")
+    weights_dir: Path | None = Field(None, description="Folder of TotalSegmentator's weights; empty: in `home`.")
+    device: str = Field("cpu", pattern=r"^(cpu|gpu(:\d+)?)$", description="Where networks run: `cpu`, `gpu`, `gpu:1`.")
+    engine_time_limit_s: float = Field(1800.0, gt=0, description="Longest segmentation of one series.")
+    engine_memory_limit_mb: int = Field(16000, gt=0, description="Most memory of the segmentation process.")
 
     ae_title: AETitle = Field("CRLM_NODE", description="Our AE title, as SCP and as SCU.")
     host: str = Field("127.0.0.1", description="Address that the listener binds to.")
@@ -133,6 +139,17 @@ class Settings(BaseSettings):
     def spool_dir(self) -> Path:
         """Folder of the spool."""
         return self.home / "spool"
+
+    @property
+    def weights(self) -> Path:
+        """Folder of TotalSegmentator's weights."""
+        return self.weights_dir or self.home / "weights"
+
+    @property
+    def models(self) -> Path:
+        """Folder of models and signatures: as set, as installed beside the packages, or of a source tree."""
+        installed = Path(sys.prefix) / "share" / "crlm-node" / "models"
+        return self.models_dir or (installed if installed.is_dir() else Path(__file__).parents[2] / "models")
 
     @property
     def ledger(self) -> str:

@@ -5,12 +5,14 @@ Comes in: volume, segmentation, patient facts, numeric settings. Goes out: `Meas
 that stops the study; each number answers for itself. Next: stage 9, report.
 """
 
+from dataclasses import replace
+
 from node.core.codes import MEASUREMENTS, Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, not_computed
 from node.core.settings import MeasurementSettings
 from workers.measurement import bone, burden, liver, psoas, vertebra
-from workers.records import LabelMap, Measured, Volume
+from workers.records import DEMONSTRATION, LabelMap, Measured, Volume
 
 
 def measure(volume: Volume, labels: LabelMap, facts: PatientFacts, settings: MeasurementSettings) -> Measured:
@@ -27,7 +29,7 @@ def measure(volume: Volume, labels: LabelMap, facts: PatientFacts, settings: Mea
     complete = {name: found.get(name, not_computed(NotComputed.NOT_BUILT)) for name in MEASUREMENTS}
     imported = _imported_names(labels)
     return Measured(
-        {name: _with_origin(one, name, imported) for name, one in complete.items()},
+        {name: _with_origin(one, name, labels, imported) for name, one in complete.items()},
         core,
         l3.middle_slice if l3 else None,
         (largest.region, largest.slice) if largest else None,
@@ -56,10 +58,12 @@ _MEASURED_ON = {
 }
 
 
-def _with_origin(one: Measurement, name: str, imported: dict[Structure, str]) -> Measurement:
-    """Add to a number that it was measured on an imported segmentation, and whose."""
-    origins = [imported[structure] for structure in _MEASURED_ON.get(name.split(".")[0], ()) if structure in imported]
-    if one.value is None or not origins:
+def _with_origin(one: Measurement, name: str, labels: LabelMap, imported: dict[Structure, str]) -> Measurement:
+    """Add to a number whose segmentation it was measured on, where that is not a network's that is meant for it."""
+    if one.value is None:
         return one
-    note = Note(NoteCode.IMPORTED, f"Imported segmentation ({origins[0]}).")
-    return Measurement(one.value, one.status, one.reason, one.interval, (*one.notes, note))
+    origins = [imported[structure] for structure in _MEASURED_ON.get(name.split(".")[0], ()) if structure in imported]
+    notes = [Note(NoteCode.IMPORTED, f"Imported segmentation ({origin}).") for origin in origins[:1]]
+    if labels.demonstration:
+        notes.append(Note(NoteCode.DEGRADED_ENGINE, f"{DEMONSTRATION}: it knows synthetic studies only."))
+    return replace(one, notes=(*one.notes, *notes))

@@ -17,6 +17,7 @@ from node.core.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME
 from node.core.dicom import result_uid
 from node.core.records import JobRequest
 from node.core.spool import Spool
+from workers.records import DEMONSTRATION
 from workers.report.document import Findings
 
 MANUFACTURER = "crlm-node"
@@ -91,13 +92,15 @@ def series_number(kind: str) -> int:
     return _SERIES_NUMBERS[kind]
 
 
-def seal(ds: Dataset, source: Dataset, request: JobRequest, description: str) -> Dataset:
+def seal(ds: Dataset, source: Dataset, findings: Findings, description: str) -> Dataset:
     """Give a built object what all objects share, and return it."""
+    request = findings.request
     for keyword in _COPIED:
         if keyword in source:
             ds[keyword] = source[keyword]
     ds.SpecificCharacterSet = "ISO_IR 192"
-    ds.SeriesDescription = f"{description} ({RESEARCH})"
+    demonstration = f"{DEMONSTRATION} " if findings.labels and findings.labels.demonstration else ""
+    ds.SeriesDescription = f"{demonstration}{description} ({RESEARCH})"
     ds.Manufacturer = MANUFACTURER
     ds.ManufacturerModelName = MODEL
     ds.DeviceSerialNumber = SERIAL_NUMBER

@@ -92,7 +92,7 @@ def finish(
     )
     ds.ContentTemplateSequence = content[0].ContentTemplateSequence
     envelope.declare_private_scheme(ds)
-    return envelope.seal(ds, evidence[0], request, description)
+    return envelope.seal(ds, evidence[0], findings, description)
 
 
 def tracking(request: JobRequest, label: str) -> hd.sr.TrackingIdentifier:

@@ -91,7 +91,7 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
     )
     _fix_dimension_uid(ds, request)
     envelope.declare_private_scheme(ds)
-    return envelope.seal(ds, sources[0], request, "crlm-node segmentation")
+    return envelope.seal(ds, sources[0], findings, "crlm-node segmentation")
 
 
 def tracking_uid(request: JobRequest, label: str) -> str:

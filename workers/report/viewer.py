@@ -17,7 +17,7 @@ from pydicom.sr.coding import Code
 from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, of_muscle, ucum
 from node.core.reasons import NoteCode
 from node.core.records import Measurement
-from workers.records import Mask, Region
+from workers.records import DEMONSTRATION, Mask, Region
 from workers.report import pieces, seg
 from workers.report.document import Findings
 from workers.report.pieces import comment, coordinates, marks, tracking
@@ -121,13 +121,15 @@ def _group(
             cut = cut or any(note.code in _AT_LEAST for note in one.notes)
     if not numbers:
         return None
+    said = [DEMONSTRATION] if findings.labels and findings.labels.demonstration else []
+    if cut and len(numbers) + len(said) < LINES_SHOWN:
+        said.append("Cut by the edge of the scan")
     group = hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(findings.request, f"{label}, drawn"),
         finding_type=STRUCTURES[finding].type,
-        measurements=numbers[:LINES_SHOWN],
+        measurements=numbers[: LINES_SHOWN - len(said)],
     )
-    if cut and len(numbers) < LINES_SHOWN:
-        comment(group, ["Cut by the edge of the scan"])
+    comment(group, said)
     return group
 
 

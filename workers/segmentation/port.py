@@ -4,14 +4,68 @@ A network is made in the engine process (`workers.engine`) and nowhere else: it 
 be killed at any moment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from node.core.codes import Structure
 from node.core.grid import Geometry
-from workers.records import Region
+from workers.records import Region, Volume
+
+
+class Way(StrEnum):
+    """A kind of network."""
+
+    TOTALSEGMENTATOR = "totalsegmentator"
+    DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which network to run: its kind, its weights, the device, and which muscle stands for the psoas."""
+
+    way: Way
+    weights: Path
+    device: str
+    psoas: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network found, and its name."""
+
+    name: str
+    finds: frozenset[Structure]
+    regions: Mapping[Structure, Region]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What stage 7 has beside imported segmentations.
+
+    Parameters
+    ----------
+    run
+        Runs an order on a volume, in a process of its own.
+    weights_dir
+        Folder of TotalSegmentator's weights.
+    demo_dir
+        Folder of the demonstration model.
+    device
+        `cpu`, `gpu` or `gpu:N`.
+    force_demo
+        Let the demonstration model run on a study that is no phantom.
+    """
+
+    run: Callable[[Order, Volume], Answer]
+    weights_dir: Path
+    demo_dir: Path
+    device: str
+    force_demo: bool = False
 
 
 class Network(Protocol):
