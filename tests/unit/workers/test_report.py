@@ -44,12 +44,17 @@ class Made:
         self.folder, self.count = folder, 0
 
     def study(
-        self, masks: dict[Structure, Any] | None = None, edit: Any = None, facts: Any = None, **options: Any
+        self,
+        masks: dict[Structure, Any] | None = None,
+        edit: Any = None,
+        facts: Any = None,
+        stored: np.ndarray = HU,
+        **options: Any,
     ) -> Study:
         """Write the series, its SEG and the result of both."""
         self.count += 1
         place = self.folder / str(self.count)
-        paths = write_series(place / "ct", HU, layout=MADE, edit=edit)
+        paths = write_series(place / "ct", stored, layout=MADE, edit=edit)
         geometry = volume.read(candidate(paths), absolute(), MeasurementSettings()).geometry
         seg = write_seg(place / "seg.dcm", paths, geometry, drawn(masks or body(), **facts or {}))
         home = Spool(place / "home")
@@ -153,6 +158,16 @@ def test_a_count_of_no_lesions_is_told(made: Made) -> None:
     reasons = {name(item) for item in walk(archival) if item.ValueType == "CODE"}
     assert {"burden.max_diameter", "burden.tbs"} <= reasons
     assert not any(name(item).startswith("burden.") for item in walk(study.dataset("sr-viewer.dcm")))
+
+
+def test_a_value_of_zero_is_told_and_never_drawn(made: Made) -> None:
+    """Water has 0 HU: the archival SR holds it, a stock OHIF would print nothing for it, so it is not drawn."""
+    study = made.study(stored=np.full(BODY_SHAPE, 1024, dtype=np.uint16))
+    assert study.value("liver.mean_hu") == 0
+    assert (0.0, "[hnsf'U]") in [number(item) for item in walk(study.dataset("sr.dcm")) if item.ValueType == "NUM"]
+    drawn_names = {name(item) for item in walk(study.dataset("sr-viewer.dcm")) if item.ValueType == "NUM"}
+    assert "liver.volume" in drawn_names
+    assert "liver.mean_hu" not in drawn_names
 
 
 def test_indices_are_told_where_no_muscle_is_seen_at_l3(made: Made) -> None:
