@@ -6,12 +6,14 @@ the PACS what it holds. Success is only what the PACS lists.
 """
 
 import json
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -39,6 +41,7 @@ _START_TIMEOUT_S = 90.0
 _JOB_TIMEOUT_S = 900.0
 _MODALITIES = ("SEG", "SR")
 _WANTED = {"seg", "sr"}
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)  # told to end, terminal closed: nothing may be left running then
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def run(console: Console, *, study: Path | None, seg: Path | None, keep: bool) -
     """
     log.configure("error")
     study_uid = _study_uid(study, seg) if study else ""
+    for number in _ENDINGS:
+        signal.signal(number, _interrupt)
     with tempfile.TemporaryDirectory(prefix="crlm-node-demo-") as folder, ExitStack() as servers:
         home = Path(folder)
         with console.status("Starting Redis, the PACS and the node"):
@@ -87,6 +92,13 @@ def run(console: Console, *, study: Path | None, seg: Path | None, keep: bool) -
         if keep:
             _keep(console, stage)
         return code
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does, by the way out of every block; a second signal does not disturb that."""
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _study_uid(folder: Path, seg: Path | None) -> str:
@@ -131,15 +143,17 @@ def _stage(home: Path, servers: ExitStack) -> Iterator[Stage]:
     )
     crew = Crew(command_lines(config), home / "log")
     ledger = Ledger(f"sqlite:///{home / 'node' / 'ledger.sqlite'}")
-    ledger.upgrade()
-    crew.start()
     node = Peer(AE_TITLE, _LOOPBACK, port, SENDER)
     try:
+        ledger.upgrade()
+        crew.start()
         _until_it_answers(node, crew)
         yield Stage(home, config, node, pacs, pacs_url, results, ledger, crew)
     finally:
         crew.stop()
         ledger.close()
+        with suppress(OSError):  # it stays where results lie in it
+            results.rmdir()
 
 
 def _until_it_answers(node: Peer, crew: Crew) -> None:

