@@ -21,6 +21,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     RLELossless,
 )
+from studies import Study
 
 from node.core.dicom import COMPRESSED
 from node.core.errors import NodeError, NotAnalysable, Untrusted
@@ -341,3 +342,15 @@ def test_a_file_that_is_not_the_one_received_is_untrusted(
         read(series, spool(), MeasurementSettings())
     assert isinstance(caught.value, Untrusted)
     assert caught.value.code is code
+
+
+def test_a_phantom_is_known_by_every_slice(coarse_phantom: Study, tmp_path: Path) -> None:
+    """A series is synthetic only where all its slices are the phantom's: one of a patient among them is enough."""
+    instances = coarse_phantom.request.candidates[0].instances
+    assert coarse_phantom.volume.acquisition.synthetic
+    ds = dcmread(instances[7].path)
+    ds.PatientIdentityRemoved = "NO"
+    ds.save_as(tmp_path / "patient.dcm")
+    paths = [Path(one.path) for one in instances[:7]] + [tmp_path / "patient.dcm"]
+    paths += [Path(one.path) for one in instances[8:]]
+    assert not volume_of(paths).acquisition.synthetic
