@@ -38,7 +38,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(invoke_without_command=True, context_settings=_SETTINGS)
 app.add_typer(config_app, name="config")
-models_app = typer.Typer(help="List, fetch and verify the weights of the networks.", no_args_is_help=True)
+models_app = typer.Typer(invoke_without_command=True, context_settings=_SETTINGS)
 app.add_typer(models_app, name="models")
 
 _GROUP = "crlm_node.commands"
@@ -85,6 +85,12 @@ def _main(
 @config_app.callback()
 def _config(context: typer.Context) -> None:
     """Check and show the settings."""
+    _require_command(context)
+
+
+@models_app.callback()
+def _models(context: typer.Context) -> None:
+    """List, fetch and verify the weights of the networks."""
     _require_command(context)
 
 

@@ -16,6 +16,7 @@ from node.phantom import PhantomFiles
 COMMANDS = (
     *("demo", "up", "listen", "steward", "worker", "send", "analyse", "phantom", "status"),
     *("config check", "config show", "config reference"),
+    *("models list", "models verify", "models fetch"),
 )
 
 
@@ -49,11 +50,12 @@ def test_help_is_complete(words: str, crlm_node: Callable[..., Any]) -> None:
     assert "<path>" not in done.out
 
 
-@pytest.mark.parametrize("words", [(), ("config",)])
+@pytest.mark.parametrize("words", [(), ("config",), ("models",)])
 def test_no_command_prints_the_help(words: tuple[str, ...], crlm_node: Callable[..., Any]) -> None:
     """Wrong use, and the list of commands on stderr."""
     done = crlm_node(*words)
     assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Usage: crlm-node")
     assert "Commands:" in done.err
 
 
