@@ -58,7 +58,7 @@ def test_every_promised_context_is_accepted(site: Site) -> None:
     accepted = [(context.abstract_syntax, context.transfer_syntax[0]) for context in assoc.accepted_contexts]
     assoc.release()
     assert accepted == promised
-    assert len(accepted) == 39
+    assert len(accepted) == 36
 
 
 def test_listener_says_who_it_is(site: Site) -> None:
