@@ -516,7 +516,7 @@ def labelled(folder: Path, one: Any, hu: NDArray[Any], spacing_mm: Any = None) -
     import_library()
     predictor = nnUNetPredictor(use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(folder / one.model), one.folds)
-    spacing = list(reversed(spacing_mm or one.spacing_mm))
+    spacing = list(reversed(spacing_mm or [max(edge, 1.5) for edge in one.spacing_mm]))
     labels: NDArray[Any] = predictor.predict_single_npy_array(
         hu[None].astype(np.float32), {"spacing": spacing}, None, None, False
     )
@@ -591,6 +591,53 @@ def test_knowledge_is_expanded(merged: bool, tmp_path: Path) -> None:
         known = {number: knows.get(name, ()) for number, name in one.labels.items()}
         for number, parts in known.items():
             np.testing.assert_array_equal(got == number, np.isin(source, parts), err_msg=one.labels[number])
+
+
+def test_demonstration_model_becomes_total(tmp_path: Path) -> None:
+    """The demonstration model's folder becomes weights of the library with the same label in each voxel: muscles left
+    and right, each vertebra under its name, the liver with its lesions, by the network that knows them best.
+    """
+    import torch
+
+    from workers.segmentation import weights
+    from workers.training.export import write_network
+    from workers.training.inference import load_predictor
+    from workers.training.labels import LEVELS, Kind, Label
+    from workers.training.network import build_network
+    from workers.training.standins import noise, write_knowing
+    from workers.training.tasks import LEVELS_TASK, STRUCTURES_TASK
+
+    torch.manual_seed(1)
+    for task in (LEVELS_TASK, STRUCTURES_TASK):
+        write_network(tmp_path / "demo", task, build_network(task, deep_supervision=False))
+    data_sets = weights.required("psoas_major", fast=True)
+    write_knowing(tmp_path / "weights", data_sets, tmp_path / "demo")
+    weights.verify(tmp_path / "weights", "psoas_major", fast=True)
+    whole = {
+        "liver": (Label.LIVER, Label.LESION),
+        "iliopsoas_left": (Label.PSOAS_LEFT,),
+        "iliopsoas_right": (Label.PSOAS_RIGHT,),
+        **{f"vertebrae_{level}": (Label[f"BODY_{level}"], Label[f"ARCH_{level}"]) for level in LEVELS},
+    }
+    expected = {
+        297: (LEVELS_TASK, whole),
+        300: (LEVELS_TASK, {"body_trunc": tuple(Label)[1:]}),
+        305: (STRUCTURES_TASK, {"vertebrae_body": (Kind.VERTEBRAL_BODY,)}),
+        591: (STRUCTURES_TASK, {"liver_lesions": (Kind.LESION,)}),
+        952: (STRUCTURES_TASK, {"psoas_major_left": (Kind.PSOAS_LEFT,), "psoas_major_right": (Kind.PSOAS_RIGHT,)}),
+    }
+    hu = noise((36, 40, 44), seed=3)
+    for one in data_sets:
+        task, classes = expected.pop(one.number)
+        own = load_predictor(tmp_path / "demo", task).predict_single_npy_array(
+            hu[None].astype(np.float32), {"spacing": list(task.spacing_mm)}, None, None, False
+        )
+        assert len(np.unique(own)) > 2
+        got = labelled(tmp_path / "weights", one, hu, list(reversed(task.spacing_mm)))
+        for number, name in one.labels.items():
+            differs = (got == number) != np.isin(own, classes.get(name, ()))
+            assert differs.mean() < 2e-3, name  # nnU-Net keeps logits in half precision, and equals go by their order
+    assert not expected
 
 
 def test_label_of_two_classes(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from node.core.errors import NotAnalysable, Untrusted
 from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
 from workers.records import Region
-from workers.training.inference import load_predictor, segment
+from workers.training.inference import load, segment
 from workers.training.labels import part_mask
 
 MANIFEST = "manifest.json"
@@ -59,14 +59,14 @@ class DemoNetwork:
         digest = _require_unchanged(folder)
         self.name = f"crlm-node demonstration model {digest[:12]}"
         try:
-            self._predictor = load_predictor(folder)
+            self._model = load(folder)
         except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
             raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"demonstration model: {type(error).__name__}") from error
 
     def segment(self, hu: NDArray[Any], geometry: Geometry) -> Mapping[Structure, Region]:
         """Segment a volume; see `workers.segmentation.port`."""
         turn = _upright(geometry)
-        labels = segment(self._predictor, hu[turn], geometry.spacing_mm)[turn]
+        labels = segment(self._model, hu[turn], geometry.spacing_mm)[turn]
         regions = {structure: Region.of(part_mask(labels, name)) for name, structure in PARTS.items()}
         return {structure: region for structure, region in regions.items() if region is not None}
 

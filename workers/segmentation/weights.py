@@ -30,8 +30,6 @@ TOTAL, BODY = "total", "body"
 _PLANS = "nnUNetPlans"  # the default of `totalsegmentator()`
 _CHECKPOINT = "checkpoint_final.pth"
 _CHUNK_BYTES = 2**20
-THREADS = "nnUNet_def_n_proc"
-"""The variable by which nnU-Net is told its number of threads."""
 
 _SPINE_AND_LIVER = {
     "liver": Structure.LIVER,
@@ -147,11 +145,16 @@ def library_version() -> str:
 
 
 def available(weights_dir: Path, psoas: Psoas = "iliopsoas", *, fast: bool = False) -> bool:
-    """Say whether library, manifest and every needed file are there; nothing is hashed."""
+    """Say whether library, manifest and every needed file are there; nothing is hashed.
+
+    A manifest that cannot be believed is there too: the network is chosen, and `verify` tells what is wrong.
+    """
     try:
         _require_listed(weights_dir, required(psoas, fast=fast))
-    except (NotAnalysable, Untrusted):
+    except NotAnalysable:
         return False
+    except Untrusted:
+        pass
     return True
 
 
@@ -253,9 +256,6 @@ def write_manifest(weights_dir: Path, data_sets: Iterable[DataSet]) -> None:
 def keep_quiet(home: Path, weights_dir: Path) -> None:
     """Point the library at our folders and switch its usage statistics off; before it is imported.
 
-    nnU-Net is told how many cores there are: it takes eight threads otherwise, and on two busy cores they wait for
-    each other by spinning (40 x 48 x 48 voxels: 7 s became more than 200 s).
-
     Parameters
     ----------
     home
@@ -271,7 +271,6 @@ def keep_quiet(home: Path, weights_dir: Path) -> None:
     (home / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     os.environ["TOTALSEG_HOME_DIR"] = str(home)
     os.environ["TOTALSEG_WEIGHTS_PATH"] = str(weights_dir)
-    os.environ.setdefault(THREADS, str(len(os.sched_getaffinity(0))))
 
 
 # --- the library's tables -----------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -21,7 +20,7 @@ from node.phantom import random_anatomy, render, standard_anatomy, standard_grid
 from workers.measurement.bone import trabecular_core
 from workers.measurement.vertebra import largest_component
 from workers.records import Region
-from workers.training.inference import segment
+from workers.training.inference import Model, segment
 from workers.training.labels import PARTS, Label, Labels, network_labels, part_mask
 
 UNSEEN_SEEDS = (11, 12, 13, 14, 15)
@@ -68,13 +67,13 @@ class Result:
         return all(self.dice[name] >= bar for name, bar in BARS.items())
 
 
-def evaluate(predictor: nnUNetPredictor, seed: int | None) -> Result:
+def evaluate(model: Model, seed: int | None) -> Result:
     """Paint a phantom at full size with noise, segment it, and hold both against the truth."""
     anatomy = standard_anatomy() if seed is None else random_anatomy(seed)
     rendering = render(anatomy, standard_grid(anatomy), seed=seed or 0, noise_sd_hu=NOISE_SD_HU)
     spacing = rendering.grid.spacing_mm
     began = time.monotonic()
-    labels = segment(predictor, rendering.hu, spacing)
+    labels = segment(model, rendering.hu, spacing)
     seconds = time.monotonic() - began
     true = network_labels(rendering)
     dice = {name: _dice(part_mask(labels, name), part_mask(true, name)) for name in PARTS}

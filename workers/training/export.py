@@ -2,8 +2,9 @@
 
 In: the trained network, then what it reached. Out: a folder with
 
-    plans.json, dataset.json    as nnU-Net writes them
-    fold_0/weights.npz          the weights as float16 arrays by name, readable without running anything
+    levels/, structures/        one folder for each network (`tasks`), with
+        plans.json, dataset.json    as nnU-Net writes them
+        fold_0/weights.npz          the weights as float16 arrays by name, readable without running anything
     training.jsonl              the log, one record every ten steps
     MODEL_CARD.md               what it is, how good it is, what it is for
     manifest.json               size and SHA-256 of every other file
@@ -27,15 +28,17 @@ from torch import nn
 
 from workers.training.inference import WEIGHTS, load_predictor
 from workers.training.plans import CONFIGURATION, TRAINER, dataset, plans
+from workers.training.tasks import Task
 
 MANIFEST = "manifest.json"
 
 
-def write_model(folder: Path, network: nn.Module) -> None:
-    """Write plans, dataset description and weights."""
+def write_network(folder: Path, task: Task, network: nn.Module) -> None:
+    """Write plans, dataset description and weights into the network's folder."""
+    folder = folder / task.name
     (folder / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "plans.json", plans())
-    write_json(folder / "dataset.json", dataset())
+    write_json(folder / "plans.json", plans(task))
+    write_json(folder / "dataset.json", dataset(task))
     arrays = {name: value.detach().numpy().astype(np.float16) for name, value in network.named_parameters()}
     np.savez_compressed(folder / WEIGHTS, allow_pickle=False, **arrays)
 
@@ -72,10 +75,10 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def write_checkpoint(folder: Path, target: Path) -> None:
+def write_checkpoint(folder: Path, task: Task, target: Path) -> None:
     """Write the pickle from which nnU-Net's own `initialize_from_trained_model_folder` starts."""
     checkpoint = {
-        "network_weights": load_predictor(folder).network.state_dict(),
+        "network_weights": load_predictor(folder, task).network.state_dict(),
         "trainer_name": TRAINER,
         "init_args": {"configuration": CONFIGURATION, "fold": 0},
         "inference_allowed_mirroring_axes": None,

@@ -4,9 +4,10 @@ In: a model folder that `export` wrote; HU of shape (slices, rows, columns), sli
 the back, columns to the patient's left, with its spacing. Out: `Label` values on the same grid. What can go wrong:
 ValueError for a folder that is not this model. Next: `evaluate`; stage 7 does the same.
 
-The network's voxels are coarse, so the CT is averaged before it is sampled: point samples of thin pixels would carry
-their full noise. The logits are brought back slice by slice: the same trilinear interpolation as nnU-Net's
-`resample_torch_fornnunet`, without its twenty float32 copies of the whole CT.
+The coarse network names what is where; the fine one, run on the box of what was found, says where its surfaces are. A
+voxel of vertebra takes the level of the nearest coarse one within 4 mm. Both see averages of pixels: point samples of
+thin pixels would carry their full noise. Logits are brought back slice by slice: the same trilinear interpolation as
+nnU-Net's `resample_torch_fornnunet`, without its float32 copies of the whole CT.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,28 +28,48 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch.nn import functional
 
-from workers.training.labels import Label, Labels
-from workers.training.plans import CONFIGURATION, TRAINER
+from workers.training.labels import ARCH_AFTER_BODY, LEVELS, Kind, Label, Labels
+from workers.training.plans import CONFIGURATION, TRAINER, label_numbers
+from workers.training.specks import tidy
+from workers.training.tasks import LEVELS_TASK, STRUCTURES_TASK, Task
+from workers.training.window import Window, box_around, look, trunk_window
 
 WEIGHTS = Path("fold_0") / "weights.npz"
-SOFT_TISSUE_HU = -300.0
-AIR_HU = -1000.0
-_FINE_MM = 1.8
+MARGIN_MM = 15.0
+"""Around the box of the coarse structures."""
+TILE_STEP = 0.75
+"""Part of a patch from one to the next."""
+REACH_MM = 4.0
+"""How far a level reaches: less than half a disc and the error of the coarse surfaces."""
+_NO_LEVEL = -1
 
 
-def load_predictor(folder: Path) -> nnUNetPredictor:
-    """Build nnU-Net's predictor from a model folder, weights from the arrays of `fold_0/weights.npz` (no pickle).
+@dataclass(frozen=True)
+class Model:
+    """nnU-Net's predictors of the two networks."""
+
+    levels: nnUNetPredictor
+    structures: nnUNetPredictor
+
+
+def load(folder: Path) -> Model:
+    """Load both networks of a model folder.
 
     Raises
     ------
     ValueError
-        If the labels or the weights are not those of this model.
+        If labels or weights are not those of this model.
     """
-    plans_manager = PlansManager(json.loads((folder / "plans.json").read_text()))
-    dataset = json.loads((folder / "dataset.json").read_text())
-    if dataset["labels"] != {label.name.lower(): int(label) for label in Label}:
+    return Model(load_predictor(folder, LEVELS_TASK), load_predictor(folder, STRUCTURES_TASK))
+
+
+def load_predictor(folder: Path, task: Task) -> nnUNetPredictor:
+    """Build nnU-Net's predictor of one network, weights from the arrays of `fold_0/weights.npz` (no pickle)."""
+    folder = folder / task.name
+    plans_manager = PlansManager(json.loads((folder / "plans.json").read_text(encoding="utf-8")))
+    dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    if dataset["labels"] != label_numbers(task):
         raise ValueError("the labels of this model folder are not those of the demonstration model")
     configuration = plans_manager.get_configuration(CONFIGURATION)
     network = get_network_from_plans(
@@ -55,7 +77,7 @@ def load_predictor(folder: Path) -> nnUNetPredictor:
         configuration.network_arch_init_kwargs,
         configuration.network_arch_init_kwargs_req_import,
         1,
-        len(Label),
+        len(task.labels),
         deep_supervision=False,
     )
     weights = read_weights(folder / WEIGHTS)
@@ -64,45 +86,27 @@ def load_predictor(folder: Path) -> nnUNetPredictor:
     network.load_state_dict(weights, strict=False)  # nnU-Net's dictionary names some parameters twice
     network.eval()
     with contextlib.redirect_stdout(io.StringIO()):
-        predictor = nnUNetPredictor(use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
+        predictor = nnUNetPredictor(
+            tile_step_size=TILE_STEP, use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False
+        )
     parameters = [network.state_dict()]
     predictor.manual_initialization(network, plans_manager, configuration, parameters, dataset, TRAINER, None)
     return predictor
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read weights as float32 tensors; ValueError for a file with Python objects in it."""
+    """Read weights as float32 tensors, each parameter once; ValueError for a file with Python objects in it."""
     with np.load(path, allow_pickle=False) as file:
         return {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files}
 
 
-@dataclass(frozen=True)
-class Window:
-    """The part of a CT that the network sees, and the averaged picture of it.
-
-    Attributes
-    ----------
-    rows, columns : tuple of int
-        First and last-plus-one pixel; they may lie outside the CT, where it is taken to be air.
-    hu : float32 array
-        Averages of `block` x `block` pixels, smoothed to the network's spacing, shape (slices, rows, columns).
-    spacing_mm : tuple of float
-        Of `hu`, (z, y, x).
-    """
-
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-    hu: NDArray[np.float32]
-    spacing_mm: tuple[float, float, float]
-
-
-def segment(predictor: nnUNetPredictor, hu: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Labels:
+def segment(model: Model, hu: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Labels:
     """Label a CT.
 
     Parameters
     ----------
-    predictor : nnUNetPredictor
-        From `load_predictor`.
+    model : Model
+        From `load`.
     hu : array
         Attenuation [HU], shape (slices, rows, columns), slices from the feet to the head.
     spacing_mm : tuple of float
@@ -111,86 +115,146 @@ def segment(predictor: nnUNetPredictor, hu: NDArray[Any], spacing_mm: tuple[floa
     Returns
     -------
     uint8 array
-        `Label` values, same shape. Outside the network's window (480 x 308 x 396 mm and more) background.
+        `Label` values, same shape. Outside the coarse window (480 x 308 x 396 mm and more) background.
     """
+    coarse = _predict(model.levels, look(hu, spacing_mm, trunk_window(hu, spacing_mm, LEVELS_TASK), LEVELS_TASK))
+    named = largest(coarse.logits)
+    found = np.argwhere(named > Label.BODY)
+    labels = _trunk(coarse)
+    if len(found):
+        near, far = coarse.pixels(found.min(axis=0)), coarse.pixels(found.max(axis=0) + 1)
+        bounds = box_around(near[1:], far[1:], MARGIN_MM, spacing_mm, hu.shape)
+        fine = _predict(model.structures, look(hu, spacing_mm, bounds, STRUCTURES_TASK))
+        _paint(labels, fine, _levels(coarse, fine))
+        tidy(labels, float(np.prod(spacing_mm)) / 1000)
+    return labels
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Logits (classes, slices, rows, columns) of a window; `shape` is the CT's."""
+
+    logits: torch.Tensor
+    window: Window
+    shape: tuple[int, ...]
+
+    @property
+    def _edges(self) -> tuple[tuple[int, int], ...]:
+        return (0, self.shape[0]), self.window.bounds.rows, self.window.bounds.columns
+
+    def pixels(self, index: NDArray[Any]) -> tuple[float, ...]:
+        """Return where the near corner of a voxel of the logits lies, in the CT's indices (edges, not centres)."""
+        sizes = self.logits.shape[1:]
+        return tuple(
+            low + float(at) * (high - low) / size
+            for at, (low, high), size in zip(index, self._edges, sizes, strict=True)
+        )
+
+    def places(self, axis: int, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the logits' continuous indices, clipped, of centres given in the CT's indices along an axis."""
+        (low, high), size = self._edges[axis], self.logits.shape[1 + axis]
+        inside: NDArray[np.float64] = np.clip((pixels + 0.5 - low) * size / (high - low) - 0.5, 0, size - 1)
+        return inside
+
+    def places_of(self, rows: range, columns: range) -> list[NDArray[np.float64]]:
+        """Return the logits' continuous indices of all slices and of these rows and columns of the CT."""
+        spans = (range(self.shape[0]), rows, columns)
+        return [self.places(axis, np.asarray(span, dtype=np.float64)) for axis, span in enumerate(spans)]
+
+    def centres(self, axis: int) -> NDArray[np.float64]:
+        """Return the CT's continuous indices of the logits' voxel centres along an axis."""
+        (low, high), size = self._edges[axis], self.logits.shape[1 + axis]
+        centres: NDArray[np.float64] = low + (np.arange(size) + 0.5) * (high - low) / size - 0.5
+        return centres
+
+
+def _predict(predictor: nnUNetPredictor, window: Window) -> Prediction:
     plans, configuration = predictor.plans_manager, predictor.configuration_manager
-    window = look(hu, spacing_mm, tuple(configuration.spacing), tuple(configuration.patch_size))
-    preprocessor = DefaultPreprocessor(verbose=False)
     properties = {"spacing": list(window.spacing_mm)}
+    preprocessor = DefaultPreprocessor(verbose=False)
     data, _, _ = preprocessor.run_case_npy(
         window.hu[None], None, properties, plans, configuration, predictor.dataset_json
     )
     logits = predictor.predict_logits_from_preprocessed_data(torch.from_numpy(data))
-    return _labels(logits.float(), window, hu.shape)
+    return Prediction(logits.float(), window, window.shape)
 
 
-def look(
-    hu: NDArray[Any], spacing_mm: tuple[float, float, float], target_mm: tuple[float, ...], patch: tuple[int, ...]
-) -> Window:
-    """Cut the window of the network's patch around the trunk, and average it to the network's resolution."""
-    block = max(1, round(_FINE_MM / spacing_mm[1]))
-    centre = _trunk_centre(hu)
-    bounds = []
-    for axis in (1, 2):
-        size = block * round(patch[axis] * target_mm[axis] / spacing_mm[axis] / block)
-        first = round(centre[axis - 1] + 0.5 - size / 2)
-        bounds.append((first, first + size))
-    small = np.stack([_blocks(_cut(plane, bounds[0], bounds[1]), block) for plane in hu])
-    spacing = (spacing_mm[0], spacing_mm[1] * block, spacing_mm[2] * block)
-    for axis in range(3):
-        width = 1 + 2 * max(0, round((target_mm[axis] / spacing[axis] - 1) / 2))
-        if width > 1:
-            small = ndimage.uniform_filter1d(small, width, axis=axis, mode="nearest")
-    return Window(bounds[0], bounds[1], small, spacing)
+def weights_at(places: NDArray[np.float64], size: int) -> torch.Tensor:
+    """Matrix (places, size) of linear interpolation at continuous indices within 0 to `size` - 1."""
+    low = np.minimum(places.astype(np.int64), max(size - 2, 0))
+    share = places - low
+    matrix = np.zeros((len(places), size), dtype=np.float32)
+    matrix[np.arange(len(places)), low] = 1 - share
+    matrix[np.arange(len(places)), np.minimum(low + 1, size - 1)] += share
+    return torch.from_numpy(matrix)
 
 
-def _trunk_centre(hu: NDArray[Any]) -> tuple[float, float]:
-    """Return row and column of the middle of the trunk: the box of soft tissue, thin tables not counted."""
-    soft = hu[::4] > SOFT_TISSUE_HU
-    middles = []
-    for axis in (2, 1):
-        profile = soft.mean(axis=(0, axis))
-        wide = np.flatnonzero(profile > 0.25 * profile.max())
-        middles.append((float(wide[0]) + float(wide[-1])) / 2 if wide.size else hu.shape[3 - axis] / 2)
-    return middles[0], middles[1]
+def slices_at(values: torch.Tensor, places: Sequence[NDArray[np.float64]]) -> Iterator[torch.Tensor]:
+    """Interpolate values (n, slices, rows, columns) trilinearly; one (n, rows, columns) after the other.
+
+    `places` are continuous indices along slices, rows and columns.
+    """
+    rows, columns = (weights_at(places[axis], values.shape[1 + axis]) for axis in (1, 2))
+    for at in places[0]:
+        low = min(int(at), max(values.shape[1] - 2, 0))
+        plane = torch.lerp(values[:, low], values[:, min(low + 1, values.shape[1] - 1)], float(at) - low)
+        yield rows @ plane @ columns.T
 
 
-def _cut(plane: NDArray[Any], rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.float32]:
-    """Cut a window out of one slice, with air where it reaches beyond."""
-    cut = np.full((rows[1] - rows[0], columns[1] - columns[0]), AIR_HU, dtype=np.float32)
-    source, place = _overlap(rows, columns, plane.shape)
-    cut[place] = plane[source]
-    return cut
+def largest(values: torch.Tensor) -> Labels:
+    """Index of the largest value along the first axis, the first of equal ones (faster than argmax there)."""
+    best = values[0].clone()
+    index = torch.zeros(best.shape, dtype=torch.uint8)
+    for number in range(1, len(values)):
+        index.masked_fill_(values[number] > best, number)
+        torch.maximum(best, values[number], out=best)
+    found: Labels = index.numpy()
+    return found
 
 
-def _overlap(
-    rows: tuple[int, int], columns: tuple[int, int], shape: tuple[int, ...]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the window's part inside a slice, in the slice's and in the window's own indices."""
-    source, place = [], []
-    for (first, end), size in zip((rows, columns), shape, strict=True):
-        low, high = max(first, 0), min(end, size)
-        source.append(slice(low, high))
-        place.append(slice(low - first, high - first))
-    return (source[0], source[1]), (place[0], place[1])
-
-
-def _blocks(plane: NDArray[np.float32], block: int) -> NDArray[np.float32]:
-    rows, columns = plane.shape
-    means: NDArray[np.float32] = plane.reshape(rows // block, block, columns // block, block).mean(axis=(1, 3))
-    return means
-
-
-def _labels(logits: torch.Tensor, window: Window, shape: tuple[int, ...]) -> Labels:
-    """Interpolate logits (classes, slices, rows, columns) to the CT's grid and take the largest, slice by slice."""
-    labels = np.zeros(shape, dtype=np.uint8)
-    size = (window.rows[1] - window.rows[0], window.columns[1] - window.columns[0])
-    source, place = _overlap(window.rows, window.columns, shape[1:])
-    coarse = logits.shape[1]
-    for index in range(shape[0]):
-        at = min(max((index + 0.5) * coarse / shape[0] - 0.5, 0.0), coarse - 1.0)
-        low = int(at)
-        plane = torch.lerp(logits[:, low], logits[:, min(low + 1, coarse - 1)], at - low)
-        fine = functional.interpolate(plane[None], size, mode="bilinear", align_corners=False)[0]
-        labels[index][source] = fine.argmax(0).to(torch.uint8).numpy()[place]
+def _trunk(coarse: Prediction) -> Labels:
+    """Return `BODY` wherever the coarse network sees anything but background."""
+    labels = np.zeros(coarse.shape, dtype=np.uint8)
+    lead = (coarse.logits[1:].amax(0) - coarse.logits[0])[None]
+    rows, columns = coarse.window.bounds.within(coarse.shape)
+    for index, plane in enumerate(slices_at(lead, coarse.places_of(rows, columns))):
+        labels[index, rows.start : rows.stop, columns.start : columns.stop] = (plane[0] > 0).numpy()
     return labels
+
+
+def _levels(coarse: Prediction, fine: Prediction) -> NDArray[np.int8]:
+    """Return, on the fine network's grid, the number in `LEVELS` of the nearest coarse vertebra, or -1."""
+    places = [coarse.places(axis, fine.centres(axis)) for axis in range(3)]
+    named = np.stack([largest(plane) for plane in slices_at(coarse.logits, places)])
+    vertebra = named >= Label.BODY_T11
+    level = np.where(vertebra, (named.astype(np.int8) - Label.BODY_T11) % len(LEVELS), _NO_LEVEL).astype(np.int8)
+    if not vertebra.any():
+        return level
+    distance, nearest = ndimage.distance_transform_edt(
+        ~vertebra, sampling=STRUCTURES_TASK.spacing_mm, return_indices=True
+    )
+    return np.where(distance <= REACH_MM, level[tuple(nearest)], _NO_LEVEL).astype(np.int8)
+
+
+def _paint(labels: Labels, fine: Prediction, levels: NDArray[np.int8]) -> None:
+    """Write the fine network's structures over the trunk, vertebrae by their levels."""
+    rows, columns = fine.window.bounds.within(labels.shape)
+    places = fine.places_of(rows, columns)
+    near = [np.rint(along).astype(int) for along in places]
+    for index, plane in enumerate(slices_at(fine.logits, places)):
+        kind = largest(plane)
+        level = levels[near[0][index]][np.ix_(near[1], near[2])]
+        view = labels[index, rows.start : rows.stop, columns.start : columns.stop]
+        for soft, label in _SOFT.items():
+            view[kind == soft] = label
+        bone = (kind >= Kind.VERTEBRAL_BODY) & (level != _NO_LEVEL)
+        arch = ARCH_AFTER_BODY * (kind[bone] == Kind.VERTEBRAL_ARCH)
+        view[bone] = Label.BODY_T11 + level[bone] + arch
+
+
+_SOFT = {
+    Kind.LIVER: Label.LIVER,
+    Kind.LESION: Label.LESION,
+    Kind.PSOAS_LEFT: Label.PSOAS_LEFT,
+    Kind.PSOAS_RIGHT: Label.PSOAS_RIGHT,
+}

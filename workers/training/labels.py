@@ -1,10 +1,10 @@
 """The demonstration model's label numbers, and how a phantom's labels become them.
 
-In: a phantom's label array and its mask of vertebral bodies. Out: `Label` values. Nothing can go wrong here.
-Next: `workers.training.samples`.
+In: a phantom's label array and its mask of vertebral bodies. Out: `Label` values (the model's answer, and what its
+first network learns) and `Kind` values (what its second one learns). Nothing can go wrong here. Next: `samples`.
 
-A network of nnU-Net gives one label to each voxel, so a vertebra has two: its body and its arch. The whole vertebra
-is their union, "body" is the first of them, and the liver is `LIVER` with `LESION`.
+nnU-Net gives one label to each voxel, so a vertebra has two: its body and its arch. The whole vertebra is their union,
+"body" is the first of them, and the liver is `LIVER` with `LESION`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Labels = NDArray[np.uint8]
 
 
 class Label(IntEnum):
-    """What the network tells apart; the order is the order of its output channels."""
+    """What the model tells apart."""
 
     BACKGROUND = 0
     BODY = 1
@@ -44,8 +44,20 @@ class Label(IntEnum):
     ARCH_L5 = 19
 
 
+class Kind(IntEnum):
+    """What the fine network tells apart: vertebrae of all levels are alike to it."""
+
+    BACKGROUND = 0
+    LIVER = 1
+    LESION = 2
+    PSOAS_LEFT = 3
+    PSOAS_RIGHT = 4
+    VERTEBRAL_BODY = 5
+    VERTEBRAL_ARCH = 6
+
+
 LEVELS = ("T11", "T12", "L1", "L2", "L3", "L4", "L5")
-"""The vertebrae that the network names, from the head down."""
+"""The vertebrae that the model names, from the head down."""
 
 PARTS: dict[str, tuple[Label, ...]] = {
     "liver": (Label.LIVER, Label.LESION),
@@ -57,6 +69,9 @@ PARTS: dict[str, tuple[Label, ...]] = {
 }
 """The structures that measurements speak of, as unions of labels."""
 
+ARCH_AFTER_BODY = int(Label.ARCH_T11 - Label.BODY_T11)
+"""Number of an arch minus that of its body."""
+
 _ARCHES = {Structure[f"VERTEBRA_{level}"]: Label[f"ARCH_{level}"] for level in LEVELS}
 _SIMPLE = {
     Structure.BACKGROUND: Label.BACKGROUND,
@@ -65,17 +80,29 @@ _SIMPLE = {
     Structure.PSOAS_LEFT: Label.PSOAS_LEFT,
     Structure.PSOAS_RIGHT: Label.PSOAS_RIGHT,
 }
-_TABLE = np.array(
-    [{**_SIMPLE, **_ARCHES}.get(structure, Label.BODY) for structure in sorted(Structure)], dtype=np.uint8
-)
-_ARCH_TO_BODY = Label.ARCH_T11 - Label.BODY_T11
+_TO_LABEL = np.array([{**_SIMPLE, **_ARCHES}.get(one, Label.BODY) for one in sorted(Structure)], dtype=np.uint8)
+_KINDS = {
+    Structure.LIVER: Kind.LIVER,
+    Structure.LESION: Kind.LESION,
+    Structure.PSOAS_LEFT: Kind.PSOAS_LEFT,
+    Structure.PSOAS_RIGHT: Kind.PSOAS_RIGHT,
+    **{one: Kind.VERTEBRAL_ARCH for one in Structure if one.name.startswith("VERTEBRA_")},
+}
+_TO_KIND = np.array([_KINDS.get(one, Kind.BACKGROUND) for one in sorted(Structure)], dtype=np.uint8)
 
 
 def network_labels(rendering: Rendering) -> Labels:
-    """Translate a phantom's labels: vertebrae split into body and arch, everything without a label is `BODY`."""
-    labels: Labels = _TABLE[rendering.labels]
+    """Translate a phantom's labels to `Label`: vertebrae split into body and arch; what has no name is `BODY`."""
+    labels: Labels = _TO_LABEL[rendering.labels]
     named = labels >= Label.ARCH_T11
-    labels[named & rendering.vertebral_bodies] -= np.uint8(_ARCH_TO_BODY)
+    labels[named & rendering.vertebral_bodies] -= np.uint8(ARCH_AFTER_BODY)
+    return labels
+
+
+def kinds(rendering: Rendering) -> Labels:
+    """Translate a phantom's labels to `Kind`: vertebrae of all levels, those that have no `Label` included."""
+    labels: Labels = _TO_KIND[rendering.labels]
+    labels[(labels == Kind.VERTEBRAL_ARCH) & rendering.vertebral_bodies] = Kind.VERTEBRAL_BODY
     return labels
 
 

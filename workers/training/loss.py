@@ -1,16 +1,14 @@
-"""The loss: cross-entropy and Dice, taken between the network's voxels.
+"""The loss: cross-entropy and Dice, for the coarse network taken between its voxels.
 
-In: logits of the network's grid, labels of the eight parts of each voxel. Out: one number. Next: `train`.
+In: logits of a network's grid, labels. Out: one number. Next: `train`.
 
-Logits are brought back to the CT's grid by trilinear interpolation before the largest one is taken. The loss does the
-same: each step moves the logits by a quarter of a voxel to one of the eight parts and compares them there. So the
-network learns where a surface runs within a voxel, and volumes are right although its voxels are coarse.
+Logits are brought back to the CT's grid by trilinear interpolation before the largest one is taken. For coarse voxels
+the loss does the same: each step moves the logits by a quarter of a voxel to one of the eight parts of each voxel and
+compares them there. So the network learns where a surface runs within a voxel.
 
 The full loss is taken in the box around the structures; the rest of the patch, trunk and air, is compared at every
-second voxel, which costs little.
-
-At first rare classes weigh more in the cross-entropy, or a vertebra would long be drowned in trunk. Weights move
-surfaces, so they fade, and in the last part of the run every voxel counts alike.
+second voxel, which costs little. At first rare classes weigh more in the cross-entropy, or a vertebra would long be
+drowned in trunk. Weights move surfaces, so they fade, and in the last part of the run every voxel counts alike.
 """
 
 from __future__ import annotations
@@ -19,18 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workers.training.labels import Label
-
 COARSER = (0.5, 0.25)
 """Weights of the outputs at twice and four times the spacing (deep supervision)."""
 SMOOTH_VOXELS = 10.0
 """Added to both sides of Dice, so that a class that is absent still pulls false voxels down."""
 MARGIN = 4
 """Voxels around the box of the structures."""
-RARITY = torch.tensor([0.6, 0.6, 1.0, 5.0, 2.0, 2.0, *[6.0] * 14])
-"""Weights of the classes at the start, roughly one over the root of their share."""
-LESION_WEIGHT = 3.0
-"""Least weight of a lesion. It stays: a lesion's surface lies within the liver and moves no volume."""
 
 
 def at_part(logits: Tensor, part: int) -> Tensor:
@@ -46,7 +38,7 @@ def at_part(logits: Tensor, part: int) -> Tensor:
 
 
 def segmentation_loss(
-    outputs: list[Tensor], labels: Tensor, part: int, *, emphasis: float = 0.0
+    outputs: list[Tensor], labels: Tensor, part: int, weights: Tensor, *, trunk: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Loss of one patch, and Dice of each class from the probabilities (detached).
 
@@ -55,26 +47,28 @@ def segmentation_loss(
     outputs : list of Tensor
         Logits (1, classes, slices, rows, columns) at 1, 2, 4... times the spacing.
     labels : uint8 Tensor
-        Shape (8, slices, rows, columns).
+        Shape (8, slices, rows, columns), or (1, ...): then the comparison is at the voxels' centres.
     part : int
         Which of the eight parts of each voxel is compared, 0 to 7.
-    emphasis : float
-        Power of `RARITY` by which classes are weighed, from 1 (rare ones most) to 0 (all voxels alike).
+    weights : Tensor
+        Of the classes in the cross-entropy, shape (classes,).
+    trunk : int
+        Labels up to this one are no structures.
     """
-    weights = RARITY**emphasis
-    weights[Label.LESION] = max(float(weights[Label.LESION]), LESION_WEIGHT)
-    box = _structures(labels[0])
-    logits = at_part(outputs[0][(slice(None), slice(None), *box)].float(), part)
-    target = labels[part][box].long()[None]
+    box = _structures(labels[0], trunk)
+    logits = outputs[0][(slice(None), slice(None), *box)].float()
+    if labels.shape[0] > 1:
+        logits = at_part(logits, part)
+    here = labels[part % labels.shape[0]]
+    target = here[box].long()[None]
     logs = functional.log_softmax(logits, dim=1)
     dice = _dice(logs.exp(), target)
     loss = functional.nll_loss(logs, target, weights) + (1 - dice[1:]).mean()
     middle = slice(part & 1, None, 2)
-    sparse = outputs[0][:, :, middle, middle, middle]
-    loss = loss + _cross_entropy(sparse, labels[part][middle, middle, middle], weights)
+    loss = loss + _cross_entropy(outputs[0][:, :, middle, middle, middle], here[middle, middle, middle], weights)
     for stride, weight, output in zip((2, 4), COARSER, outputs[1:], strict=False):
         middle = slice(stride // 2 - 1, None, stride)
-        loss = loss + weight * _cross_entropy(output, labels[7][middle, middle, middle], weights)
+        loss = loss + weight * _cross_entropy(output, labels[-1][middle, middle, middle], weights)
     return loss, dice.detach()
 
 
@@ -82,13 +76,15 @@ def _cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     return functional.cross_entropy(logits.float(), target.long()[None], weights)
 
 
-def _structures(labels: Tensor) -> tuple[slice, slice, slice]:
-    """Return the box of everything but air and trunk, with a margin."""
-    inside = labels >= Label.LIVER
+def _structures(labels: Tensor, trunk: int) -> tuple[slice, slice, slice]:
+    """Return the box of the structures with a margin; the whole patch where there are none."""
+    inside = labels > trunk
     box = []
     for axis in range(3):
         others = [other for other in range(3) if other != axis]
         found = inside.any(dim=others[1]).any(dim=others[0]).nonzero()
+        if not len(found):
+            return slice(None), slice(None), slice(None)
         box.append(slice(max(0, int(found[0]) - MARGIN), int(found[-1]) + 1 + MARGIN))
     return box[0], box[1], box[2]
 
@@ -98,6 +94,6 @@ def _dice(probabilities: Tensor, target: Tensor) -> Tensor:
     flat = probabilities[0].flatten(1)
     place = target.flatten()
     right = flat.gather(0, place[None])[0]
-    common = torch.zeros(len(Label)).index_add(0, place, right)
-    true = torch.bincount(place, minlength=len(Label))
+    common = torch.zeros(len(flat)).index_add(0, place, right)
+    true = torch.bincount(place, minlength=len(flat))
     return (2 * common + SMOOTH_VOXELS) / (flat.sum(1) + true + SMOOTH_VOXELS)

@@ -1,15 +1,14 @@
-"""The demonstration model's folder as nnU-Net v2 lays it out: names, plans and dataset description.
+"""The demonstration model's folders as nnU-Net v2 lays them out: names, plans and dataset description.
 
-In: nothing. Out: the contents of plans.json and dataset.json. Next: `export` writes them, `inference` reads them.
+In: a `Task`. Out: the contents of its plans.json and dataset.json. Next: `export` writes them, `inference` reads them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from workers.training.labels import Label
 from workers.training.network import IMPORTED, NETWORK_CLASS, architecture
-from workers.training.samples import CLIP_HU, MEAN_HU, PATCH, SD_HU, SPACING_MM
+from workers.training.tasks import CLIP_HU, MEAN_HU, SD_HU, Task
 
 CONFIGURATION = "3d_fullres"
 TRAINER = "nnUNetTrainer"
@@ -17,15 +16,15 @@ DATASET = "Dataset900_SyntheticAbdomen"
 _LINEAR = {"is_seg": False, "force_separate_z": False, "num_threads": 2}
 
 
-def plans() -> dict[str, Any]:
+def plans(task: Task) -> dict[str, Any]:
     """Return plans.json. Everything is resampled linearly along all three axes, thick slices included."""
     configuration = {
         "data_identifier": "nnUNetPlans_3d_fullres",
         "preprocessor_name": "DefaultPreprocessor",
         "batch_size": 1,
-        "patch_size": list(PATCH),
-        "median_image_size_in_voxels": list(PATCH),
-        "spacing": list(SPACING_MM),
+        "patch_size": list(task.patch),
+        "median_image_size_in_voxels": list(task.patch),
+        "spacing": list(task.spacing_mm),
         "normalization_schemes": ["CTNormalization"],
         "use_mask_for_norm": [False],
         "resampling_fn_data": "resample_torch_fornnunet",
@@ -37,7 +36,7 @@ def plans() -> dict[str, Any]:
         "batch_dice": False,
         "architecture": {
             "network_class_name": NETWORK_CLASS,
-            "arch_kwargs": architecture(),
+            "arch_kwargs": architecture(task),
             "_kw_requires_import": list(IMPORTED),
         },
     }
@@ -53,8 +52,8 @@ def plans() -> dict[str, Any]:
     return {
         "dataset_name": DATASET,
         "plans_name": "nnUNetPlans",
-        "original_median_spacing_after_transp": list(SPACING_MM),
-        "original_median_shape_after_transp": list(PATCH),
+        "original_median_spacing_after_transp": list(task.spacing_mm),
+        "original_median_shape_after_transp": list(task.patch),
         "image_reader_writer": "SimpleITKIO",
         "transpose_forward": [0, 1, 2],
         "transpose_backward": [0, 1, 2],
@@ -65,14 +64,19 @@ def plans() -> dict[str, Any]:
     }
 
 
-def dataset() -> dict[str, Any]:
+def dataset(task: Task) -> dict[str, Any]:
     """Return dataset.json."""
     return {
         "name": DATASET,
         "description": "DEMONSTRATION MODEL: trained on synthetic abdomens made of formulas; it knows no patient.",
         "licence": "Apache-2.0",
         "channel_names": {"0": "CT"},
-        "labels": {label.name.lower(): int(label) for label in Label},
+        "labels": label_numbers(task),
         "numTraining": 0,
         "file_ending": ".nii.gz",
     }
+
+
+def label_numbers(task: Task) -> dict[str, int]:
+    """Name and number of each label, as dataset.json has them."""
+    return {label.name.lower(): int(label) for label in task.labels}

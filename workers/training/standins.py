@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ from workers.segmentation import weights
 from workers.segmentation.weights import DataSet
 
 PATCH = (48, 48, 48)
+LEAST_SPACING_MM = 1.5
+"""The networks see voxels of at least this edge, though the library resamples finer: an abdomen at 0.75 mm would take
+minutes. nnU-Net brings the answer back to the library's grid."""
 BAND_HU = 10.0
 """Distance between the bands of two classes; a class holds half of it to either side."""
 WIDE = {"body_trunc": (1500.0, 4000.0), "liver_lesions": (2500.0, 2000.0)}
@@ -86,7 +90,7 @@ def write_random(weights_dir: Path, data_sets: Iterable[DataSet], seed: int = 0)
     chosen = tuple(data_sets)
     for one in chosen:
         torch.manual_seed(seed + one.number)
-        arguments = _arguments([8, 8], kernel=3)
+        arguments = _arguments([6, 6], kernel=3, leak=0.2)
         network = _build(arguments, outputs(one))
         _spread(network, torch.from_numpy(_normalised(noise(PATCH, seed + one.number)))[None, None])
         _write(weights_dir, one, _architecture(_NETWORK, arguments), network)
@@ -99,7 +103,7 @@ def write_banded(weights_dir: Path, data_sets: Iterable[DataSet]) -> None:
     for one in chosen:
         bands = {number: _band(name) for number, name in one.labels.items()}
         knots = sorted({knot for middle, half in bands.values() for knot in (middle - half, middle, middle + half)})
-        arguments = _arguments([len(knots), 1], kernel=1)
+        arguments = _arguments([len(knots), 1], kernel=1, leak=0.0)
         network = _build(arguments, outputs(one))
         _read_bands(network, bands, knots)
         _write(weights_dir, one, _architecture(_NETWORK, arguments), network)
@@ -120,7 +124,7 @@ def expand(
     plans
         The trained network's plans.json, with one configuration whose network is a PlainConvUNet.
     state
-        Its weights, as its checkpoint or its arrays hold them.
+        Its weights, as its checkpoint or its arrays hold them; each parameter by one of its names.
     knows
         For names of the library's classes the labels of the trained network that they are made of. A label that no
         class of a data set is made of is background there.
@@ -128,19 +132,21 @@ def expand(
     Raises
     ------
     ValueError
-        A label belongs to two classes of one data set.
+        A label belongs to two classes of one data set, or weights are missing.
     """
     chosen = tuple(data_sets)
     (configuration,) = plans["configurations"].values()
     trained = configuration["architecture"]["arch_kwargs"]
+    network = _build(trained, _label_count(state))
+    if missing := dict(network.named_parameters()).keys() - state.keys():
+        raise ValueError(f"no weights for {min(missing)}")
+    network.load_state_dict(dict(state), strict=False)  # nnU-Net's own dictionary names some parameters twice
     for one in chosen:
         groups = _groups(one, knows, _label_count(state))
         if all(len(group) <= 1 for group in groups):
-            architecture = _architecture(_NETWORK, trained)
-            spread = _spread_heads(state, groups)
+            architecture, spread = _architecture(_NETWORK, trained), _spread_heads(network.state_dict(), groups)
         else:
-            architecture = _architecture(_MERGED, {**trained, "groups": groups})
-            spread = dict(state)
+            architecture, spread = _architecture(_MERGED, {**trained, "groups": groups}), network.state_dict()
         model = {**plans, "dataset_name": one.folder}
         model["configurations"] = {one.configuration: {**configuration, "architecture": architecture}}
         _write_model(weights_dir, one, model, spread)
@@ -148,21 +154,53 @@ def expand(
 
 
 def write_knowing(weights_dir: Path, data_sets: Iterable[DataSet], model: Path) -> None:
-    """Write networks that know what the demonstration model in a folder knows, and the manifest."""
-    from workers.training.inference import WEIGHTS, read_weights
-    from workers.training.labels import LEVELS, PARTS
+    """Write networks that know what the demonstration model in a folder knows, and the manifest.
 
-    knows: dict[str, Sequence[int]] = {
-        "liver": PARTS["liver"],
-        "liver_lesions": PARTS["lesion"],
-        "vertebrae_body": PARTS["vertebral_body"],
-        **{f"vertebrae_{level}": PARTS[f"vertebra_{level}"] for level in LEVELS},
-        **{f"{muscle}_{side}": PARTS[f"psoas_{side}"] for muscle in ("iliopsoas", "psoas_major") for side in SIDES},
+    Each data set gets the network of the model that knows most of its classes; of equals the one of finer voxels.
+
+    Parameters
+    ----------
+    model
+        Its networks are its folders with plans.json, dataset.json and fold_0/weights.npz.
+    """
+    networks = [_trained(path.parent) for path in sorted(model.glob("*/plans.json"))]
+    for one in data_sets:
+        names = set(one.labels.values())
+        best = max(networks, key=lambda network: (len(network.knows.keys() & names), -min(network.spacing_mm)))
+        expand(weights_dir, [one], best.plans, best.state, best.knows)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A trained network, and which of its labels make which of the library's classes."""
+
+    plans: Mapping[str, Any]
+    state: Mapping[str, torch.Tensor]
+    knows: Mapping[str, Sequence[int]]
+
+    @property
+    def spacing_mm(self) -> Sequence[float]:
+        (configuration,) = self.plans["configurations"].values()
+        spacing: Sequence[float] = configuration["spacing"]
+        return spacing
+
+
+def _trained(folder: Path) -> _Trained:
+    plans = json.loads((folder / "plans.json").read_text(encoding="utf-8"))
+    labels: dict[str, int] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["labels"]
+    with np.load(folder / "fold_0" / "weights.npz", allow_pickle=False) as file:
+        state = {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files}
+    levels = [name.removeprefix("body_") for name in labels if name.startswith("body_")]
+    made_of = {
+        "liver": ["liver", "lesion"],
+        "liver_lesions": ["lesion"],
+        "vertebrae_body": ["vertebral_body", *(f"body_{level}" for level in levels)],
+        "body_trunc": [name for name in labels if name != "background" and "body" in labels],
+        **{f"vertebrae_{level.upper()}": [f"body_{level}", f"arch_{level}"] for level in levels},
+        **{f"{muscle}_{side}": [f"psoas_{side}"] for muscle in ("iliopsoas", "psoas_major") for side in SIDES},
     }
-    plans = json.loads((model / "plans.json").read_text(encoding="utf-8"))
-    state = read_weights(model / WEIGHTS)
-    body = range(1, _label_count(state))
-    expand(weights_dir, data_sets, plans, state, {**knows, "body_trunc": body})
+    numbers = {name: [labels[part] for part in parts if part in labels] for name, parts in made_of.items()}
+    return _Trained(plans, state, {name: found for name, found in numbers.items() if found})
 
 
 def hu_of(name: str) -> float:
@@ -188,8 +226,8 @@ def outputs(one: DataSet) -> int:
 # --- networks -----------------------------------------------------------------------------------------------------
 
 
-def _arguments(features: list[int], kernel: int) -> dict[str, Any]:
-    """Return PlainConvUNet's arguments as plans write them: two stages, ReLU, nothing normalised."""
+def _arguments(features: list[int], kernel: int, leak: float) -> dict[str, Any]:
+    """Return PlainConvUNet's arguments as plans write them: two stages, nothing normalised."""
     return {
         "n_stages": 2,
         "features_per_stage": features,
@@ -203,8 +241,8 @@ def _arguments(features: list[int], kernel: int) -> dict[str, Any]:
         "norm_op_kwargs": None,
         "dropout_op": None,
         "dropout_op_kwargs": None,
-        "nonlin": "torch.nn.ReLU",
-        "nonlin_kwargs": {"inplace": True},
+        "nonlin": "torch.nn.LeakyReLU",
+        "nonlin_kwargs": {"negative_slope": leak, "inplace": True},
     }
 
 
@@ -238,13 +276,13 @@ def _spread(network: Any, picture: torch.Tensor) -> None:
     features = caught[0][0].flatten(1).T
     middle = features.mean(dim=0)
     distance = (features - middle).norm(dim=1)
-    outer = features[distance > distance.quantile(BACKGROUND_SHARE)]
+    outer = features[distance > distance.quantile(BACKGROUND_SHARE)].unique(dim=0)
     outer = outer[torch.randperm(len(outer))[: 50 * last.out_channels]]
     prototypes = outer[: last.out_channels - 1]
     for _ in range(4):
         nearest = torch.cdist(outer, prototypes).argmin(dim=1)
         cells = [outer[nearest == index] for index in range(len(prototypes))]
-        prototypes = torch.stack([cell.mean(dim=0) for cell in cells])
+        prototypes = torch.stack([cell.mean(dim=0) for cell in cells])  # an empty cell would show as NaN in the answer
     weight = torch.cat([middle[None], prototypes])
     bias = -weight.pow(2).sum(dim=1) / 2
     leads = [
@@ -358,8 +396,8 @@ def _write_model(weights_dir: Path, one: DataSet, plans: Mapping[str, Any], stat
 
 
 def _plans(one: DataSet, architecture: Mapping[str, Any]) -> dict[str, Any]:
-    spacing = list(reversed(one.spacing_mm))  # nnU-Net counts z, y, x
-    resampling = {"order": 1, "order_z": 0, "force_separate_z": None}
+    spacing = [max(edge, LEAST_SPACING_MM) for edge in reversed(one.spacing_mm)]  # nnU-Net counts z, y, x
+    resampling = {"force_separate_z": False, "num_threads": 2}
     configuration = {
         "data_identifier": f"nnUNetPlans_{one.configuration}",
         "preprocessor_name": "DefaultPreprocessor",
@@ -369,11 +407,11 @@ def _plans(one: DataSet, architecture: Mapping[str, Any]) -> dict[str, Any]:
         "spacing": spacing,
         "normalization_schemes": ["CTNormalization"],
         "use_mask_for_norm": [False],
-        "resampling_fn_data": "resample_data_or_seg_to_shape",
-        "resampling_fn_seg": "resample_data_or_seg_to_shape",
+        "resampling_fn_data": "resample_torch_fornnunet",
+        "resampling_fn_seg": "resample_torch_fornnunet",
         "resampling_fn_data_kwargs": {"is_seg": False, **resampling},
         "resampling_fn_seg_kwargs": {"is_seg": True, **resampling},
-        "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
+        "resampling_fn_probabilities": "resample_torch_fornnunet",
         "resampling_fn_probabilities_kwargs": {"is_seg": False, **resampling},
         "batch_dice": False,
         "architecture": dict(architecture),

@@ -1,8 +1,12 @@
-"""The training loop: AdamW in bfloat16 on two cores, a running mean of the weights, a log line every ten steps.
+"""The training loop: AdamW in bfloat16, a running mean of the weights, a log line every ten steps.
 
-In: seed, number of steps, limit in minutes. Out: the mean weights, and the log. What can go wrong: a machine too slow
-for its limit ends with fewer steps (the learning rate follows whichever is further, steps or minutes).
+In: a task, seed, number of steps, limit in minutes. Out: the mean weights, and the log. What can go wrong: a machine
+too slow for its limit ends with fewer steps (the learning rate follows whichever is further, steps or minutes). The
+limit counts the time that the processor worked, so that a busy or paused machine does not cut a run short.
 Next: `evaluate`, `export`.
+
+One thread is the default: with two, the threads of one small convolution wait for each other more than they work, and
+the second core is free to paint phantoms.
 """
 
 from __future__ import annotations
@@ -16,81 +20,102 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workers.training.labels import LEVELS, Label
+from workers.training.labels import Label
 from workers.training.loss import segmentation_loss
 from workers.training.network import build_network
-from workers.training.samples import Pool, Sample, Scene, draw
+from workers.training.samples import Pool, Sample, Scene, coarse_sample, coarse_scene, fine_sample, fine_scene
+from workers.training.tasks import LEVELS_TASK, Task
 
 PEAK_RATE = 3e-3
 WARM_UP_STEPS = 30
 EMPHASIS_UNTIL = 0.6
 """Part of the run after which all voxels count alike."""
+LESION_WEIGHT = 3.0
+"""Least weight of a lesion. It stays: a lesion's surface lies within the liver and moves no volume."""
 MEAN_OVER_STEPS = 60
 """The running mean forgets a step after about as many."""
 LOG_EVERY = 10
 
-Record = dict[str, float | int]
+Record = dict[str, float | int | str]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What to train: seed, steps, limit in minutes, number of phantoms, threads."""
+    """How to train one network: seed, steps, limit in minutes of a processor, number of phantoms, threads."""
 
     seed: int = 0
     steps: int = 1500
-    minutes: float = 50.0
+    minutes: float = 25.0
     phantoms: int = 320
     threads: int = 1
 
 
-def train(run: Run, report: Callable[[Record], None]) -> tuple[nn.Module, int]:
-    """Train from nothing and return the network with its mean weights, and the steps taken.
+@dataclass(frozen=True)
+class Trained:
+    """A network with its mean weights, the steps taken, the minutes they took, and those that a processor worked."""
 
-    `report` gets one record every ten steps: step, seconds since the start, loss, Dice of the soft masks.
+    network: nn.Module
+    steps: int
+    minutes: float
+    processor_minutes: float
+
+
+def train(task: Task, run: Run, report: Callable[[Record], None]) -> Trained:
+    """Train one network from nothing.
+
+    `report` gets one record every ten steps: seconds since the start, loss, Dice of the soft masks.
     """
     torch.manual_seed(run.seed)
     torch.set_num_threads(run.threads)
-    network = build_network(deep_supervision=True)
+    network = build_network(task, deep_supervision=True)
     network.train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=1e-4)
     mean = {name: value.detach().clone() for name, value in network.named_parameters()}
-    pool = Pool(run.phantoms, run.seed)
-    began, step = time.monotonic(), 0
+    coarse = task is LEVELS_TASK
+    pool = Pool(coarse_scene if coarse else fine_scene, run.phantoms, run.seed)
+    began, step, worked = time.monotonic(), 0, time.process_time()
     recent: list[tuple[float, Tensor]] = []
     try:
-        for sample, part in _draws(pool, run.seed):
-            done = max(step / run.steps, (time.monotonic() - began) / (60 * run.minutes))
+        for sample, part in _draws(pool, coarse_sample if coarse else fine_sample, run.seed):
+            done = max(step / run.steps, (time.process_time() - worked) / (60 * run.minutes * run.threads))
             if done >= 1:
                 break
             _set_rate(optimiser, step, done)
-            emphasis = max(0.0, 1 - done / EMPHASIS_UNTIL)
-            recent.append(_step(network, optimiser, sample, part, emphasis))
+            recent.append(_step(task, network, optimiser, sample, part, _weights(task, done)))
             step += 1
             _average(mean, network, step)
             if step % LOG_EVERY == 0:
-                report(_record(step, time.monotonic() - began, recent))
+                report(_record(task, step, time.monotonic() - began, recent))
                 recent.clear()
     finally:
         pool.close()
     network.load_state_dict(mean, strict=False)  # its dictionary names some parameters twice
     network.eval()
-    return network, step
+    return Trained(network, step, (time.monotonic() - began) / 60, (time.process_time() - worked) / 60)
 
 
-def _draws(pool: Pool, seed: int) -> Iterator[tuple[Sample, int]]:
+def _draws(pool: Pool, draw: Callable[[Scene, np.random.Generator], Sample], seed: int) -> Iterator[tuple[Sample, int]]:
     rng = np.random.default_rng(seed)
-    scenes: Iterator[Scene] = pool.scenes(rng)
-    for source in scenes:
+    for source in pool.scenes(rng):
         yield draw(source, rng), int(rng.integers(8))
 
 
+def _weights(task: Task, done: float) -> Tensor:
+    """Return the weights of the classes, fading from rarity to equality."""
+    weights = torch.tensor(task.rarity) ** max(0.0, 1 - done / EMPHASIS_UNTIL)
+    lesion = task.labels["LESION"]
+    weights[lesion] = max(float(weights[lesion]), LESION_WEIGHT)
+    return weights
+
+
 def _step(
-    network: nn.Module, optimiser: torch.optim.Optimizer, sample: Sample, part: int, emphasis: float
+    task: Task, network: nn.Module, optimiser: torch.optim.Optimizer, sample: Sample, part: int, weights: Tensor
 ) -> tuple[float, Tensor]:
     image = torch.from_numpy(sample.image)[None, None]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs = network(image)
-    loss, dice = segmentation_loss(outputs, torch.from_numpy(sample.labels), part, emphasis=emphasis)
+    trunk = int(Label.BODY) if task is LEVELS_TASK else 0
+    loss, dice = segmentation_loss(outputs, torch.from_numpy(sample.labels), part, weights, trunk=trunk)
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -112,16 +137,12 @@ def _average(mean: dict[str, Tensor], network: nn.Module, step: int) -> None:
         mean[name].lerp_(value.detach(), 1 - keep)
 
 
-def _record(step: int, seconds: float, recent: list[tuple[float, Tensor]]) -> Record:
+def _record(task: Task, step: int, seconds: float, recent: list[tuple[float, Tensor]]) -> Record:
+    """Sum up ten steps: loss, and mean Dice of each group of labels."""
     dice = torch.stack([values for _, values in recent]).mean(0)
-    bodies = [float(dice[Label[f"BODY_{level}"]]) for level in LEVELS]
-    return {
-        "step": step,
-        "seconds": round(seconds, 1),
-        "loss": round(sum(loss for loss, _ in recent) / len(recent), 4),
-        "liver": round(float(dice[Label.LIVER]), 3),
-        "lesion": round(float(dice[Label.LESION]), 3),
-        "psoas": round(float(dice[[Label.PSOAS_LEFT, Label.PSOAS_RIGHT]].mean()), 3),
-        "bodies": round(sum(bodies) / len(bodies), 3),
-        "worst_body": round(min(bodies), 3),
-    }
+    groups: dict[str, list[float]] = {}
+    for label in list(task.labels)[1:]:
+        groups.setdefault(label.name.lower().split("_")[0], []).append(float(dice[label]))
+    loss = sum(loss for loss, _ in recent) / len(recent)
+    means = {name: round(sum(values) / len(values), 3) for name, values in groups.items()}
+    return {"network": task.name, "step": step, "seconds": round(seconds, 1), "loss": round(loss, 4), **means}

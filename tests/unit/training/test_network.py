@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +17,30 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from torch.nn import functional
 
 from node.phantom import Rendering, covering_grid, random_anatomy, render
-from workers.training import export, inference
-from workers.training.labels import Label, network_labels, part_mask
+from workers.training import export, inference, window
+from workers.training.labels import Kind, Label, Labels, network_labels, part_mask
 from workers.training.loss import at_part, segmentation_loss
 from workers.training.network import build_network
-from workers.training.samples import PATCH, SPACING_MM, draw, normalise, scene
+from workers.training.samples import coarse_sample, coarse_scene, normalise
+from workers.training.specks import tidy
+from workers.training.tasks import LEVELS_TASK, STRUCTURES_TASK, Task
 
 DEMO = Path(__file__).parents[3] / "models" / "demo"
+TASKS = (LEVELS_TASK, STRUCTURES_TASK)
+
+
+def network(task: Task) -> torch.nn.Module:
+    """Return a network with weights that are the same each time."""
+    torch.manual_seed(3)
+    return build_network(task, deep_supervision=True)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with random weights."""
-    torch.manual_seed(3)
     path = tmp_path_factory.mktemp("model")
-    export.write_model(path, build_network(deep_supervision=True))
+    for task in TASKS:
+        export.write_network(path, task, network(task))
     export.write_log(path, [{"step": 10, "loss": 1.0}])
     export.write_manifest(path)
     return path
@@ -43,26 +53,28 @@ def picture() -> Rendering:
     return render(anatomy, covering_grid(anatomy, spacing_mm=(5.0, 2.0, 2.0), least_slices=96), seed=1)
 
 
-def test_the_export_loads_in_nnunets_predictor(folder: Path) -> None:
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_the_export_loads_in_nnunets_predictor(folder: Path, task: Task) -> None:
     """Weights come back as float16 rounds them, and the network runs on a patch with one output per label."""
-    predictor = inference.load_predictor(folder)
-    torch.manual_seed(3)
-    trained = build_network(deep_supervision=True).state_dict()
+    predictor = inference.load_predictor(folder, task)
+    trained = network(task).state_dict()
     loaded = predictor.list_of_parameters[0]
     assert loaded.keys() == trained.keys()
     assert all(torch.equal(value, trained[name].half().float()) for name, value in loaded.items())
-    logits = predictor.predict_logits_from_preprocessed_data(torch.zeros(1, *PATCH))
-    assert logits.shape == (len(Label), *PATCH)
+    logits = predictor.predict_logits_from_preprocessed_data(torch.zeros(1, *task.patch))
+    assert logits.shape == (len(task.labels), *task.patch)
 
 
 def test_other_labels_and_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     """A folder with other labels is no demonstration model; an array of Python objects is not opened."""
+    copy = tmp_path / LEVELS_TASK.name
+    copy.mkdir()
     for name in ("plans.json", "dataset.json"):
-        (tmp_path / name).write_bytes((folder / name).read_bytes())
-    text = (tmp_path / "dataset.json").read_text().replace('"liver"', '"spleen"')
-    (tmp_path / "dataset.json").write_text(text)
+        (copy / name).write_bytes((folder / LEVELS_TASK.name / name).read_bytes())
+    text = (copy / "dataset.json").read_text().replace('"liver"', '"spleen"')
+    (copy / "dataset.json").write_text(text)
     with pytest.raises(ValueError, match="labels"):
-        inference.load_predictor(tmp_path)
+        inference.load(tmp_path)
     np.savez(tmp_path / "weights.npz", allow_pickle=True, weight=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):
         inference.read_weights(tmp_path / "weights.npz")
@@ -70,41 +82,52 @@ def test_other_labels_and_pickled_weights_are_refused(folder: Path, tmp_path: Pa
 
 def test_the_manifest_notices_every_change(folder: Path, tmp_path: Path) -> None:
     """A changed, a missing and an added file are named; an untouched folder has none."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            copy = tmp_path / path.relative_to(folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     assert export.changed_files(tmp_path) == []
-    (tmp_path / "plans.json").write_text("{}")
+    (tmp_path / "levels" / "plans.json").write_text("{}")
     (tmp_path / "training.jsonl").unlink()
     (tmp_path / "extra").write_text("")
-    assert export.changed_files(tmp_path) == ["extra", "plans.json", "training.jsonl"]
+    assert export.changed_files(tmp_path) == ["extra", "levels/plans.json", "training.jsonl"]
 
 
 def test_preprocessing_gives_what_training_saw(folder: Path, picture: Rendering) -> None:
     """The averaged window, normalised by nnU-Net, has the patch's rows and columns and training's scale."""
-    predictor = inference.load_predictor(folder)
+    predictor = inference.load_predictor(folder, LEVELS_TASK)
     plans, configuration = predictor.plans_manager, predictor.configuration_manager
-    window = inference.look(picture.hu, picture.grid.spacing_mm, SPACING_MM, PATCH)
-    properties = {"spacing": list(window.spacing_mm)}
+    spacing = picture.grid.spacing_mm
+    bounds = window.trunk_window(picture.hu, spacing, LEVELS_TASK)
+    seen = window.look(picture.hu, spacing, bounds, LEVELS_TASK)
+    properties = {"spacing": list(seen.spacing_mm)}
     data, _, _ = DefaultPreprocessor(verbose=False).run_case_npy(
-        window.hu[None], None, properties, plans, configuration, predictor.dataset_json
+        seen.hu[None], None, properties, plans, configuration, predictor.dataset_json
     )
-    assert data.shape == (1, round(picture.hu.shape[0] * 5 / 6), *PATCH[1:])
+    assert data.shape == (1, round(picture.hu.shape[0] * 5 / 6), *LEVELS_TASK.patch[1:])
     assert data.min() >= normalise(np.array(-2000.0, dtype=np.float32))
-    assert abs(float(data.max()) - float(normalise(window.hu).max())) < 0.5
+    assert abs(float(data.max()) - float(normalise(seen.hu).max())) < 0.5
 
 
-def test_labels_are_those_of_nnunets_own_export(folder: Path, picture: Rendering) -> None:
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_window_is_the_mean_of_its_pixels(block: int) -> None:
+    """Whole blocks of pixels, air beyond the edge; the bounds grow to whole blocks."""
+    rng = np.random.default_rng(0)
+    hu = rng.integers(-900, 300, (2, 20, 30)).astype(np.int16)
+    spacing = (6.0, 5.5 / 3 / block, 5.5 / 3 / block)
+    seen = window.look(hu, (30.0, *spacing[1:]), window.Bounds((-3, 9), (22, 34)), LEVELS_TASK)
+    padded = np.pad(hu, ((0, 0), (3, 3), (0, 4)), constant_values=-1000)[:, 0:12, 22:34].astype(float)
+    means = padded.reshape(2, 12 // block, block, 12 // block, block).mean(axis=(2, 4))
+    for axis in (1, 2):
+        means = (np.roll(means, 1, axis) + means + np.roll(means, -1, axis)) / 3
+    assert seen.spacing_mm[1:] == pytest.approx((5.5 / 3, 5.5 / 3))
+    assert np.allclose(seen.hu[:, 1:-1, 1:-1], means[:, 1:-1, 1:-1], atol=0.01)
+
+
+def test_slices_are_those_of_nnunets_own_resampling(folder: Path, picture: Rendering) -> None:
     """Slice by slice or all at once: the same labels from the same logits, on the window's grid."""
-    predictor = inference.load_predictor(folder)
+    predictor = inference.load_predictor(folder, LEVELS_TASK)
     plans, configuration = predictor.plans_manager, predictor.configuration_manager
-    window = inference.look(picture.hu, picture.grid.spacing_mm, SPACING_MM, PATCH)
     torch.manual_seed(0)
     logits = torch.randn(len(Label), 7, 9, 12)
-    size = (window.rows[1] - window.rows[0], window.columns[1] - window.columns[0])
-    whole = (10, *size)
+    whole = (10, 23, 31)
     properties = {
         "spacing": list(picture.grid.spacing_mm),
         "shape_after_cropping_and_before_resampling": whole,
@@ -114,31 +137,83 @@ def test_labels_are_those_of_nnunets_own_export(folder: Path, picture: Rendering
     theirs = convert_predicted_logits_to_segmentation_with_correct_shape(
         logits, plans, configuration, predictor.label_manager, properties, num_threads_torch=1
     )
-    shape = (10, *picture.hu.shape[1:])
-    ours = inference._labels(logits, window, shape)
-    cut = np.stack([inference._cut(plane, window.rows, window.columns) for plane in ours])
-    inside = cut >= 0
-    assert inside.mean() > 0.5
-    assert (cut[inside] == theirs[inside]).mean() > 0.9999
+    seen = window.Window(
+        window.Bounds((-3, 20), (5, 36)), np.zeros((1, 1, 1), dtype=np.float32), (1, 1, 1), (10, 40, 50)
+    )
+    prediction = inference.Prediction(logits, seen, seen.shape)
+    rows, columns = seen.bounds.within(seen.shape)
+    ours = np.stack([inference.largest(at) for at in inference.slices_at(logits, prediction.places_of(rows, columns))])
+    assert ours.shape == (10, 20, 31)
+    assert (ours == theirs[:, 3:]).mean() > 0.9995
+
+
+def test_vertebrae_take_the_level_of_the_nearest_coarse_one() -> None:
+    """Fine bone near a coarse vertebra gets its level, bone farther off none; other kinds go through as they are."""
+    shape = (40, 30, 30)
+    everything = window.Window(
+        window.Bounds((0, 30), (0, 30)), np.zeros((1, 1, 1), dtype=np.float32), (3.0, 3.0, 3.0), shape
+    )
+    named = np.full(shape, Label.BODY)
+    named[5:12, 10:20, 10:20] = Label.BODY_L2
+    named[15:22, 10:20, 10:20] = Label.BODY_L1
+    kind = np.zeros(shape, dtype=np.int64)
+    kind[4:12, 10:20, 10:20] = Kind.VERTEBRAL_BODY
+    kind[5:12, 20:21, 10:20] = Kind.VERTEBRAL_ARCH
+    kind[15:22, 10:20, 10:20] = Kind.VERTEBRAL_BODY
+    kind[30:38, 10:20, 10:20] = Kind.VERTEBRAL_BODY  # no coarse vertebra near it
+    kind[0:10, 0:8, 0:8] = Kind.LIVER
+    coarse = inference.Prediction(_logits(named, len(Label)), everything, shape)
+    fine = inference.Prediction(_logits(kind, len(Kind)), everything, shape)
+    labels: Labels = np.full(shape, Label.BODY, dtype=np.uint8)
+    inference._paint(labels, fine, inference._levels(coarse, fine))
+    wanted = np.full(shape, Label.BODY)
+    wanted[4:12, 10:20, 10:20] = Label.BODY_L2
+    wanted[5:12, 20:21, 10:20] = Label.ARCH_L2
+    wanted[15:22, 10:20, 10:20] = Label.BODY_L1
+    wanted[0:10, 0:8, 0:8] = Label.LIVER
+    assert np.array_equal(labels, wanted)
+
+
+def _logits(labels: np.ndarray, count: int) -> torch.Tensor:
+    """Logits of a network that is sure of these labels, shape (count, slices, rows, columns)."""
+    return 20 * functional.one_hot(torch.from_numpy(labels).long(), count).permute(3, 0, 1, 2).float()
+
+
+def test_specks_go_and_structures_stay() -> None:
+    """Far specks become trunk, small lesions liver; large parts, arches apart from bodies, real lesions stay."""
+    labels = np.full((30, 40, 50), Label.BODY, dtype=np.uint8)
+    labels[5:20, 5:25, 5:25] = Label.LIVER
+    labels[8:12, 8:12, 8:12] = Label.LESION
+    labels[15, 15, 15] = Label.LESION
+    labels[20:25, 30:35, 30:38] = Label.BODY_L2
+    labels[21:24, 37:39, 30:38] = Label.ARCH_L2
+    wanted = labels.copy()
+    wanted[15, 15, 15] = Label.LIVER
+    labels[28, 38, 48] = Label.LESION
+    labels[2, 30:32, 40] = Label.BODY_L2
+    labels[2, 2, 45] = Label.LIVER
+    tidy(labels, voxel_ml=0.01)
+    assert np.array_equal(labels, wanted)
 
 
 def test_the_loss_is_small_only_for_the_right_labels() -> None:
     """Logits that spell the labels score near 0, those of a neighbour's labels do not, at each of the parts."""
-    sample = draw(scene(5), np.random.default_rng(0))
+    sample = coarse_sample(coarse_scene(5), np.random.default_rng(0))
     labels = torch.from_numpy(sample.labels)
+    alike = torch.ones(len(Label))
     for part in (0, 7):
-        right = _spelled(labels[part].long())
-        wrong = _spelled(torch.where(labels[part] == Label.BODY_L1, int(Label.BODY_L2), labels[part]).long())
-        loss, dice = segmentation_loss(right, labels, part)
-        worse, dice_worse = segmentation_loss(wrong, labels, part)
+        right = _outputs(labels[part])
+        wrong = _outputs(torch.where(labels[part] == Label.BODY_L1, int(Label.BODY_L2), labels[part]))
+        loss, dice = segmentation_loss(right, labels, part, alike, trunk=1)
+        worse, dice_worse = segmentation_loss(wrong, labels, part, alike, trunk=1)
         assert loss < worse
         assert dice[Label.LIVER] > 0.9
         assert dice_worse[Label.BODY_L1] < 0.1
 
 
-def _spelled(labels: torch.Tensor) -> list[torch.Tensor]:
-    """Outputs of a network that is sure of these labels."""
-    full = 20 * functional.one_hot(labels, len(Label)).permute(3, 0, 1, 2)[None].float()
+def _outputs(labels: torch.Tensor) -> list[torch.Tensor]:
+    """Outputs at 1, 2 and 4 times the spacing of a network that is sure of these labels."""
+    full = _logits(labels.numpy(), len(Label))[None]
     return [full, full[:, :, ::2, ::2, ::2], full[:, :, ::4, ::4, ::4]]
 
 
@@ -156,7 +231,7 @@ def test_logits_move_a_quarter_of_a_voxel() -> None:
 def test_the_shipped_model_is_whole_and_knows_a_phantom(picture: Rendering) -> None:
     """No file of models/demo differs from its manifest, and an unseen coarse phantom is labelled well."""
     assert export.changed_files(DEMO) == []
-    labels = inference.segment(inference.load_predictor(DEMO), picture.hu, picture.grid.spacing_mm)
+    labels = inference.segment(inference.load(DEMO), picture.hu, picture.grid.spacing_mm)
     true = network_labels(picture)
     assert (labels.shape, labels.dtype) == (picture.hu.shape, np.uint8)
     for name in ("liver", "psoas_left", "psoas_right", "vertebra_L1", "vertebra_L3"):
