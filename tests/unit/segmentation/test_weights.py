@@ -351,10 +351,14 @@ def test_incomplete_folder_is_nobodys_to_remove(folder: Path, downloader: Callab
 
 
 def test_statistics_are_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library's settings, as it reads them, say that no usage statistics are sent."""
-    for name in ("TOTALSEG_HOME_DIR", "TOTALSEG_WEIGHTS_PATH"):
+    """The library's settings, as it reads them, say that no usage statistics are sent; it takes no more threads than
+    there are cores.
+    """
+    for name in ("TOTALSEG_HOME_DIR", "TOTALSEG_WEIGHTS_PATH", weights.THREADS):
         monkeypatch.setenv(name, "")
+    monkeypatch.delenv(weights.THREADS)
     weights.keep_quiet(tmp_path / "home", tmp_path / "weights")
     settings = SimpleNamespace(**json.loads((Path(os.environ["TOTALSEG_HOME_DIR"]) / "config.json").read_text()))
     assert settings.send_usage_stats is False
     assert os.environ["TOTALSEG_WEIGHTS_PATH"] == str(tmp_path / "weights")
+    assert int(os.environ[weights.THREADS]) == len(os.sched_getaffinity(0))
