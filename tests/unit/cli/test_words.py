@@ -1,5 +1,6 @@
 """The words of the command line: all explained, and wrong ones answered in one sentence with exit code 2."""
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -97,8 +98,7 @@ def test_wrong_words(words: tuple[str, ...], sentence: str, crlm_node: Callable[
     places["EMPTY"].mkdir()
     places["FILE"].write_text("this is neither DICOM nor TOML")
     done = crlm_node(*(places.get(word, word) for word in words))
-    for name in set(words) & set(places):
-        sentence = sentence.replace(name, str(places[name]))
+    sentence = re.sub("|".join(places), lambda found: str(places[found.group()]), sentence)
     assert done.sentence.startswith(sentence)
     assert done.code == 2
     assert not places["OUT"].exists()
