@@ -192,7 +192,7 @@ class _Server(ThreadedAssociationServer):
         """Say whether this AE title may call from this host."""
         return any(
             caller.ae_title.strip() == calling_ae_title.strip()
-            and (not caller.hosts or plain(host) in {plain(allowed) for allowed in caller.hosts})
+            and (not caller.hosts or plain(host) in {plain(str(allowed)) for allowed in caller.hosts})
             for caller in self.callers
         )
 

@@ -21,24 +21,25 @@ with its name. This page is written by `crlm-node config reference`.
 
 def settings_page() -> str:
     """Return the settings as a Markdown page: a table of the top level, then one for each section."""
-    return "\n".join([_HEAD, *_tables("", Settings)])
+    return "\n".join([_HEAD, *_tables("", "", Settings)])
 
 
-def _tables(title: str, model: type[BaseModel]) -> Iterator[str]:
+def _tables(title: str, path: str, model: type[BaseModel]) -> Iterator[str]:
     if title:
         yield f"## {title}\n"
     yield "| key | form | default | meaning |\n|---|---|---|---|"
-    sections: list[tuple[str, type[BaseModel]]] = []
+    sections: list[tuple[str, str, type[BaseModel]]] = []
     for name, field in model.model_fields.items():
         parts = _models(field.annotation)
         if parts:
             repeated = get_origin(field.annotation) is tuple
-            sections += [(f"`[[{name}]]`" if repeated else f"`[{name}]`", part) for part in parts]
+            inner = f"{path}{name}"
+            sections += [(f"`[[{inner}]]`" if repeated else f"`[{inner}]`", f"{inner}.", part) for part in parts]
         yield f"| `{name}` | {_form(field.annotation)} | {_default(field)} | {field.description or ''} |"
     yield ""
-    for heading, part in sections:
+    for heading, inside, part in sections:
         kind = part.model_fields.get("kind")
-        yield from _tables(f"{heading} with kind {get_args(kind.annotation)[0]}" if kind else heading, part)
+        yield from _tables(f"{heading} with kind {get_args(kind.annotation)[0]}" if kind else heading, inside, part)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -60,7 +61,14 @@ def _form(annotation: Any) -> str:
         return f"list of {_form(parts[0])}"
     if origin in (typing.Union, UnionType):
         return _form(next(part for part in parts if part is not type(None)))
-    names = {"str": "text", "int": "number", "float": "number", "bool": "true or false", "Path": "path"}
+    names = {
+        "str": "text",
+        "int": "number",
+        "float": "number",
+        "bool": "true or false",
+        "Path": "path",
+        "IPvAnyAddress": "address",
+    }
     return names.get(getattr(annotation, "__name__", ""), "table")
 
 

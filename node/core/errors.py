@@ -97,6 +97,7 @@ ANSWERS: Mapping[Coded, Answer] = {
     Outage.DESTINATION_UNREACHABLE: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the destination's address."),
     Outage.DESTINATION_REFUSED: Answer(_NO_RESOURCES, Verdict.RETRY, "See the status that the destination answered."),
     Outage.DESTINATION_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "The destination accepts objects and drops them."),
+    Outage.COMMITMENT_REFUSED: Answer(_NO_RESOURCES, Verdict.RETRY, "See the destination's log for the object."),
     Outage.SPOOL_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the disk and the rights of the spool."),
     Outage.LEDGER_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "Check ledger_url and the database."),
     Outage.STEWARD_FAILED: Answer(

@@ -103,6 +103,17 @@ class DoorRefusal(Coded):
     OUT_OF_RESOURCES = "out-of-resources", "The spool cannot take the instance now: send it again later."
 
 
+class Flag(Coded):
+    """What a person should look at in a study that goes its way all the same."""
+
+    VARIANT_KEPT = "variant-kept", "An instance came again with other content: both are kept, the first is measured."
+    PATIENT_CHANGED = "patient-changed", "The patient of the study was changed after a result had been delivered."
+    PATIENT_CORRECTED = (
+        "patient-corrected",
+        "The patient was corrected before a result was delivered: the later data is measured.",
+    )
+
+
 class Outage(Coded):
     """What is not there now and may come back: the work is tried again."""
 
@@ -110,6 +121,7 @@ class Outage(Coded):
     DESTINATION_UNREACHABLE = "destination-unreachable", "The destination cannot be reached."
     DESTINATION_REFUSED = "destination-refused", "The destination did not take an object."
     DESTINATION_LOST = "destination-lost", "The destination answered success but does not list the object."
+    COMMITMENT_REFUSED = "commitment-refused", "The destination does not commit itself to keep the object."
     SPOOL_FAILED = "spool-failed", "The spool cannot be read or written."
     LEDGER_FAILED = "ledger-failed", "The ledger cannot be read or written."
     STEWARD_FAILED = "steward-failed", "The node's own program failed while it looked at the study."

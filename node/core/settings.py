@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from node.core.codes import Structure
@@ -35,7 +35,26 @@ class CallingPeer(_Section):
     """Who may open an association to us."""
 
     ae_title: AETitle = Field(description="Its AE title.")
-    hosts: tuple[str, ...] = Field((), description="IP addresses that it may come from; empty: any.")
+    hosts: tuple[IPvAnyAddress, ...] = Field((), description="IP addresses that it may come from; empty: any.")
+    priority: Literal["routine", "stat"] = Field(
+        "routine", description="`stat`: what it sends is measured before what waits."
+    )
+
+
+class ListenerTls(_Section):
+    """DICOM TLS of the listener (PS3.15 section B.9, BCP 195): its port then serves nothing else."""
+
+    certificate: Path = Field(description="Our certificate with its chain, PEM.")
+    key: Path = Field(description="Its private key, PEM, without a passphrase; readable by this user alone.")
+    authorities: Path = Field(description="PEM of the authorities whose client certificates are accepted.")
+
+
+class CallerTls(_Section):
+    """TLS towards a destination."""
+
+    authorities: Path = Field(description="PEM of the authorities that may have signed the destination's certificate.")
+    certificate: Path | None = Field(None, description="Our client certificate with its chain, PEM.")
+    key: Path | None = Field(None, description="Its private key, PEM; readable by this user alone.")
 
 
 class ImportRules(_Section):
@@ -57,6 +76,24 @@ class PacsDestination(_Section):
     ae_title: AETitle = Field(description="Its AE title.")
     host: str = Field(description="Its host name or address.")
     port: Port = Field(description="Its DICOM port.")
+    tls: CallerTls | None = Field(None, description="TLS towards it; absent: plain DICOM.")
+    commitment: bool = Field(False, description="Ask for storage commitment; without an answer, the query proves.")
+    commitment_wait_s: float = Field(300.0, gt=0, description="An answer that takes longer is not waited for.")
+    reject_superseded: bool = Field(
+        False, description="Reject a superseded result there by an IHE IOCM rejection note."
+    )
+
+
+class WebDestination(_Section):
+    """A DICOMweb server that results are stored to."""
+
+    kind: Literal["dicomweb"] = Field(description="A DICOMweb server, by STOW-RS.")
+    name: str = Field(pattern=r"^[a-z0-9-]+$", description="Its name in status and log.")
+    url: str = Field(pattern=r"^https?://", description="Its base URL, to which `/studies` is added.")
+    user: str = Field("", description="User name; empty: none is sent.")
+    password_file: Path | None = Field(None, description="File with the password.")
+    token_file: Path | None = Field(None, description="File with a bearer token.")
+    authorities: Path | None = Field(None, description="PEM of the authorities that may have signed its certificate.")
 
 
 class FolderDestination(_Section):
@@ -67,7 +104,7 @@ class FolderDestination(_Section):
     path: Path = Field(description="The folder; objects go to PATH/<study>/<instance>.dcm.")
 
 
-Destination = Annotated[PacsDestination | FolderDestination, Field(discriminator="kind")]
+Destination = Annotated[PacsDestination | WebDestination | FolderDestination, Field(discriminator="kind")]
 
 
 class MeasurementSettings(_Section):
@@ -100,6 +137,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("/var/lib/crlm-node"), description="Folder of the spool and of the default ledger.")
     ledger_url: str = Field("", description="SQLAlchemy URL of the ledger; empty: SQLite in `home`.")
+    ledger_password_file: Path | None = Field(None, description="File with the password of the ledger's database.")
     broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis of the job queue.")
     models_dir: Path | None = Field(None, description="Folder of models and signatures; empty: the installed ones.")
     networks: bool = Field(False, description="Segment by networks what comes without a segmentation; still on trial.")
@@ -112,14 +150,22 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the listener binds to.")
     port: Port = Field(11112, description="Port that the listener binds to.")
     calling: tuple[CallingPeer, ...] = Field((), description="Who may call us; nobody by default.")
+    tls: ListenerTls | None = Field(None, description="TLS of the listener; absent: plain DICOM.")
     max_associations: int = Field(16, ge=1, description="Associations served at once.")
     association_idle_s: float = Field(60.0, gt=0, description="An association that is silent for so long is closed.")
+
+    spool_low_mb: int = Field(20_000, ge=0, description="Less free space than this is warned of.")
+    spool_full_mb: int = Field(2_000, ge=0, description="With less free space, instances are answered A700.")
+    retention_days: float = Field(14.0, gt=0, description="An input is kept so long after its result is proven.")
+    quarantine_days: float = Field(90.0, gt=0, description="A quarantined study is kept at least so long.")
 
     quiet_time_s: float = Field(60.0, gt=0, description="A study is complete after so long without a new instance.")
     steward_period_s: float = Field(1.0, gt=0, description="Time between two rounds of the steward.")
     lease_s: float = Field(60.0, gt=1, description="A job whose worker is silent for so long is tried again.")
-    attempts: int = Field(3, ge=1, description="So many attempts at one job or delivery, then it fails visibly.")
+    attempts: int = Field(3, ge=1, description="So many attempts at one job, then it fails visibly.")
     retry_base_s: float = Field(15.0, gt=0, description="Wait before the second attempt; doubles with each.")
+    retry_longest_s: float = Field(900.0, gt=0, description="Longest wait between two attempts.")
+    delivery_days: float = Field(3.0, gt=0, description="A delivery is tried for so long, then it fails visibly.")
 
     imports: ImportRules = Field(default_factory=ImportRules, description="Which segmentations are imported.")
     destinations: tuple[Destination, ...] = Field((), description="Where results go.")

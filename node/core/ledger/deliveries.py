@@ -36,7 +36,8 @@ def plan(
             digest=digest,
             state=DeliveryState.PENDING,
             attempts=0,
-            not_before=now(),
+            planned_at=(at := now()),
+            not_before=at,
         )
     )
     session.flush()

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import Enum, ForeignKey, Index, String, Text
+from sqlalchemy import Enum, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from node.core.states import DeliveryState, JobState, Stage, StudyState
@@ -75,10 +75,42 @@ class StoredInstance(Base):
     calling_ae_title: Mapped[str] = mapped_column(String(16))
     association_id: Mapped[str] = mapped_column(ForeignKey("association.id"))
     received_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+
+
+class Variant(Base):
+    """An instance that came under a UID that is taken, with other content: kept beside, never in its place."""
+
+    __tablename__ = "variant"
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, index=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), index=True)
+    transfer_syntax_uid: Mapped[str] = mapped_column(_UID)
+    digest: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(String(255))
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    association_id: Mapped[str] = mapped_column(ForeignKey("association.id"))
+    received_at: Mapped[datetime]
+
+
+class StudyFlag(Base):
+    """Something that a person should look at in a study; `code` is of `node.core.reasons.Flag`."""
+
+    __tablename__ = "study_flag"
+
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), primary_key=True)
+    code: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[datetime]
+    detail: Mapped[str] = mapped_column(Text)
 
 
 class Job(Base):
-    """One analysis of one content of a study. `published_at` empty: the broker has to be told (outbox)."""
+    """One analysis of one content of a study. `published_at` empty: the broker has to be told (outbox).
+
+    `priority`: 0 routine, 1 STAT. `predecessor`: key of the job that this one superseded.
+    """
 
     __tablename__ = "job"
 
@@ -89,6 +121,8 @@ class Job(Base):
     request: Mapped[str] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(String(64))
     detail: Mapped[str | None] = mapped_column(Text)
+    priority: Mapped[int] = mapped_column(default=0)
+    predecessor: Mapped[str | None] = mapped_column(_KEY)
     attempts: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     not_before: Mapped[datetime]
@@ -100,6 +134,7 @@ class Job(Base):
 class Delivery(Base):
     """One object of a job on its way to one destination. The file lies in the job's work folder.
 
+    `planned_at`: the days of trying count from here. `transaction_uid`: of the storage commitment that was asked for.
     `not_before`: no attempt is made earlier. `held_until`: the broker was told, and is not told again earlier.
     """
 
@@ -116,13 +151,36 @@ class Delivery(Base):
     reason: Mapped[str | None] = mapped_column(String(64))
     detail: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(default=0)
+    planned_at: Mapped[datetime]
     not_before: Mapped[datetime]
     held_until: Mapped[datetime | None]
+    transaction_uid: Mapped[str | None] = mapped_column(_UID, index=True)
     proof: Mapped[str | None] = mapped_column(Text)
 
 
+class Commitment(Base):
+    """A storage commitment that was asked for (PS3.4 annex J)."""
+
+    __tablename__ = "commitment"
+
+    transaction_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    destination: Mapped[str] = mapped_column(String(64))
+    requested_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+
+
+class Queue(Base):
+    """The queue of a stage that a person has paused; a stage without a row, or without `paused_at`, runs."""
+
+    __tablename__ = "queue"
+
+    stage: Mapped[Stage] = mapped_column(primary_key=True)
+    paused_at: Mapped[datetime | None]
+    cause: Mapped[str] = mapped_column(Text)
+
+
 class Event(Base):
-    """A move of a study, a job or a delivery: the audit trail, only ever added to."""
+    """A move of a study, a job or a delivery: only ever added to."""
 
     __tablename__ = "event"
     __table_args__ = (Index("event_subject", "subject", "key"),)
@@ -134,3 +192,23 @@ class Event(Base):
     old: Mapped[str | None] = mapped_column(String(16))
     new: Mapped[str] = mapped_column(String(16))
     cause: Mapped[str] = mapped_column(Text)
+
+
+class Audit(Base):
+    """Who did what, when, and with what outcome, in the words of PS3.15 section A.5: only ever added to.
+
+    `event` is a code of DICOM CID 400 (110104: DICOM Instances Transferred), `outcome` one of 0, 4, 8, 12.
+    `user_id` is an AE title or an account, `host` where it came from. The database refuses changes of a row.
+    """
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    event: Mapped[str] = mapped_column(String(16))
+    action: Mapped[str] = mapped_column(String(1))
+    outcome: Mapped[int]
+    user_id: Mapped[str] = mapped_column(String(128))
+    host: Mapped[str] = mapped_column(String(64))
+    study_uid: Mapped[str | None] = mapped_column(_UID, index=True)
+    detail: Mapped[str] = mapped_column(Text)

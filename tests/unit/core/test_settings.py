@@ -65,7 +65,7 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert settings.ledger == "sqlite:////srv/crlm/ledger.sqlite"
     assert settings.spool_dir == Path("/srv/crlm/spool")
     assert settings.quiet_time_s == 5
-    assert settings.calling[0].hosts == ("10.0.0.1",)
+    assert [str(host) for host in settings.calling[0].hosts] == ["10.0.0.1"]
     assert settings.imports.labels == {"tumour_1": Structure.LESION}
     assert settings.destinations == (
         PacsDestination(kind="dicom", name="pacs", ae_title="PACS", host="pacs.local", port=104),
