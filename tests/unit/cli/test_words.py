@@ -120,7 +120,7 @@ def test_wrong_destinations(to: str, crlm_node: Callable[..., Any], small_phanto
     ("toml", "sentence"),
     [
         ('hom = "x"', "settings: hom: unknown key"),
-        ('[[calling]]\nhosts = ["h"]', "settings: calling.0.ae_title: missing key"),
+        ('[[calling]]\nhosts = ["10.0.0.1"]', "settings: calling.0.ae_title: missing key"),
         ("port = 70000", "settings: port: Input should be less than or equal to 65535"),
     ],
 )
