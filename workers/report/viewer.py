@@ -62,7 +62,7 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
     """Return the SR, or None where no number can be drawn; `sources` are the headers of the volume's slices."""
     taken: set[int] = set()
     groups: list[pieces.Group] = []
-    for label, finding, index, lines in _plan(findings):
+    for label, finding, index, lines in _that_fit(_plan(findings), LINES_SHOWN - len(_said(findings))):
         free = _free(index, lines, taken)
         group = _group(findings, sources, label, finding, free, lines) if free is not None else None
         if group is not None and free is not None:
@@ -102,6 +102,21 @@ def _plan(findings: Findings) -> Iterator[tuple[str, Structure, int, list[_Line]
             yield label, structure, _widest(one.region, columns), [_Line(name, (one.region,)) for name in names_of]
 
 
+def _that_fit(
+    planned: Iterator[tuple[str, Structure, int, list[_Line]]], room: int
+) -> Iterator[tuple[str, Structure, int, list[_Line]]]:
+    """Yield the groups, those that hold more lines than are shown in parts, each on a slice of its own."""
+    for label, finding, index, lines in planned:
+        for start in range(0, len(lines), room):
+            part = f"{label}, part {start // room + 1}" if len(lines) > room else label
+            yield part, finding, index, lines[start : start + room]
+
+
+def _said(findings: Findings) -> list[str]:
+    """Return what every group must say beside its numbers."""
+    return [DEMONSTRATION] if findings.labels and findings.labels.demonstration else []
+
+
 def _group(
     findings: Findings,
     sources: Sequence[Dataset],
@@ -121,13 +136,13 @@ def _group(
             cut = cut or any(note.code in _AT_LEAST for note in one.notes)
     if not numbers:
         return None
-    said = [DEMONSTRATION] if findings.labels and findings.labels.demonstration else []
+    said = _said(findings)
     if cut and len(numbers) + len(said) < LINES_SHOWN:
         said.append("Cut by the edge of the scan")
     group = hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(findings.request, f"{label}, drawn"),
         finding_type=STRUCTURES[finding].type,
-        measurements=numbers[: LINES_SHOWN - len(said)],
+        measurements=numbers,
     )
     comment(group, said)
     return group

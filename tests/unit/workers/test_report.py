@@ -22,8 +22,9 @@ from node.core.reasons import NotComputed
 from node.core.records import PatientFacts
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
-from workers import volume
-from workers.records import AlgorithmType
+from workers import segmentation, volume
+from workers.records import DEMONSTRATION, AlgorithmType
+from workers.report.viewer import LINES_SHOWN
 
 HU = (np.random.default_rng(8).normal(100, 12, BODY_SHAPE) + 1024).astype(np.uint16)
 MADE = Layout(spacing_mm=(3.0, 1.0, 1.0))
@@ -234,6 +235,29 @@ def test_groups_that_want_one_slice_get_slices_of_their_own(made: Made) -> None:
     slices = [{image_of(item) for item in walk(group) if item.ValueType == "SCOORD"} for group in found]
     assert all(len(one) == 1 for one in slices)
     assert len(set.union(*slices)) == len(found) == 5
+
+
+def test_the_demonstration_model_is_named_in_every_group(
+    made: Made, plain: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the drawn SR the name of the model takes the place of a line, and the line moves to a group of its own."""
+    honest = segmentation.segment
+
+    def by_the_model(*given: Any) -> Any:
+        return replace(honest(*given), engine=f"{DEMONSTRATION}: of a test")
+
+    monkeypatch.setattr(segmentation, "segment", by_the_model)
+    study = made.study()
+    for product in study.outcome.products:
+        assert study.dataset(product.file).SeriesDescription.startswith(DEMONSTRATION)
+    found = groups(study.dataset("sr-viewer.dcm"))
+    for group in found:
+        lines = [item for item in walk(group) if item.ValueType == "NUM"]
+        assert any(DEMONSTRATION in str(item.get("TextValue", "")) for item in walk(group))
+        assert len(lines) < LINES_SHOWN
+    drawn_names = [name(item) for group in found for item in walk(group) if item.ValueType == "NUM"]
+    before = [name(item) for item in walk(plain.dataset("sr-viewer.dcm")) if item.ValueType == "NUM"]
+    assert sorted(drawn_names) == sorted(before)
 
 
 def test_an_imported_segment_keeps_how_it_was_drawn(made: Made) -> None:
