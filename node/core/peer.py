@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -106,7 +106,7 @@ class Peer:
         Unavailable
             `destination-unreachable`, `destination-refused`.
         """
-        with self._associated([build_context(Verification)]) as assoc:
+        with self.associated([build_context(Verification)]) as assoc:
             status = assoc.send_c_echo()
             if status.get("Status") != _SUCCESS:
                 raise _unsuccessful("C-ECHO", status)
@@ -143,7 +143,7 @@ class Peer:
         for batch in _batches(_readable(files, done)):
             waiting = list(batch)
             try:
-                with self._associated(_contexts(waiting)) as assoc:
+                with self.associated(_contexts(waiting)) as assoc:
                     sent = True
                     _send_all(assoc, waiting, done)
             except Unavailable as error:
@@ -168,7 +168,7 @@ class Peer:
         Unavailable
             `destination-unreachable`, `destination-refused`: it does not answer, or not with success.
         """
-        with self._associated([build_context(_FIND)]) as assoc:
+        with self.associated([build_context(_FIND)]) as assoc:
             return _ask(assoc, level, keys)
 
     def instances_of(self, study_uid: str) -> set[str]:
@@ -180,7 +180,7 @@ class Peer:
             As `find`.
         """
         found: set[str] = set()
-        with self._associated([build_context(_FIND)]) as assoc:
+        with self.associated([build_context(_FIND)]) as assoc:
             for series in _ask(assoc, "SERIES", {"StudyInstanceUID": study_uid, "SeriesInstanceUID": ""}):
                 keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": str(series.get("SeriesInstanceUID", ""))}
                 images = _ask(assoc, "IMAGE", keys | {"SOPInstanceUID": ""})
@@ -188,8 +188,16 @@ class Peer:
         return found
 
     @contextlib.contextmanager
-    def _associated(self, contexts: list[PresentationContext]) -> Iterator[Association]:
-        """Open an association and release it at the end."""
+    def associated(
+        self, contexts: list[PresentationContext], *handlers: tuple[evt.EventType, Callable[[evt.Event], Any]]
+    ) -> Iterator[Association]:
+        """Open an association and release it at the end; `handlers` hear of what the other side asks meanwhile.
+
+        Raises
+        ------
+        Unavailable
+            `destination-unreachable`, `destination-refused`.
+        """
         ae = AE(self.calling_ae_title)
         ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -203,7 +211,7 @@ class Peer:
                 contexts,
                 self.ae_title,
                 MAXIMUM_PDU_BYTES,
-                evt_handlers=[(evt.EVT_CONN_OPEN, connected.append)],
+                evt_handlers=[(evt.EVT_CONN_OPEN, connected.append), *handlers],
             )
         except OSError as error:
             raise self._unreachable(error.strerror or str(error)) from error
