@@ -4,14 +4,16 @@ In: TCP connections. Out: one `Offer` for each C-STORE request, to the receiver 
 also hears how each association ended. An association is let in when its called AE title is ours and its calling AE
 title and host are in the settings; the presentation contexts are those of `node.core.dicom`.
 
-What can go wrong: a caller that is not known (rejected, with the reason of PS3.8 section 9.3.4), a connection that does
-not speak DICOM (closed without a word: health checks, scanners), a peer that falls silent (aborted after the idle
+What can go wrong: a caller that is not known (rejected, with the reason of PS3.8 section 9.3.4), a client that fails
+the TLS handshake where the settings ask for TLS; both are told to the audit trail. A connection that does not speak
+DICOM (closed without a word: health checks, scanners), a peer that falls silent (aborted after the idle
 time), a C-STORE that fails (its status is answered and the association goes on). The C-STORE handler is one of the
 three doors: nothing that happens behind it ends the listener.
 """
 
 import errno
 import socket
+import ssl
 import sys
 import threading
 import traceback
@@ -30,7 +32,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from node.connection import BoundedSocket, greets, plain
-from node.core import log
+from node.core import log, tls
 from node.core.dicom import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -41,7 +43,9 @@ from node.core.dicom import (
     is_uid,
 )
 from node.core.errors import ANSWERS, NodeError
+from node.core.ledger.audit import Rejection
 from node.core.offer import Offer, Taken
+from node.core.reasons import Coded
 from node.core.settings import CallingPeer, Settings
 
 MAXIMUM_PDU_BYTES = 262_144
@@ -50,7 +54,7 @@ CLOSING_GRACE_S = 2.0
 
 _SUCCESS, _UNEXPECTED = 0x0000, 0xC211
 _COMMENT_LENGTH = 64  # LO, PS3.5 table 6.2-1
-_REJECTED_PERMANENT, _BY_USER, _CALLING_AE_UNKNOWN = 1, 1, 3  # PS3.8 table 9-21
+_REJECTED_PERMANENT, _BY_USER, _CALLING_AE_UNKNOWN, _CALLED_AE_UNKNOWN = 1, 1, 3, 7  # PS3.8 table 9-21
 _NOT_YET_ASSOCIATED = ("Sta2", "Sta13")  # PS3.8 table 9-10
 
 _log = log.get("association")
@@ -73,6 +77,13 @@ class Receiver(Protocol):
         """Hear how an association ended: `released`, `aborted` or `lost`."""
 
 
+class Watch(Protocol):
+    """Who hears of those that were not let in: the audit trail."""
+
+    def note(self, reason: Coded, *, host: str, calling_ae_title: str = "", detail: str = "") -> None:
+        """Hear of one; `reason` is a `Rejection` or a `TlsFault`."""
+
+
 class Door:
     """The listener's port.
 
@@ -82,11 +93,14 @@ class Door:
         The site's settings: address, AE title, who may call, limits.
     receiver
         Who takes the instances in.
+    watch
+        Who hears of those that were not let in.
     """
 
-    def __init__(self, settings: Settings, receiver: Receiver) -> None:
+    def __init__(self, settings: Settings, receiver: Receiver, watch: Watch) -> None:
         self._settings = settings
         self._receiver = receiver
+        self._watch = watch
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -105,8 +119,11 @@ class Door:
         ------
         CannotListen
             The address is taken or not ours.
+        WrongTlsFile
+            A file of the TLS settings cannot be used.
         """
         address = (self._settings.host, self._settings.port)
+        secured = tls.listener_context(self._settings.tls) if self._settings.tls else None
         try:
             server = self._entity().make_server(
                 address,
@@ -115,6 +132,8 @@ class Door:
                 callers=self._settings.calling,
                 idle_s=self._settings.association_idle_s,
                 receiver=self._receiver,
+                watch=self._watch,
+                secured=secured,
             )
         except OSError as error:
             reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
@@ -122,7 +141,8 @@ class Door:
         self._server = cast(_Server, server)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="listener", daemon=True)
         self._thread.start()
-        _log.info("listening", host=self.address[0], port=self.address[1], ae_title=self._settings.ae_title)
+        host, port = self.address
+        _log.info("listening", host=host, port=port, ae_title=self._settings.ae_title, tls=secured is not None)
 
     def close(self, grace_s: float = CLOSING_GRACE_S) -> None:
         """Stop listening; associations may end by themselves for `grace_s`, then they are aborted."""
@@ -159,11 +179,20 @@ class _Server(ThreadedAssociationServer):
     request_queue_size = 128
 
     def __init__(
-        self, *args: Any, callers: tuple[CallingPeer, ...], idle_s: float, receiver: Receiver, **options: Any
+        self,
+        *args: Any,
+        callers: tuple[CallingPeer, ...],
+        idle_s: float,
+        receiver: Receiver,
+        watch: Watch,
+        secured: ssl.SSLContext | None,
+        **options: Any,
     ) -> None:
         self.callers = callers
         self.idle_s = idle_s
         self.receiver = receiver
+        self.watch = watch
+        self.secured = secured
         self.open_conversations: set[_Conversation] = set()
         self.changed = threading.Condition()
         super().__init__(*args, **options)
@@ -188,13 +217,14 @@ class _Server(ThreadedAssociationServer):
         with self.changed:
             self.changed.wait_for(lambda: not self.open_conversations, timeout=GREETING_TIMEOUT_S)
 
-    def knows(self, calling_ae_title: str, host: str) -> bool:
-        """Say whether this AE title may call from this host."""
-        return any(
-            caller.ae_title.strip() == calling_ae_title.strip()
-            and (not caller.hosts or plain(host) in {plain(str(allowed)) for allowed in caller.hosts})
-            for caller in self.callers
-        )
+    def objection(self, calling_ae_title: str, called_ae_title: str, host: str) -> Rejection | None:
+        """Say why this AE title may not call this one of ours from this host; None where it may."""
+        named = [caller for caller in self.callers if caller.ae_title.strip() == calling_ae_title.strip()]
+        if not named:
+            return Rejection.CALLER_UNKNOWN
+        if all(caller.hosts and plain(host) not in {plain(str(one)) for one in caller.hosts} for caller in named):
+            return Rejection.HOST_NOT_ALLOWED
+        return None if called_ae_title.strip() == self.ae_title.strip() else Rejection.CALLED_UNKNOWN
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log a connection that failed, without what it sent."""
@@ -217,11 +247,10 @@ class _Conversation(RequestHandler):
 
     def handle(self) -> None:
         """Serve the association until it has ended."""
-        connection = cast(socket.socket, self.request)
-        connection.settimeout(GREETING_TIMEOUT_S)
-        if not greets(connection):
+        if not self._greeted():
             self.log.debug("no-dicom")
             return
+        connection = cast(socket.socket, self.request)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(self.server.idle_s)
         assoc = self._create_association()
@@ -249,6 +278,22 @@ class _Conversation(RequestHandler):
                 self.server.open_conversations.discard(self)
                 self.server.changed.notify_all()
 
+    def _greeted(self) -> bool:
+        """Say whether the peer means to speak DICOM, over TLS where the settings ask for it."""
+        connection = cast(socket.socket, self.request)
+        connection.settimeout(GREETING_TIMEOUT_S)
+        if self.server.secured is None:
+            return greets(connection)
+        if not tls.speaks(connection):
+            return False
+        try:
+            self.request = tls.accept(self.server.secured, connection)
+        except tls.HandshakeFailed as error:
+            self.log.warning("handshake-failed", reason=error.fault, detail=error.detail)
+            self.server.watch.note(error.fault, host=self.client_address[0], detail=error.detail)
+            return False
+        return True
+
     def finish(self) -> None:
         """Close the connection, whatever happened."""
         self.server.shutdown_request(self.request)
@@ -260,14 +305,20 @@ class _Conversation(RequestHandler):
             self.assoc.abort()
 
     def _on_requested(self, event: evt.Event) -> None:
-        """Reject a caller that the settings do not name (PS3.8 section 9.3.4)."""
+        """Reject a caller that the settings do not name, and one that wants somebody else (PS3.8 section 9.3.4)."""
         request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
-        calling = str(request.calling_ae_title)
+        calling, host = str(request.calling_ae_title), self.client_address[0]
         self.log = self.log.bind(calling_ae_title=calling)
-        if not self.server.knows(calling, self.client_address[0]):
-            self.log.warning("association-rejected", reason="calling AE title and host are not in the settings")
-            event.assoc.acse.send_reject(_REJECTED_PERMANENT, _BY_USER, _CALLING_AE_UNKNOWN)
-            event.assoc.kill()
+        objection = self.server.objection(calling, str(request.called_ae_title), host)
+        if objection is None:
+            return
+        self.log.warning("association-rejected", reason=objection)
+        called = objection is Rejection.CALLED_UNKNOWN
+        event.assoc.acse.send_reject(
+            _REJECTED_PERMANENT, _BY_USER, _CALLED_AE_UNKNOWN if called else _CALLING_AE_UNKNOWN
+        )
+        event.assoc.kill()
+        self.server.watch.note(objection, host=host, calling_ae_title=calling)
 
     def _on_established(self, event: evt.Event) -> None:
         self.log.info("association-accepted", contexts=len(event.assoc.accepted_contexts))

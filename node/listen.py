@@ -14,6 +14,7 @@ from node.core.ledger import Ledger
 from node.core.settings import Settings
 from node.core.spool import Spool
 from node.intake import Intake
+from node.rejections import Rejections
 
 
 class Listener:
@@ -28,7 +29,8 @@ class Listener:
     def __init__(self, config: Settings) -> None:
         self._spool = Spool(config.spool_dir)
         self._ledger = Ledger(config.ledger)
-        self.door = Door(config, Intake(self._spool, self._ledger))
+        self._rejections = Rejections(self._ledger)
+        self.door = Door(config, Intake(self._spool, self._ledger), self._rejections)
 
     def start(self) -> None:
         """Listen, in threads of its own.
@@ -41,14 +43,18 @@ class Listener:
             The ledger was not made, or not migrated, by the steward of this version.
         CannotListen
             The address is taken or not ours.
+        WrongTlsFile
+            A file of the TLS settings cannot be used.
         """
         self._spool.prepare()
         self._ledger.require_schema()
         self.door.open()
+        self._rejections.start()
 
     def stop(self) -> None:
         """Stop listening, end the associations, close the ledger."""
         self.door.close()
+        self._rejections.stop()
         self._ledger.close()
 
 

@@ -1,0 +1,211 @@
+"""The audit trail: who did what, when, and with what outcome, in the words of PS3.15 section A.5.
+
+Comes in: an `Entry`. Goes out: a row of the table `audit`, which the database lets nobody change. No entry holds
+patient data: studies are named by UID. What can go wrong: the ledger is away; then `note` writes the whole entry to
+the log, and what was refused stays refused. Never called for a single slice. Who is next: `node.audit`, which prints
+the trail.
+"""
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, IntEnum
+from importlib.metadata import version
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from node.core import log
+from node.core.errors import Unavailable
+from node.core.ledger import Ledger, now
+from node.core.ledger.tables import Audit
+from node.core.reasons import Coded
+
+_LONGEST_USER, _LONGEST_HOST, _LONGEST_DETAIL = 128, 64, 1000
+
+_log = log.get("audit")
+
+
+class Kind(NamedTuple):
+    """A kind of entry: code of CID 400, action of PS3.15 section A.5.1.1, and behind a slash a code of CID 401."""
+
+    codes: str
+    action: str
+    meaning: str
+    type_meaning: str = ""
+
+
+class AuditEvent(Enum):
+    """What is audited, and nothing else is."""
+
+    STARTED = Kind("110100/110120", "E", "Application Activity", "Application Start")
+    STOPPED = Kind("110100/110121", "E", "Application Activity", "Application Stop")
+    TRAIL_READ = Kind("110101", "R", "Audit Log Used")
+    RECEIVED = Kind("110104", "C", "DICOM Instances Transferred")
+    DELIVERED = Kind("110104", "R", "DICOM Instances Transferred")
+    DELETED = Kind("110105", "D", "DICOM Study Deleted")
+    REJECTED = Kind("110113/110126", "E", "Security Alert", "Node Authentication")
+    COMMANDED = Kind("110113/110132", "E", "Security Alert", "Use of Restricted Function")
+
+
+class Outcome(IntEnum):
+    """How it ended (PS3.15 section A.5.1.1)."""
+
+    SUCCESS = 0
+    MINOR_FAILURE = 4
+    SERIOUS_FAILURE = 8
+    MAJOR_FAILURE = 12
+
+
+class Rejection(Coded):
+    """Why an association was not let in, where TLS is not the reason (that has `node.core.tls.TlsFault`)."""
+
+    CALLER_UNKNOWN = "caller-unknown", "The calling AE title is not in the settings."
+    HOST_NOT_ALLOWED = "host-not-allowed", "This AE title may not call from this host."
+    CALLED_UNKNOWN = "called-unknown", "The called AE title is not ours."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row to be written.
+
+    Parameters
+    ----------
+    event
+        What happened.
+    outcome
+        How it ended.
+    user_id
+        AE title of the other side, name of a destination, or account of whoever gave a command.
+    host
+        Where that is.
+    study_uid
+        The study that it was about.
+    detail
+        Codes and counts, no patient data.
+    """
+
+    event: AuditEvent
+    outcome: Outcome
+    user_id: str
+    host: str
+    study_uid: str | None = None
+    detail: str = ""
+
+
+def write(session: Session, entry: Entry) -> None:
+    """Add a row in the caller's transaction."""
+    session.add(
+        Audit(
+            at=now(),
+            event=entry.event.value.codes,
+            action=entry.event.value.action,
+            outcome=int(entry.outcome),
+            user_id=_printable(entry.user_id)[:_LONGEST_USER],
+            host=_printable(entry.host)[:_LONGEST_HOST],
+            study_uid=entry.study_uid,
+            detail=_printable(entry.detail)[:_LONGEST_DETAIL],
+        )
+    )
+
+
+def note(ledger: Ledger, *entries: Entry) -> None:
+    """Add rows in a transaction of their own; where the ledger is away, the log keeps them."""
+    if not entries:
+        return
+    try:
+        with ledger.transaction() as session:
+            for entry in entries:
+                write(session, entry)
+    except Unavailable as error:
+        for entry in entries:
+            facts = {**vars(entry), "event": None, "outcome": int(entry.outcome)}
+            del facts["event"]
+            _log.error("audit-not-written", audited=entry.event.name, code=error.code, **facts)
+
+
+@contextmanager
+def running(ledger: Ledger, process: str) -> Iterator[None]:
+    """Audit the start and the stop of a process."""
+    detail = f"{process} {os.getpid()}, version {version('crlm-node')}"
+    note(ledger, _ours(AuditEvent.STARTED, detail=detail))
+    try:
+        yield
+    finally:
+        note(ledger, _ours(AuditEvent.STOPPED, detail=detail))
+
+
+def rejected(reason: Coded, *, calling_ae_title: str, host: str, detail: str) -> Entry:
+    """Tell of associations that were not let in; `reason` is a `Rejection` or a `TlsFault`."""
+    return Entry(
+        AuditEvent.REJECTED, Outcome.SERIOUS_FAILURE, calling_ae_title, host, detail=": ".join((reason, detail))
+    )
+
+
+def received(*, calling_ae_title: str, host: str, study_uid: str, detail: str, complete: bool) -> Entry:
+    """Tell of the instances of one study that one association brought; `complete`: none of them was refused."""
+    outcome = Outcome.SUCCESS if complete else Outcome.MINOR_FAILURE
+    return Entry(AuditEvent.RECEIVED, outcome, calling_ae_title, host, study_uid, detail)
+
+
+def delivered(*, destination: str, host: str, study_uid: str, detail: str, proven: bool) -> Entry:
+    """Tell of an object whose delivery was proven, or has failed for good."""
+    outcome = Outcome.SUCCESS if proven else Outcome.SERIOUS_FAILURE
+    return Entry(AuditEvent.DELIVERED, outcome, destination, host, study_uid, detail)
+
+
+def deleted(*, study_uid: str, detail: str) -> Entry:
+    """Tell of a study whose instances were removed, by the retention time or by a person."""
+    return _ours(AuditEvent.DELETED, study_uid=study_uid, detail=detail)
+
+
+def commanded(command: str, *, study_uid: str | None = None, detail: str = "", done: bool = True) -> Entry:
+    """Tell of a command of the person at this machine: replay, release, pause, delete and the like."""
+    outcome = Outcome.SUCCESS if done else Outcome.MINOR_FAILURE
+    return _ours(AuditEvent.COMMANDED, outcome, study_uid=study_uid, detail=f"{command} {detail}".strip())
+
+
+def trail_read(detail: str) -> Entry:
+    """Tell that the trail itself was read."""
+    return _ours(AuditEvent.TRAIL_READ, detail=detail)
+
+
+def rows(session: Session, *, since: datetime | None = None, study_uid: str | None = None) -> Sequence[Audit]:
+    """Return the trail, oldest first."""
+    query = select(Audit).order_by(Audit.id)
+    if since is not None:
+        query = query.where(Audit.at >= since)
+    if study_uid is not None:
+        query = query.where(Audit.study_uid == study_uid)
+    return session.scalars(query).all()
+
+
+def kind_of(row: Audit) -> Kind:
+    """Return the kind of a row, with its meanings."""
+    return next(
+        event.value for event in AuditEvent if (event.value.codes, event.value.action) == (row.event, row.action)
+    )
+
+
+def _ours(
+    event: AuditEvent, outcome: Outcome = Outcome.SUCCESS, *, study_uid: str | None = None, detail: str = ""
+) -> Entry:
+    """Return an entry of what happened here: the account of this process, on this host."""
+    return Entry(event, outcome, _account(), socket.gethostname(), study_uid, detail)
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name
+        return str(os.getuid())
+
+
+def _printable(text: str) -> str:
+    """Replace what XML cannot hold and what would break a line: AE titles are a stranger's words."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
