@@ -8,6 +8,7 @@ accept the transfer syntax of an uncompressed file is it encoded anew, in one th
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -28,6 +29,8 @@ from node.core.dicom import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAM
 from node.core.errors import NodeError, Refused, Unavailable
 from node.core.reasons import DoorRefusal, Outage
 from node.core.requestor import reactor_parked, without_delay
+from node.core.settings import CallerTls
+from node.core.tls import WrongTlsFile, caller_context, why_not
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 60.0
@@ -91,12 +94,13 @@ class _Parcel(NamedTuple):
 
 @dataclass(frozen=True)
 class Peer:
-    """Another application entity."""
+    """Another application entity; with `tls`, the one whose certificate says that it is on this host."""
 
     ae_title: str
     host: str
     port: int
     calling_ae_title: str
+    tls: CallerTls | None = None
 
     def echo(self) -> None:
         """Verify that it answers (C-ECHO).
@@ -204,6 +208,7 @@ class Peer:
         ae.connection_timeout = ae.acse_timeout = CONNECT_TIMEOUT_S
         ae.dimse_timeout = ae.network_timeout = ANSWER_TIMEOUT_S
         connected: list[evt.Event] = []
+        secured = self._secured()
         try:
             assoc = ae.associate(
                 self.host,
@@ -212,6 +217,7 @@ class Peer:
                 self.ae_title,
                 MAXIMUM_PDU_BYTES,
                 evt_handlers=[(evt.EVT_CONN_OPEN, connected.append), *handlers],
+                tls_args=(secured, self.host) if secured else None,
             )
         except OSError as error:
             raise self._unreachable(error.strerror or str(error)) from error
@@ -234,10 +240,21 @@ class Peer:
             return self._refused(f"association rejected: {answer.reason_str} ({answer.result_str.lower()})")
         if answer is not None and answer.result == 0:
             return self._refused(f"no presentation context accepted: {_reasons(assoc.rejected_contexts)}")
+        if self.tls:
+            return self._unreachable(self._connect_fault())
         return self._unreachable("it took the connection and did not answer the association request")
+
+    def _secured(self) -> ssl.SSLContext | None:
+        """Return the context for TLS, read anew, so that a certificate may be changed at any time."""
+        try:
+            return caller_context(self.tls) if self.tls else None
+        except WrongTlsFile as error:
+            raise self._unreachable(str(error)) from error
 
     def _connect_fault(self) -> str:
         """Connect once more, only to learn why it fails: pynetdicom does not say."""
+        if secured := self._secured():
+            return why_not(secured, self.host, self.port, CONNECT_TIMEOUT_S)
         try:
             with socket.create_connection((self.host, self.port), timeout=CONNECT_TIMEOUT_S):
                 return "the connection broke at once"
