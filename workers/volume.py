@@ -7,7 +7,7 @@ masked or clipped here.
 """
 
 import math
-from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -17,9 +17,9 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 
 from node.core.dicom import TRANSFER_SYNTAXES, read_header
-from node.core.errors import NotAnalysable, Refused
-from node.core.grid import plane, stack
-from node.core.reasons import StudyRefusal
+from node.core.errors import NotAnalysable, Refused, Unavailable, Untrusted
+from node.core.grid import Plane, plane, stack
+from node.core.reasons import Outage, StudyRefusal
 from node.core.records import Candidate, Instance
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
@@ -30,6 +30,9 @@ from workers.records import Acquisition, Volume
 def read(candidate: Candidate, spool: Spool, settings: MeasurementSettings) -> Volume:
     """Read a series.
 
+    The headers are read first, for the order of the slices; then each file once more, whole, against its digest. No
+    more than one slice is held beside the volume.
+
     Raises
     ------
     NotAnalysable
@@ -38,57 +41,77 @@ def read(candidate: Candidate, spool: Spool, settings: MeasurementSettings) -> V
     Untrusted
         `input-incomplete`, `input-untrusted`: a file is gone, or is not the one that was received.
     """
-    headers = [_header(instance, spool) for instance in candidate.instances]
-    planes = [plane(header) for header in headers]
-    known = [one for one in planes if one is not None]
-    if len(known) < len(planes):
-        raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "a slice has no position, orientation or pixel spacing")
-    stacked = stack(known, spacing_tolerance=settings.spacing_tolerance, minimum_slices=settings.minimum_slices)
+    try:
+        planes = [_plane(instance, spool) for instance in candidate.instances]
+        stacked = stack(planes, spacing_tolerance=settings.spacing_tolerance, minimum_slices=settings.minimum_slices)
+    except NotAnalysable:
+        for instance in candidate.instances:  # a file that was changed is the graver finding
+            spool.verified(instance)
+        raise
     instances = tuple(candidate.instances[index] for index in stacked.order)
     hu: NDArray[Any] = np.empty(stacked.geometry.shape, dtype=np.int16)
+    acquisition: Acquisition | None = None
     for index, instance in enumerate(instances):
-        slice_hu = _hounsfield(instance, spool, stacked.geometry.shape[1:])
+        ds = _verified(instance, spool, planes[stacked.order[index]])
+        slice_hu = _hounsfield(ds, stacked.geometry.shape[1:])
         if not np.can_cast(slice_hu.dtype, hu.dtype):
             hu = hu.astype(np.result_type(hu, slice_hu))
         hu[index] = slice_hu
-    return Volume(hu, stacked.geometry, candidate, instances, _acquisition([headers[index] for index in stacked.order]))
+        acquisition = _acquisition(ds) if acquisition is None else _joined(acquisition, ds)
+    if acquisition is None:
+        raise NotAnalysable(StudyRefusal.TOO_FEW_SLICES, "no slices")
+    return Volume(hu, stacked.geometry, candidate, instances, acquisition)
 
 
-def _header(instance: Instance, spool: Spool) -> FileDataset:
-    """Return a slice's header, from bytes that are known to be those that were received."""
+def _plane(instance: Instance, spool: Spool) -> Plane:
+    """Return where a slice lies, from its header alone."""
     if instance.transfer_syntax_uid not in TRANSFER_SYNTAXES:
         raise NotAnalysable(StudyRefusal.TRANSFER_SYNTAX_UNSUPPORTED, instance.transfer_syntax_uid)
-    content = spool.verified(instance)
     try:
-        return read_header(content)
+        ds = read_header(spool.file(instance))
+    except FileNotFoundError as error:
+        raise Untrusted(StudyRefusal.INPUT_INCOMPLETE, instance.sop_instance_uid) from error
+    except OSError as error:
+        raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
     except Refused as error:
         raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{instance.sop_instance_uid}: {error}") from error
+    found = plane(ds)
+    if found is None:
+        raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "a slice has no position, orientation or pixel spacing")
+    return found
 
 
-def _hounsfield(instance: Instance, spool: Spool, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return one slice in Hounsfield units, in the smallest of int16, int32 and float32 that holds it."""
+def _verified(instance: Instance, spool: Spool, known: Plane) -> FileDataset:
+    """Return a slice as it was received; its header must be the one that gave it its place."""
     ds = dcmread(BytesIO(spool.verified(instance)))
+    if plane(ds) != known:
+        raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"{instance.sop_instance_uid} was changed while it was read")
+    return ds
+
+
+def _hounsfield(ds: FileDataset, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return one slice in Hounsfield units, in the smallest of int16, int32 and float32 that holds it."""
     try:
         stored = ds.pixel_array
         slope, intercept = float(ds.RescaleSlope), float(ds.RescaleIntercept)
     # What pydicom and its decoders raise on damaged or missing pixel data.
     except (AttributeError, EOFError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        detail = f"{instance.sop_instance_uid}: {type(error).__name__}"
-        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, detail) from error
+        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{ds.SOPInstanceUID}: {type(error).__name__}") from error
     if stored.shape != shape:
-        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{instance.sop_instance_uid}: shape {stored.shape}")
+        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{ds.SOPInstanceUID}: shape {stored.shape}")
     if not (math.isfinite(slope) and math.isfinite(intercept)):
-        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{instance.sop_instance_uid}: rescale is no number")
+        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{ds.SOPInstanceUID}: rescale is no number")
     if not (slope.is_integer() and intercept.is_integer()):
         return (stored * slope + intercept).astype(np.float32)
-    hu = stored.astype(np.int32) * int(slope) + int(intercept)
-    fits = int(hu.min()) >= -(2**15) and int(hu.max()) < 2**15
-    return hu.astype(np.int16) if fits else hu
+    least, most = sorted(int(slope) * int(value) + int(intercept) for value in (stored.min(), stored.max()))
+    if least >= -(2**15) and most < 2**15 and abs(slope) < 2**15 and abs(intercept) < 2**15:
+        # In 16 bits, where a sum that runs over comes back: only the result has to fit.
+        return stored.astype(np.int16) * np.int16(slope) + np.int16(intercept)
+    return stored.astype(np.int32) * int(slope) + int(intercept)
 
 
-def _acquisition(headers: Sequence[Dataset]) -> Acquisition:
-    """Read the acquisition from the lowest slice; loss in any slice counts for all."""
-    ds = headers[0]
+def _acquisition(ds: Dataset) -> Acquisition:
+    """Read the acquisition from a slice: the lowest, to which the others are joined."""
     contrast = str(ds.get("ContrastBolusAgent") or "")
     if not contrast and ds.get("ContrastBolusAgentSequence"):
         contrast = str(ds.ContrastBolusAgentSequence[0].get("CodeMeaning", "coded agent"))
@@ -97,11 +120,21 @@ def _acquisition(headers: Sequence[Dataset]) -> Acquisition:
         slice_thickness_mm=_number(ds.get("SliceThickness")),
         kernel=_text(ds.get("ConvolutionKernel")),
         contrast=contrast,
-        lossy=any(str(header.get("LossyImageCompression", "")) == "01" for header in headers),
+        lossy=_lossy(ds),
         manufacturer=_text(ds.get("Manufacturer")),
         patient_position=_text(ds.get("PatientPosition")),
-        synthetic=all(is_phantom(header) for header in headers),
+        synthetic=is_phantom(ds),
     )
+
+
+def _joined(acquisition: Acquisition, ds: Dataset) -> Acquisition:
+    """Add a slice: loss in any counts for all, and synthetic are all or none."""
+    lossy, synthetic = acquisition.lossy or _lossy(ds), acquisition.synthetic and is_phantom(ds)
+    return replace(acquisition, lossy=lossy, synthetic=synthetic)
+
+
+def _lossy(ds: Dataset) -> bool:
+    return str(ds.get("LossyImageCompression", "")) == "01"
 
 
 def _number(value: object) -> float | None:
