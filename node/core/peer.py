@@ -175,8 +175,8 @@ class Peer:
         with self.associated([build_context(_FIND)]) as assoc:
             return _ask(assoc, level, keys)
 
-    def instances_of(self, study_uid: str) -> set[str]:
-        """Return the SOP Instance UIDs that it lists in a study, series by series.
+    def instances_of(self, study_uid: str, series_uids: Iterable[str] | None = None) -> set[str]:
+        """Return the SOP Instance UIDs that it lists in a study, series by series; in some of its series, if named.
 
         Raises
         ------
@@ -185,8 +185,11 @@ class Peer:
         """
         found: set[str] = set()
         with self.associated([build_context(_FIND)]) as assoc:
-            for series in _ask(assoc, "SERIES", {"StudyInstanceUID": study_uid, "SeriesInstanceUID": ""}):
-                keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": str(series.get("SeriesInstanceUID", ""))}
+            if series_uids is None:
+                answers = _ask(assoc, "SERIES", {"StudyInstanceUID": study_uid, "SeriesInstanceUID": ""})
+                series_uids = [str(series.get("SeriesInstanceUID", "")) for series in answers]
+            for series_uid in series_uids:
+                keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
                 images = _ask(assoc, "IMAGE", keys | {"SOPInstanceUID": ""})
                 found.update(str(image.get("SOPInstanceUID", "")) for image in images)
         return found

@@ -1,16 +1,64 @@
-"""What stage 10 and the steward ask and say of deliveries. Each function runs in the caller's transaction."""
+"""What stage 10 and the steward ask and say of deliveries. Each function runs in the caller's transaction.
 
+A delivery is due when its time has come; what a superseded job has not sent stays unsent. A rejection note (IHE IOCM)
+is planned with the results of the job that supersedes another and is due only when those are proven at the same
+destination, so that there is never a moment without a result, and when nothing of the earlier ones is on its way.
+"""
+
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from node.core.errors import NodeError
+from node.core.errors import NodeError, Untrusted
 from node.core.ledger import now
 from node.core.ledger.moves import born, move_delivery
 from node.core.ledger.tables import Delivery, Job
+from node.core.reasons import Outage
+from node.core.settings import Settings
 from node.core.states import DeliveryState, JobState
+
+REJECTION = "rejection"
+_NOT_THERE = (Outage.DESTINATION_LOST, Outage.COMMITMENT_REFUSED)
+_MOST_DOUBLINGS = 60
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a failed delivery is tried again, and how long.
+
+    Parameters
+    ----------
+    base
+        Pause after the first attempt; it doubles with each.
+    longest
+        Longest pause. Each is shorter by up to a fifth, by chance, so that what failed together does not come together.
+    span
+        So long after it was planned a delivery has its last attempt.
+    """
+
+    base: timedelta
+    longest: timedelta
+    span: timedelta
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the site's."""
+        return cls(
+            timedelta(seconds=settings.retry_base_s),
+            timedelta(seconds=settings.retry_longest_s),
+            timedelta(days=settings.delivery_days),
+        )
+
+    def pause(self, attempts: int) -> timedelta:
+        """Return the pause after so many attempts."""
+        grown = self.base.total_seconds() * 2.0 ** min(attempts - 1, _MOST_DOUBLINGS)
+        seconds = min(grown, self.longest.total_seconds()) * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
+        return timedelta(seconds=seconds)
 
 
 def plan(
@@ -23,8 +71,11 @@ def plan(
     file: str,
     digest: str,
 ) -> None:
-    """Enter an object for a destination; nothing happens where it is entered already."""
-    if session.get(Delivery, (sop_instance_uid, destination)) is not None:
+    """Enter an object for a destination; of one that is entered already, and never left, the new bytes count."""
+    known = session.get(Delivery, (sop_instance_uid, destination))
+    if known is not None:
+        if known.state in (DeliveryState.PENDING, DeliveryState.FAILED):
+            known.digest = digest
         return
     session.add(
         Delivery(
@@ -77,7 +128,53 @@ def _due() -> tuple[ColumnElement[bool], ...]:
             and_(Delivery.state == DeliveryState.PENDING, Job.state != JobState.SUPERSEDED),
         ),
         Delivery.not_before <= now(),
+        or_(Delivery.kind != REJECTION, and_(~_results_open(), ~_earlier_on_its_way())),
     )
+
+
+def _results_open() -> ColumnElement[bool]:
+    """Say whether a result of the same job is not proven at the same destination."""
+    other = aliased(Delivery)
+    return exists().where(
+        other.job_key == Delivery.job_key,
+        other.destination == Delivery.destination,
+        other.kind != REJECTION,
+        other.state != DeliveryState.PROVEN,
+    )
+
+
+def _earlier_on_its_way() -> ColumnElement[bool]:
+    """Say whether it is not known yet if an object of a superseded job of the same study is at the destination."""
+    other, job = aliased(Delivery), aliased(Job)
+    return exists().where(
+        other.job_key == job.key,
+        job.study_uid == Job.study_uid,
+        job.state == JobState.SUPERSEDED,
+        other.destination == Delivery.destination,
+        or_(
+            other.state == DeliveryState.SENT,
+            and_(other.state == DeliveryState.PENDING, other.held_until > now()),
+        ),
+    )
+
+
+def superseded_at(session: Session, job: Job, destination: str) -> Sequence[Delivery]:
+    """Return what earlier jobs of the study have, or may have, at a destination and no rejection note has rejected.
+
+    A note that is proven has rejected everything from before its job.
+    """
+    earlier = (Job.study_uid == job.study_uid, Job.state == JobState.SUPERSEDED, Job.created_at < job.created_at)
+    query = select(Delivery, Job.created_at).join(Job).where(*earlier, Delivery.destination == destination)
+    rows = session.execute(query.order_by(Job.created_at, Delivery.kind)).all()
+    notes = [at for one, at in rows if one.kind == REJECTION and one.state is DeliveryState.PROVEN]
+    left = [one for one, at in rows if one.kind != REJECTION and (not notes or at >= max(notes))]
+    at = now()
+    return [
+        one
+        for one in left
+        if one.state in (DeliveryState.SENT, DeliveryState.PROVEN)
+        or (one.state is DeliveryState.PENDING and one.held_until is not None and one.held_until > at)
+    ]
 
 
 def mark_sent(session: Session, delivery: Delivery, detail: str) -> None:
@@ -92,17 +189,47 @@ def mark_proven(session: Session, delivery: Delivery, proof: str) -> None:
     delivery.proof, delivery.reason, delivery.detail = proof, None, None
 
 
-def try_again(session: Session, delivery: Delivery, error: NodeError, attempts: int, base: timedelta) -> None:
-    """Schedule another attempt after a pause that doubles, or fail the delivery after `attempts`."""
+def try_again(session: Session, delivery: Delivery, error: NodeError, schedule: Schedule) -> None:
+    """Schedule another attempt, or fail the delivery where its time is over or its bytes are not those that we made.
+
+    An object is sent again where the destination said that it is not there; where it only could not be asked, it is
+    asked again.
+    """
+    at, ends = now(), delivery.planned_at + schedule.span
     delivery.attempts += 1
-    delivery.held_until = None
+    delivery.held_until = delivery.transaction_uid = None
     delivery.reason, delivery.detail = error.code, error.detail
-    if delivery.attempts >= attempts:
+    if isinstance(error, Untrusted) or at >= ends:
         move_delivery(session, delivery, DeliveryState.FAILED, str(error))
         return
-    if delivery.state is DeliveryState.SENT:
+    if delivery.state is DeliveryState.SENT and error.code in _NOT_THERE:
         move_delivery(session, delivery, DeliveryState.PENDING, str(error))
-    delivery.not_before = now() + base * 2 ** (delivery.attempts - 1)
+    delivery.not_before = min(at + schedule.pause(delivery.attempts), ends)
+
+
+def retry(
+    session: Session, cause: str, *, job_key: str | None = None, study_uid: str | None = None
+) -> Sequence[Delivery]:
+    """Plan failed deliveries anew, as if the results were stored now; those of superseded jobs stay as they are.
+
+    Parameters
+    ----------
+    cause
+        Who asks, for the event.
+    job_key, study_uid
+        Of which job, or of which study.
+    """
+    query = select(Delivery).join(Job).where(Delivery.state == DeliveryState.FAILED, Job.state != JobState.SUPERSEDED)
+    if job_key is not None:
+        query = query.where(Delivery.job_key == job_key)
+    if study_uid is not None:
+        query = query.where(Job.study_uid == study_uid)
+    failed = session.scalars(query.order_by(Delivery.sop_instance_uid).with_for_update(of=Delivery)).all()
+    for delivery in failed:
+        move_delivery(session, delivery, DeliveryState.PENDING, cause)
+        delivery.attempts = 0
+        delivery.planned_at = delivery.not_before = now()
+    return failed
 
 
 def of_job(session: Session, job_key: str) -> Sequence[Delivery]:

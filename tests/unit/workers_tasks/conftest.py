@@ -34,6 +34,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         home=tmp_path / "home",
         retry_base_s=0.001,
+        retry_longest_s=0.02,
         destinations=(FolderDestination(kind="folder", name="folder", path=tmp_path / "results"),),
     )
 

@@ -7,9 +7,11 @@ import pytest
 from archive import Archive
 from pydicom import dcmread
 
+from node.core.errors import Unavailable
 from node.core.ledger import Ledger, studies
 from node.core.ledger.tables import Delivery, Job
 from node.core.peer import Peer
+from node.core.reasons import Outage
 from node.core.settings import FolderDestination, PacsDestination, Settings
 from node.core.spool import Spool
 from node.core.states import DeliveryState
@@ -34,7 +36,7 @@ def deliver(settings: Settings, spool: Spool, ledger: Ledger) -> Callable[..., N
     """Return a function that delivers a job to a destination, as a worker does when its time has come."""
 
     def run(key: str, destination: str = "folder", chosen: Settings = settings) -> None:
-        time.sleep(0.02)  # the pauses of these settings
+        time.sleep(0.05)  # the longest pause of these settings
         delivery.deliver(key, destination, chosen, spool, ledger)
 
     return run
@@ -43,6 +45,11 @@ def deliver(settings: Settings, spool: Spool, ledger: Ledger) -> Callable[..., N
 def to_pacs(settings: Settings, ae_title: str, port: int) -> Settings:
     pacs = PacsDestination(kind="dicom", name="pacs", ae_title=ae_title, host="127.0.0.1", port=port)
     return settings.model_copy(update={"destinations": (pacs,)})
+
+
+def time_over(settings: Settings) -> Settings:
+    """Return settings by which every attempt is the last."""
+    return settings.model_copy(update={"delivery_days": 1e-9})
 
 
 def states(rows: dict[str, Delivery]) -> dict[str, tuple[DeliveryState, str | None, int]]:
@@ -91,24 +98,23 @@ def test_a_delivery_told_again_does_nothing(
 def test_a_folder_that_cannot_be_written_is_tried_again_then_fails(
     deliver: Callable[..., None], settings: Settings, reported: Reported, delivery_rows: Deliveries
 ) -> None:
-    """A file stands where the folder should be: three attempts, then failed; once it is gone, others are delivered."""
+    """A file is where the folder should be: tried until the days are over; once it is gone, others are delivered."""
     folder = settings.destinations[0]
     assert isinstance(folder, FolderDestination)
     folder.path.write_text("in the way")
     key = reported()
-    for attempt in (1, 2):
+    for attempt in (1, 2, 3, 4):
         deliver(key)
         assert states(delivery_rows(key))["sr"] == (OPEN, "destination-unreachable", attempt)
     folder.path.unlink()
     deliver(key)
-    assert states(delivery_rows(key))["sr"] == (PROVEN, None, 2)
+    assert states(delivery_rows(key))["sr"] == (PROVEN, None, 4)
 
     folder.path.rename(folder.path.with_name("moved"))
     folder.path.write_text("in the way")
     late = reported("1.2.4")
-    for _ in range(3):
-        deliver(late)
-    assert states(delivery_rows(late)) == dict.fromkeys(("seg", "sr"), (FAILED, "destination-unreachable", 3))
+    deliver(late, chosen=time_over(settings))
+    assert states(delivery_rows(late)) == dict.fromkeys(("seg", "sr"), (FAILED, "destination-unreachable", 1))
 
 
 def test_a_destination_that_the_settings_do_not_name_any_more(
@@ -143,16 +149,16 @@ def test_two_workers_with_the_same_message(
 ) -> None:
     """The second proves the objects while the first still writes: the first neither fails nor undoes that."""
     key = reported()
-    real = delivery._to_folder
+    real = delivery.folder.deliver
 
     def overtaken(*args: object) -> object:
-        monkeypatch.setattr(delivery, "_to_folder", real)
+        monkeypatch.setattr(delivery.folder, "deliver", real)
         worker = threading.Thread(target=deliver, args=(key,))
         worker.start()
         worker.join()
         return real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(delivery, "_to_folder", overtaken)
+    monkeypatch.setattr(delivery.folder, "deliver", overtaken)
     deliver(key)
     rows = delivery_rows(key)
     assert states(rows) == dict.fromkeys(("seg", "sr"), (PROVEN, None, 0))
@@ -166,14 +172,14 @@ def test_a_worker_that_fails_late_does_not_undo_a_proof(
 ) -> None:
     """The first worker meets a full disk after the second has proven the objects: proven they stay."""
     key = reported()
-    real = delivery._to_folder
+    real = delivery.folder.deliver
 
     def overtaken(*_: object) -> object:
-        monkeypatch.setattr(delivery, "_to_folder", real)
+        monkeypatch.setattr(delivery.folder, "deliver", real)
         deliver(key)
-        raise delivery.Unavailable(delivery.Outage.DESTINATION_UNREACHABLE, "no space")
+        raise Unavailable(Outage.DESTINATION_UNREACHABLE, "no space")
 
-    monkeypatch.setattr(delivery, "_to_folder", overtaken)
+    monkeypatch.setattr(delivery.folder, "deliver", overtaken)
     deliver(key)
     assert states(delivery_rows(key)) == dict.fromkeys(("seg", "sr"), (PROVEN, None, 0))
 
@@ -274,11 +280,12 @@ def test_success_without_the_object_is_no_proof(
     orthanc: Orthanc,
     tmp_path: Path,
 ) -> None:
-    """A PACS answers 0000 and drops the objects: sent, not proven, sent again, and at last failed."""
+    """A PACS answers 0000 and drops the objects: sent, not proven, sent again, and failed when the days are over."""
     with Forgetful(tmp_path / "forgetful", "FORGETFUL", {}) as forgetful:
         chosen = to_pacs(settings, "FORGETFUL", forgetful.dicom_port)
-        for _ in range(3):
+        for _ in range(2):
             deliver(dicom_job, "pacs", chosen)
+        deliver(dicom_job, "pacs", time_over(chosen))
     row = delivery_rows(dicom_job)["sr"]
     assert (row.state, row.reason, row.attempts) == (FAILED, "destination-lost", 3)
     with ledger.transaction() as session:

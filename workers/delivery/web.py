@@ -1,0 +1,130 @@
+"""A DICOMweb server as a destination: STOW-RS, then QIDO-RS as the proof (PS3.18 sections 10.5 and 10.6).
+
+One request for each object, so that one that is refused holds up no other. The session takes nothing from the
+environment (netrc, proxies, authorities): who is asked, and who is trusted, stands in the settings. Secrets are read
+when they are needed and are in no message.
+"""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+from dicomweb_client.api import DICOMwebClient
+from dicomweb_client.session_utils import create_session
+from pydicom import dcmread, dcmwrite
+
+from node.core.dicom import PARSER_FAULTS
+from node.core.errors import NodeError, Unavailable, Untrusted
+from node.core.ledger.tables import Delivery
+from node.core.reasons import Outage, StudyRefusal
+from node.core.settings import WebDestination
+from node.core.spool import digest
+from node.core.states import DeliveryState
+from workers.delivery.consignment import Consignment, Outcome
+
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 10.0, 60.0
+
+_NEVER_IN_PIECES = 2**40  # many servers want a Content-Length
+_SOP_INSTANCE_UID = "00080018"
+_BUSY = (
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+_PHRASES = {int(status): status.phrase.lower() for status in HTTPStatus}
+_Answer = TypeVar("_Answer")
+
+
+def deliver(consignment: Consignment, destination: WebDestination) -> Mapping[str, Outcome]:
+    """Return by SOP Instance UID the proof or the error."""
+    with _session(destination) as session:
+        client = DICOMwebClient(
+            destination.url.rstrip("/"),
+            session,
+            chunk_size=_NEVER_IN_PIECES,
+            timeout=(CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S),
+        )
+        client.set_http_retry_params(retry=False)  # the ledger has the schedule
+        outcomes: dict[str, Outcome] = {}
+        for delivery in consignment.due:
+            try:
+                if delivery.state is DeliveryState.PENDING:
+                    _store(client, consignment, delivery)
+                outcomes[delivery.sop_instance_uid] = _proof(client, consignment, delivery, destination)
+            except NodeError as error:
+                outcomes[delivery.sop_instance_uid] = error
+        return outcomes
+
+
+def _session(destination: WebDestination) -> requests.Session:
+    """Return a session that says who we are and knows whom to trust."""
+    session: requests.Session = create_session()
+    session.trust_env = False
+    if destination.authorities is not None:
+        if not destination.authorities.is_file():
+            raise Unavailable(Outage.DESTINATION_REFUSED, f"{destination.authorities} is not there")
+        session.verify = str(destination.authorities)
+    if destination.user:
+        session.auth = (destination.user, _secret(destination.password_file))
+    if destination.token_file is not None:
+        session.headers["Authorization"] = f"Bearer {_secret(destination.token_file)}"
+    return session
+
+
+def _secret(file: Path | None) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip() if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(Outage.DESTINATION_REFUSED, f"{file} cannot be read: {type(error).__name__}") from error
+
+
+def _store(client: DICOMwebClient, consignment: Consignment, delivery: Delivery) -> None:
+    """Store one object by STOW-RS; the status of a request is that of its one object."""
+    ds = dcmread(consignment.path(delivery))
+    encoded = BytesIO()
+    dcmwrite(encoded, ds)  # as the client will
+    if digest(encoded.getvalue()) != delivery.digest:
+        raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"{delivery.file} is not written as it was read")
+    answer = _asked("STOW-RS", lambda: client.store_instances([ds], consignment.study_uid))
+    failed = answer.get("FailedSOPSequence")
+    if failed:
+        reason = failed[0].get("FailureReason")
+        code = f"{reason:04X}" if isinstance(reason, int) else "no reason"
+        raise Unavailable(Outage.DESTINATION_REFUSED, f"STOW-RS: failed, {code}")
+    warned = any("WarningReason" in item for item in answer.get("ReferencedSOPSequence") or ())
+    consignment.mark_sent({delivery.sop_instance_uid: "STOW-RS, with a warning" if warned else "STOW-RS"})
+
+
+def _proof(client: DICOMwebClient, consignment: Consignment, delivery: Delivery, destination: WebDestination) -> str:
+    """Search for one object by QIDO-RS."""
+    uid = delivery.sop_instance_uid
+    answers = _asked(
+        "QIDO-RS", lambda: client.search_for_instances(consignment.study_uid, search_filters={"SOPInstanceUID": uid})
+    )
+    if not any(uid in answer.get(_SOP_INSTANCE_UID, {}).get("Value", ()) for answer in answers):
+        raise Unavailable(Outage.DESTINATION_LOST, destination.name)
+    return f"found by QIDO-RS at {destination.name}"
+
+
+def _asked(service: str, question: Callable[[], _Answer]) -> _Answer:
+    """Return the answer, or raise what a person can act on; a server's own words may name a patient."""
+    try:
+        return question()
+    except requests.HTTPError as error:
+        status = 0 if error.response is None else error.response.status_code
+        code = Outage.DESTINATION_UNREACHABLE if status in _BUSY else Outage.DESTINATION_REFUSED
+        raise Unavailable(code, f"{service} answered {status}, {_PHRASES.get(status, 'unknown status')}") from error
+    except requests.exceptions.SSLError as error:
+        raise Unavailable(Outage.DESTINATION_UNREACHABLE, f"{service}: TLS failed") from error
+    except requests.Timeout as error:
+        raise Unavailable(Outage.DESTINATION_UNREACHABLE, f"{service}: no answer in time") from error
+    except requests.ConnectionError as error:
+        raise Unavailable(Outage.DESTINATION_UNREACHABLE, f"{service}: no connection") from error
+    except (requests.RequestException, *PARSER_FAULTS) as error:
+        words = f"an answer that cannot be read ({type(error).__name__})"
+        raise Unavailable(Outage.DESTINATION_REFUSED, f"{service}: {words}") from error
