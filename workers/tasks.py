@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from node.core import log
 from node.core.errors import NodeError, NotAnalysable, Unavailable, Untrusted
-from node.core.ledger import Ledger, deliveries, jobs
+from node.core.ledger import Ledger, deliveries, jobs, succession
 from node.core.ledger.moves import move_study
 from node.core.ledger.tables import Job, Study
 from node.core.reasons import Outage
@@ -97,10 +97,15 @@ class Desk:
 
         with _renewed(renew, lease, job_key):
             try:
-                request = parse(JobRequest, job.request)
+                request = self._request(job)
                 self._done(job, owner, work(request, self.spool, self.spool.work(job_key)))
             except Exception as error:  # noqa: BLE001 - one of the three doors
                 self._failed(job, owner, _answered(job_key, error))
+
+    def _request(self, job: Job) -> JobRequest:
+        """Return what the job asks for, and which result it supersedes by what was delivered until now."""
+        with self.ledger.transaction() as session:
+            return replace(parse(JobRequest, job.request), supersedes=succession.superseded_by(session, job))
 
     def _done(self, job: Job, owner: str, outcome: Outcome) -> None:
         with self.ledger.transaction() as session:

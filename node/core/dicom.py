@@ -100,6 +100,11 @@ def result_uid(job_key: str, kind: str) -> UID:
     return UID(f"2.25.{uuid.uuid5(_RESULT_NAMESPACE, f'{job_key}/{kind}').int}")
 
 
+def result_series_uid(job_key: str, kind: str) -> UID:
+    """Return the UID of the series that holds the one object of a kind."""
+    return result_uid(job_key, f"{kind}-series")
+
+
 def read_header(source: Path | bytes) -> FileDataset:
     """Read a DICOM file up to its pixel data.
 

@@ -93,11 +93,45 @@ class EarlyRefusal:
 
 
 @dataclass(frozen=True)
+class Document:
+    """An SR that was delivered, by the UIDs that another document names it by."""
+
+    series_instance_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """The delivered result that a new one takes the place of.
+
+    Parameters
+    ----------
+    job
+        Key of the job that made it.
+    requested_at
+        When that was asked for, which is the date of its objects.
+    revision
+        Its number among the delivered results of the study, from 1.
+    documents
+        Its SR that reached a destination; none where only its SEG did.
+    """
+
+    job: str
+    requested_at: datetime
+    revision: int
+    documents: tuple[Document, ...]
+
+
+@dataclass(frozen=True)
 class JobRequest:
     """All that a worker is told about one analysis; stored in the ledger, never in the broker.
 
     `candidates` are ranked, best first. `segmentations` are SEG instances that the site's rules allow to import.
     A study that has no candidate carries its `refusal`, which a worker only has to report.
+
+    `after` is the key of an earlier job, where a study's content has become again what it was before that one: the
+    same content is then another job, whose objects have UIDs of their own. `supersedes` is filled in when the report
+    is due; the key does not depend on it.
     """
 
     study_instance_uid: str
@@ -111,6 +145,13 @@ class JobRequest:
     engine: str
     version: str
     refusal: EarlyRefusal | None = None
+    after: str = ""
+    supersedes: Superseded | None = None
+
+    @property
+    def revision(self) -> int:
+        """Number of this result among those of the study that were delivered, from 1."""
+        return self.supersedes.revision + 1 if self.supersedes else 1
 
     @property
     def key(self) -> str:
@@ -127,6 +168,7 @@ class JobRequest:
             "engine": self.engine,
             "version": self.version,
             "refusal": self.refusal.code if self.refusal else None,
+            **({"after": self.after} if self.after else {}),
         }
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -41,7 +41,7 @@ def build(findings: Findings, sources: Sequence[Dataset], segmentation: Dataset)
         groups += _segment_groups(findings, sources, segmentation, segment_number, segment, names)
     groups += _index_groups(findings, sources, told)
     _tell_the_rest(groups, findings, told)
-    content = pieces.report(pieces.PAGE, groups)
+    content = pieces.report(pieces.PAGE, groups, findings.request)
     evidence = [*sources, segmentation]
     return pieces.finish(content, findings, evidence, "sr", "crlm-node measurements")
 

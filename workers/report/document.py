@@ -12,10 +12,10 @@ from typing import Any
 
 from node.core.codes import MEASUREMENTS
 from node.core.errors import NodeError
-from node.core.records import JobRequest, Measurement, not_computed
+from node.core.records import JobRequest, Measurement, Superseded, not_computed
 from workers.records import Acquisition, LabelMap, Measured, Volume
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 _LIBRARIES = ("pydicom", "highdicom", "numpy", "scipy")
 
 
@@ -51,6 +51,8 @@ def document(findings: Findings) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "job": request.key,
+        "revision": request.revision,
+        "supersedes": _superseded(request.supersedes) if request.supersedes else None,
         "study": {
             "study_instance_uid": request.study_instance_uid,
             "requested_at": request.requested_at.isoformat(timespec="seconds"),
@@ -84,6 +86,15 @@ def versions(request: JobRequest) -> dict[str, str]:
         "crlm-node": request.version,
         "python": platform.python_version(),
         **{library: version(library) for library in _LIBRARIES},
+    }
+
+
+def _superseded(old: Superseded) -> dict[str, Any]:
+    return {
+        "job": old.job,
+        "requested_at": old.requested_at.isoformat(timespec="seconds"),
+        "revision": old.revision,
+        "sr": [one.sop_instance_uid for one in old.documents],
     }
 
 

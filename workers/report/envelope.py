@@ -2,6 +2,8 @@
 
 Patient and study attributes are those of the source slices, decoded from their character set and written in
 ISO_IR 192. Series and instance UIDs derive from the job key; dates are the job's, in local time, not those of a retry.
+A result that supersedes a delivered one says so in the description of its series, `rev 2`, and has higher series
+numbers: viewers show SEG and SR from the latest date, or from the highest number, down.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from node.core.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME
-from node.core.dicom import result_uid
+from node.core.dicom import result_series_uid, result_uid
 from node.core.records import JobRequest
 from node.core.spool import Spool
 from workers.records import DEMONSTRATION
@@ -26,6 +28,8 @@ SERIAL_NUMBER = "1"
 RESEARCH = "research use"
 _PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 _SERIES_NUMBERS = {"seg": 9001, "sr": 9002, "sr-viewer": 9003}
+_SERIES_OF_A_REVISION = 10
+_DESCRIPTION_LENGTH = 64  # LO, PS3.5 section 6.2
 _COPIED = (
     "IssuerOfPatientID",
     "OtherPatientIDsSequence",
@@ -72,14 +76,14 @@ def equipment(request: JobRequest) -> ContributingEquipment:
         manufacturer_model_name=MODEL,
         software_versions=request.version,
         device_serial_number=SERIAL_NUMBER,
-        contribution_datetime=_local(request.requested_at),
+        contribution_datetime=local(request.requested_at),
         contribution_description=f"Automatic measurement, {RESEARCH}",
     )
 
 
 def series_uid(request: JobRequest, kind: str) -> str:
     """Return the UID of the series that holds the object of a kind."""
-    return str(result_uid(request.key, f"{kind}-series"))
+    return str(result_series_uid(request.key, kind))
 
 
 def instance_uid(request: JobRequest, kind: str) -> str:
@@ -87,9 +91,9 @@ def instance_uid(request: JobRequest, kind: str) -> str:
     return str(result_uid(request.key, kind))
 
 
-def series_number(kind: str) -> int:
-    """Return the number of the series that holds the object of a kind."""
-    return _SERIES_NUMBERS[kind]
+def series_number(request: JobRequest, kind: str) -> int:
+    """Return the number of the series that holds the object of a kind: the higher, the later the revision."""
+    return _SERIES_NUMBERS[kind] + _SERIES_OF_A_REVISION * (request.revision - 1)
 
 
 def seal(ds: Dataset, source: Dataset, findings: Findings, description: str) -> Dataset:
@@ -100,14 +104,15 @@ def seal(ds: Dataset, source: Dataset, findings: Findings, description: str) -> 
             ds[keyword] = source[keyword]
     ds.SpecificCharacterSet = "ISO_IR 192"
     demonstration = f"{DEMONSTRATION} " if findings.labels and findings.labels.demonstration else ""
-    ds.SeriesDescription = f"{demonstration}{description} ({RESEARCH})"
+    revision = f" rev {request.revision}" if request.supersedes else ""
+    ds.SeriesDescription = f"{demonstration}{description}{revision} ({RESEARCH})"[:_DESCRIPTION_LENGTH]
     ds.Manufacturer = MANUFACTURER
     ds.ManufacturerModelName = MODEL
     ds.DeviceSerialNumber = SERIAL_NUMBER
     ds.SoftwareVersions = request.version
     ds.ContentQualification = "RESEARCH"
     ds.ContributingEquipmentSequence[-1].DeviceUID = device_uid()
-    at = _local(request.requested_at)
+    at = local(request.requested_at)
     for item in ds.ContributingEquipmentSequence:  # highdicom adds itself, with the time of the clock
         item.ContributionDateTime = at.strftime("%Y%m%d%H%M%S%z")
     for stem in ("Content", "Series", "InstanceCreation"):
@@ -116,7 +121,7 @@ def seal(ds: Dataset, source: Dataset, findings: Findings, description: str) -> 
     return ds
 
 
-def _local(at: datetime) -> datetime:
+def local(at: datetime) -> datetime:
     """Return a time of the ledger (UTC, naive) as local time."""
     return at.replace(tzinfo=UTC).astimezone()
 

@@ -6,9 +6,10 @@ import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 from pydicom.sr.coding import Code
+from pydicom.uid import Comprehensive3DSRStorage
 
 from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, of_muscle, ucum
-from node.core.records import JobRequest, Measurement
+from node.core.records import JobRequest, Measurement, Superseded
 from workers.records import Region
 from workers.report import envelope
 from workers.report.document import Findings
@@ -19,6 +20,7 @@ from workers.report.seg import tracking_uid
 DRAWN = Code("126000", "DCM", "Imaging Measurement Report")
 PAGE = Code("126001", "DCM", "Oncology Measurement Report")
 COMMENT = Code("121106", "DCM", "Comment")
+IMAGING_MEASUREMENTS = "126010"
 CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")  # CID 100
 _LANGUAGE = hd.sr.CodedConcept("en-US", "RFC5646", "English (United States)")
 _DEVICE_OBSERVER = hd.sr.CodedConcept("121007", "DCM", "Device")
@@ -30,11 +32,12 @@ Group = (
 DECIMALS = 4  # DS holds 16 characters; pixels do not give more
 
 
-def report(title: Code, groups: Sequence[Group]) -> hd.sr.MeasurementReport:
+def report(title: Code, groups: Sequence[Group], request: JobRequest) -> hd.sr.MeasurementReport:
     """Return the content tree of a TID 1500 report.
 
     It has no image library, which is optional: its slices are all in the evidence, and viewers that show the tree as
-    text would show a line for each before the first number.
+    text would show a line for each before the first number. A page says first of all which result it supersedes; a
+    drawn report has no room for that (docs/viewers.md).
     """
     content = hd.sr.MeasurementReport(
         observation_context=observer(),
@@ -43,8 +46,27 @@ def report(title: Code, groups: Sequence[Group]) -> hd.sr.MeasurementReport:
         title=title,
         language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(_LANGUAGE),
     )
+    if title == PAGE and request.supersedes:
+        content[0].ContentSequence.insert(_measurements_of(content), _superseding(request.supersedes))
     _separate(content[0])
     return content
+
+
+def _measurements_of(content: hd.sr.MeasurementReport) -> int:
+    """Return where the measurements stand among the items of a report."""
+    return next(
+        index for index, item in enumerate(content[0].ContentSequence) if item.name.value == IMAGING_MEASUREMENTS
+    )
+
+
+def _superseding(old: Superseded) -> hd.sr.TextContentItem:
+    """Return the sentence that names the earlier result."""
+    at = envelope.local(old.requested_at)
+    return hd.sr.TextContentItem(
+        name=COMMENT,
+        value=f"Supersedes the result of {at:%Y-%m-%d %H:%M} (rev {old.revision}).",
+        relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
+    )
 
 
 def _separate(item: Dataset) -> None:
@@ -75,24 +97,40 @@ def finish(
     kind: str,
     description: str,
 ) -> Dataset:
-    """Return the document around a content tree: Comprehensive 3D SR, complete, unverified."""
+    """Return the document around a content tree: Comprehensive 3D SR, complete, unverified.
+
+    It names every SR of the result that it supersedes as its predecessor (PS3.3 section C.17.2), whatever its kind: a
+    refusal may follow upon numbers.
+    """
     request = findings.request
     ds = hd.sr.Comprehensive3DSR(
         evidence=list(evidence),
         content=content,
         series_instance_uid=envelope.series_uid(request, kind),
-        series_number=envelope.series_number(kind),
+        series_number=envelope.series_number(request, kind),
         sop_instance_uid=envelope.instance_uid(request, kind),
         instance_number=1,
         manufacturer=envelope.MANUFACTURER,
         is_complete=True,
         is_final=True,
         is_verified=False,
+        previous_versions=_predecessors(request) or None,
         contributing_equipment=[envelope.equipment(request)],
     )
     ds.ContentTemplateSequence = content[0].ContentTemplateSequence
     envelope.declare_private_scheme(ds)
     return envelope.seal(ds, evidence[0], findings, description)
+
+
+def _predecessors(request: JobRequest) -> list[Dataset]:
+    """Return what highdicom reads of the superseded documents, which lie in the same study."""
+    found = []
+    for one in request.supersedes.documents if request.supersedes else ():
+        ds = Dataset()
+        ds.SOPClassUID, ds.SOPInstanceUID = Comprehensive3DSRStorage, one.sop_instance_uid
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = request.study_instance_uid, one.series_instance_uid
+        found.append(ds)
+    return found
 
 
 def tracking(request: JobRequest, label: str) -> hd.sr.TrackingIdentifier:

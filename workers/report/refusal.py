@@ -15,7 +15,6 @@ from workers.report import pieces
 from workers.report.document import Findings, measurements
 
 _QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
-_IMAGING_MEASUREMENTS = "126010"
 _REFUSED = Code("study-refused", PRIVATE_SCHEME, "Study not measured")
 _CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
 
@@ -24,9 +23,10 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset:
     """Return the SR of a refused study, or of one in which no structure was found."""
     # highdicom insists on a measurement group: one is given, and its container is exchanged for ours.
     tracking = pieces.tracking(findings.request, "none")
-    content = pieces.report(pieces.PAGE, [hd.sr.MeasurementsAndQualitativeEvaluations(tracking_identifier=tracking)])
+    group = hd.sr.MeasurementsAndQualitativeEvaluations(tracking_identifier=tracking)
+    content = pieces.report(pieces.PAGE, [group], findings.request)
     items = content[0].ContentSequence
-    items.pop(next(index for index, item in enumerate(items) if item.name.value == _IMAGING_MEASUREMENTS))
+    items.pop(next(index for index, item in enumerate(items) if item.name.value == pieces.IMAGING_MEASUREMENTS))
     box = hd.sr.ContainerContentItem(
         name=_QUALITATIVE_EVALUATIONS, is_content_continuous=False, relationship_type=_CONTAINS
     )

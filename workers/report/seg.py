@@ -77,7 +77,7 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_describe(number, segment, request) for number, segment in enumerate(written, start=1)],
         series_instance_uid=envelope.series_uid(request, "seg"),
-        series_number=envelope.series_number("seg"),
+        series_number=envelope.series_number(request, "seg"),
         sop_instance_uid=envelope.instance_uid(request, "seg"),
         instance_number=1,
         manufacturer=envelope.MANUFACTURER,

@@ -70,7 +70,7 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
             groups.append(group)
     if not groups:
         return None
-    content = pieces.report(pieces.DRAWN, groups)
+    content = pieces.report(pieces.DRAWN, groups, findings.request)
     return pieces.finish(content, findings, sources, "sr-viewer", "crlm-node on CT")
 
 
