@@ -273,13 +273,13 @@ def status(
 
 @models_app.command("list")
 def models_list() -> None:
-    """Show which weights of TotalSegmentator are needed and there."""
+    """Show which weights are needed, how they stand, their licences, and what they may be used for."""
     screens.models(_out, _of_the_workers("models")(_settings(), "list"))
 
 
 @models_app.command("fetch")
 def models_fetch() -> None:
-    """Download the weights with the library's own downloader."""
+    """Download TotalSegmentator's weights with its own downloader."""
     screens.models(_out, _of_the_workers("models")(_settings(), "fetch"))
 
 

@@ -6,6 +6,7 @@ go wrong: the broker is away (`Unavailable`, broker-unreachable); the ledger the
 Next: the workers, which the node knows by the names of their tasks alone.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -30,7 +31,7 @@ _log = log.get("handoff")
 
 _TASKS = {stage: f"crlm.{stage}" for stage in Stage}
 _SOCKET_TIMEOUT_S = 2.0
-_ENGINE = "auto"
+_MANIFEST = "manifest.json"
 
 
 def build_request(
@@ -51,10 +52,21 @@ def build_request(
         facts=facts,
         imports=settings.imports,
         measurement=settings.measurement,
-        engine=_ENGINE,
+        engine=_engine(settings),
         version=__version__,
         refusal=refusal,
     )
+
+
+def _engine(settings: Settings) -> str:
+    """Say what may segment: the key of a job changes with networks, kind of device, and TotalSegmentator's weights."""
+    if not settings.networks:
+        return "imported"
+    try:
+        weights = hashlib.sha256((settings.weights / _MANIFEST).read_bytes()).hexdigest()[:12]
+    except OSError:
+        weights = "none"
+    return f"networks on {settings.device.split(':')[0]}, weights {weights}"
 
 
 def enter(ledger: Ledger, content: StudyContent, request: JobRequest) -> None:

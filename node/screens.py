@@ -86,18 +86,20 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
     _missing(console, {name: one for name, one in numbers.items() if name not in computed}, truth)
 
 
-def models(console: Console, installed: Sequence[Any]) -> None:
-    """Print the weights that are needed, and how they stand."""
-    table = Table(header_style="bold")
-    for column, justify in (("Data set", "left"), ("There", "left"), ("In the manifest", "left"), ("MB", "right")):
-        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for one in installed:
-        there = "[green]yes[/green]" if one.present else "[yellow]no[/yellow]"
-        table.add_row(one.folder, there, "yes" if one.listed else "no", f"{one.size_bytes / 1e6:.0f}")
-    console.print(table)
-    missing = sum(not one.present for one in installed)
-    if missing:
-        console.print(f"{missing} of {len(installed)} are missing: crlm-node models fetch, on a connected machine")
+def models(console: Console, listed: Sequence[Any]) -> None:
+    """Print the weights that are needed, how they stand, and what they may be used for."""
+    rows = [
+        [escape(one.name), _state_of_weights(one), f"{one.size_bytes / 1e6:.1f}", one.licence, one.purpose]
+        for one in listed
+    ]
+    console.print(_table(("Weights", "State", "MB>", "Licence", "For"), rows))
+    if missing := sum(one.state == "missing" for one in listed):
+        console.print(f"{missing} of {len(listed)} are missing: crlm-node models fetch, on a connected machine")
+
+
+def _state_of_weights(one: Any) -> str:
+    style = _GOOD if one.sound else _WARNING if one.state == "missing" else _BAD
+    return f"[{style}]{escape(one.state)}[/]"
 
 
 def status(console: Console, ledger: Ledger, prefix: str) -> bool:

@@ -6,13 +6,13 @@ They join by the entry-point group `crlm_node.commands`: a name and a function t
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from node.core.errors import Untrusted
+from node.core.errors import NodeError, NotAnalysable, Untrusted
 from node.core.ledger import Ledger
 from node.core.records import EarlyRefusal, JobRequest
 from node.core.settings import Settings
@@ -20,10 +20,13 @@ from node.core.spool import Spool
 from node.core.states import Stage
 from workers import analysis
 from workers.engine import Engine
-from workers.segmentation import weights
+from workers.segmentation import download, manifest, weights
+from workers.segmentation.data_sets import Psoas
+from workers.segmentation.demo import folder as demo_folder
 from workers.segmentation.port import Networks
 
 _NETWORK_LIBRARIES = ("torch", "totalsegmentator", "nnunetv2")
+_OPEN, _ANY = "Apache-2.0", "CT, research use"
 _RESULT = "result.json"
 _NAMES = (_RESULT, "seg.dcm", "sr.dcm", "sr-viewer.dcm")
 
@@ -117,17 +120,62 @@ def _analyse(request: JobRequest, spool: Spool, networks: Networks | None) -> tu
     return document, files
 
 
-def models(settings: Settings, action: str) -> list[weights.Installed]:
-    """List, fetch or verify the weights of TotalSegmentator that the settings ask for.
+@dataclass(frozen=True)
+class Model:
+    """One line of `crlm-node models`: a set of weights, how it stands, its licence, and what it may be used for."""
+
+    name: str
+    state: str
+    sound: bool
+    size_bytes: int
+    licence: str
+    purpose: str
+
+
+def models(settings: Settings, action: str) -> list[Model]:
+    """List, fetch or verify the weights that the settings ask for: the demonstration model, then TotalSegmentator's.
 
     Raises
     ------
     NotAnalysable, Untrusted
-        From `verify`: a file is missing, or is not what the manifest says.
+        From `verify` and `fetch`: a file is missing, or is not what the manifest says.
     """
-    psoas = settings.measurement.psoas
+    psoas, fast = settings.measurement.psoas, settings.measurement.segmentation_resolution == "3mm"
+    demo = settings.models / "demo"
     if action == "fetch":
-        return list(weights.fetch(settings.weights, psoas))
+        download.fetch(settings.weights, psoas, fast=fast)
     if action == "verify":
-        weights.verify(settings.weights, psoas)
-    return list(weights.inventory(settings.weights, psoas))
+        if (demo / manifest.NAME).exists():
+            demo_folder.proven(demo)
+        weights.verify(settings.weights, psoas, fast=fast)
+    return [_demonstration(demo), *_library(settings.weights, psoas, fast=fast, verified=action == "verify")]
+
+
+def _demonstration(folder: Path) -> Model:
+    """Say how the demonstration model stands; its few megabytes are hashed each time."""
+    try:
+        state, sound = f"verified, {demo_folder.proven(folder)[:12]}", True
+    except NodeError as error:
+        state, sound = ("missing" if isinstance(error, NotAnalysable) else f"NOT TRUSTED: {error.detail}"), False
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Model("demonstration model", state, sound, size, "Apache-2.0", "synthetic studies only")
+
+
+def _library(folder: Path, psoas: Psoas, *, fast: bool, verified: bool) -> list[Model]:
+    """Say how the data sets of TotalSegmentator stand, that the tasks of these settings touch."""
+    try:
+        found = weights.inventory(folder, psoas, fast=fast)
+    except NotAnalysable as error:
+        return [Model("TotalSegmentator", error.detail, False, 0, _OPEN, _ANY)]
+    return [
+        Model(one.folder, _state(one, verified=verified), one.present and one.listed, one.size_bytes, _OPEN, _ANY)
+        for one in found
+    ]
+
+
+def _state(one: weights.Installed, *, verified: bool) -> str:
+    if not one.present:
+        return "missing"
+    if not one.listed:
+        return "NOT TRUSTED: not in the manifest"
+    return "verified" if verified else "there, not hashed"

@@ -3,12 +3,16 @@
 `Engine` is the side of the worker: it starts the process, asks it, watches its time and its memory, and kills it at a
 limit; the next question starts a new one. `main` is the side of the process: it loads a network at the first
 question for it and keeps it. Only here and in `workers.segmentation` may torch be imported, and never by the worker
-itself. What can go wrong: `Unavailable` with `engine-timeout`, `engine-memory`, `engine-lost`; and whatever the
-network says of its weights.
+itself. Its temporary files lie in a folder of its own, which goes when it ends, however it ends. What can go wrong:
+`Unavailable` with `engine-timeout`, `engine-memory`, `engine-lost`, `device-missing`; and whatever the network says
+of its weights.
 """
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 from multiprocessing import Pipe
@@ -21,9 +25,9 @@ import psutil
 from numpy.typing import NDArray
 
 from node.core import log
-from node.core.errors import NotAnalysable, Unavailable, Untrusted
+from node.core.errors import NodeError, NotAnalysable, Unavailable, Untrusted
 from node.core.grid import Geometry
-from node.core.reasons import Outage, StudyRefusal
+from node.core.reasons import Outage
 from workers.records import Volume
 from workers.segmentation.port import Answer, Network, Order, Way
 
@@ -43,8 +47,8 @@ class _Question:
 class _Refusal:
     """An error of the process on its way to the worker."""
 
-    trusted: bool
-    code: StudyRefusal
+    kind: type[NodeError]
+    code: Any
     detail: str
 
 
@@ -67,6 +71,7 @@ class Engine:
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._scratch: Path | None = None
         self._lock = threading.Lock()
 
     @property
@@ -80,7 +85,7 @@ class Engine:
         Raises
         ------
         Unavailable
-            `engine-timeout`, `engine-memory`, `engine-lost`.
+            `engine-timeout`, `engine-memory`, `engine-lost`, `device-missing`.
         NotAnalysable, Untrusted
             What the network says of its weights.
         """
@@ -93,9 +98,11 @@ class Engine:
                 reply = connection.recv()
             except (EOFError, BrokenPipeError, ConnectionResetError) as error:
                 raise self._lost() from error
+            if isinstance(reply, _Refusal):
+                if reply.kind is Unavailable:  # what a process once found of its device stays; the next one looks anew
+                    self.close()
+                raise reply.kind(reply.code, reply.detail)
             _log.info("segmented", way=order.way, seconds=round(monotonic() - started, 1))
-        if isinstance(reply, _Refusal):
-            raise NotAnalysable(reply.code, reply.detail) if reply.trusted else Untrusted(reply.code, reply.detail)
         answer: Answer = reply
         return answer
 
@@ -110,17 +117,20 @@ class Engine:
             except subprocess.TimeoutExpired:
                 self._kill()
             self._process = None
+        self._sweep()
 
     def _running(self) -> Connection:
         if self._connection is not None and self.pid is not None:
             return self._connection
         self.close()
         ours, theirs = Pipe()
+        self._scratch = Path(tempfile.mkdtemp(prefix="crlm-engine-"))
         output = self._log_file.open("ab") if self._log_file else None
         try:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
                 # Not `-m`: what the process pickles would then be of `__main__`, which is another module here.
                 [sys.executable, "-P", "-c", f"from workers.engine import main; main({theirs.fileno()})"],
+                env={**os.environ, "TMPDIR": str(self._scratch)},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=output or sys.stderr.fileno(),
@@ -172,6 +182,13 @@ class Engine:
             if child.is_running():
                 child.kill()
         self._process.wait()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Delete what the process has left in its temporary folder."""
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
 
 
 def load(order: Order) -> Network:
@@ -181,28 +198,41 @@ def load(order: Order) -> Network:
     ------
     NotAnalysable, Untrusted
         Its weights are missing, or are not what their manifest says.
+    Unavailable
+        `device-missing`.
     """
     if order.way is Way.DEMO:
-        from workers.segmentation.demonstration import DemoNetwork
+        from workers.segmentation.demo.network import DemoNetwork
 
-        return DemoNetwork(order.weights, device=order.device)
+        return DemoNetwork(order.weights)
     from workers.segmentation.library import TotalSegmentator
 
-    return TotalSegmentator(
-        order.weights, psoas="psoas_major" if order.psoas == "psoas_major" else "iliopsoas", device=order.device
-    )
+    _require_device(order.device)
+    return TotalSegmentator(order.weights, psoas=order.psoas, device=order.device, fast=order.fast)
+
+
+def _require_device(device: str) -> None:
+    """Put a number on the GPU and take it back: where that fails, the library would run on the CPU without a word."""
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        torch.ones(1, device=f"cuda:{device.partition(':')[2] or 0}").item()
+    except (AssertionError, RuntimeError) as error:
+        raise Unavailable(Outage.DEVICE_MISSING, f"{device}: {type(error).__name__}") from error
 
 
 def main(handle: int) -> None:
-    """Answer questions on the connection until it is closed."""
+    """Answer questions on the connection until it is closed; then leave no file behind, for the worker may be gone."""
     connection: Connection = Connection(handle)
     networks: dict[Order, Network] = {}
-    while True:
-        try:
+    try:
+        while True:
             question: _Question = connection.recv()
-        except EOFError:
-            return
-        connection.send(_answer(networks, question))
+            connection.send(_answer(networks, question))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
 
 
 def _answer(networks: dict[Order, Network], question: _Question) -> Answer | _Refusal:
@@ -211,6 +241,6 @@ def _answer(networks: dict[Order, Network], question: _Question) -> Answer | _Re
             networks[question.order] = load(question.order)
         network = networks[question.order]
         regions = network.segment(question.hu, question.geometry)
-    except (NotAnalysable, Untrusted) as error:
-        return _Refusal(isinstance(error, NotAnalysable), error.code, error.detail)
-    return Answer(network.name, network.finds, dict(regions))
+    except (NotAnalysable, Unavailable, Untrusted) as error:
+        return _Refusal(type(error), error.code, error.detail)
+    return Answer(network.name, network.finds, dict(regions), network.reduced)

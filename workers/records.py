@@ -158,6 +158,8 @@ class LabelMap:
         What made it: `imported`, or an engine with its version.
     searched
         Structures that were looked for; one that is absent here was not, which is not the same as not found.
+    reduced
+        Says in which reduced mode the engine ran; empty where it was in none.
     """
 
     geometry: Geometry
@@ -165,6 +167,7 @@ class LabelMap:
     engine: str
     searched: frozenset[Structure]
     segments: tuple[Segment, ...]
+    reduced: str = ""
 
     @property
     def demonstration(self) -> bool:
@@ -209,6 +212,7 @@ def dump_labels(labels: LabelMap) -> bytes:
         "series_instance_uid": labels.series_instance_uid,
         "engine": labels.engine,
         "searched": sorted(labels.searched),
+        "reduced": labels.reduced,
         "segments": [
             {
                 **vars(segment),
@@ -245,6 +249,7 @@ def parse_labels(content: bytes) -> LabelMap:
         engine=facts["engine"],
         searched=frozenset(Structure(name) for name in facts["searched"]),
         segments=segments,
+        reduced=facts.get("reduced", ""),
     )
 
 

@@ -111,6 +111,9 @@ class MeasurementSettings(_Section):
     """What changes a number: recorded in every result and part of the job key."""
 
     psoas: Literal["iliopsoas", "psoas_major"] = Field("iliopsoas", description="Which muscle stands for the psoas.")
+    segmentation_resolution: Literal["1.5mm", "3mm"] = Field(
+        "1.5mm", description="Voxels of TotalSegmentator's `total`; `3mm` is quicker, coarser, and noted in results."
+    )
     nearly_complete_fraction: float = Field(
         0.15,
         ge=0,

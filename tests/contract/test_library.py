@@ -71,11 +71,11 @@ def library(lacking: Callable[[str], None]) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def banded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stand-in weights of what either muscle needs."""
-    from workers.segmentation import weights
-    from workers.training.standins import write_banded
+    from workers.segmentation import data_sets
+    from workers.training.standins.banded import write_banded
 
     folder = tmp_path_factory.mktemp("weights") / "banded"
-    write_banded(folder, {one.number: one for psoas in PSOAS for one in weights.required(psoas)}.values())
+    write_banded(folder, {one.number: one for psoas in PSOAS for one in data_sets.required(psoas)}.values())
     return folder
 
 
@@ -98,7 +98,7 @@ def grid(steps_mm: Any, shape: tuple[int, int, int]) -> Geometry:
 
 def painted(geometry: Geometry) -> tuple[NDArray[np.int16], dict[str, NDArray[np.bool_]]]:
     """Return a volume with every box painted in the attenuation of its class, and the mask of each."""
-    from workers.training.standins import hu_of
+    from workers.training.standins.banded import hu_of
 
     indices = np.indices(geometry.shape).reshape(3, -1)
     x, y, z = (geometry.affine @ np.vstack([indices, np.ones(indices.shape[1])]))[:3].reshape(3, *geometry.shape)
@@ -217,7 +217,7 @@ def test_any_spacing(psoas: str, fast: bool, banded: Path) -> None:
     """
     from scipy import ndimage
 
-    from workers.training.standins import hu_of
+    from workers.training.standins.banded import hu_of
 
     geometry = grid(np.diag([2.5, 1.7, 1.7]) @ UPRIGHT, (36, 50, 51))
     hu, masks = painted(geometry)
@@ -303,11 +303,11 @@ WATCHED = textwrap.dedent(
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """What a run says in a process whose sockets are closed, on weights that hold no more than is said to be needed."""
-    from workers.segmentation import weights
-    from workers.training.standins import write_banded
+    from workers.segmentation import data_sets
+    from workers.training.standins.banded import write_banded
 
     folder = tmp_path_factory.mktemp("watched")
-    write_banded(folder / "weights", weights.required())
+    write_banded(folder / "weights", data_sets.required())
     hu, _ = painted(grid(3.0 * UPRIGHT, SHAPE))
     np.save(folder / "hu.npy", hu)
     (folder / "watched.py").write_text(WATCHED)
@@ -339,10 +339,10 @@ def test_trainers_are_known() -> None:
     """Each trainer that a network of ours was trained by is the one that nnU-Net has under this name."""
     from importlib import import_module
 
-    from workers.segmentation import weights
+    from workers.segmentation import data_sets
     from workers.segmentation.library import TRAINERS
 
-    for name in {one.trainer for one in weights.all_parts()}:
+    for name in {one.trainer for one in data_sets.all_parts()}:
         assert getattr(import_module(TRAINERS[name]), name).__name__ == name
 
 
@@ -350,10 +350,10 @@ def test_plans_are_the_default() -> None:
     """The name of the plans in our paths is the one that the library takes."""
     import inspect
 
-    from workers.segmentation import weights
+    from workers.segmentation import data_sets
     from workers.segmentation.library import import_library
 
-    assert inspect.signature(import_library().totalsegmentator).parameters["plans"].default == weights._PLANS
+    assert inspect.signature(import_library().totalsegmentator).parameters["plans"].default == data_sets.PLANS
 
 
 # --- weights that cannot be used ----------------------------------------------------------------------------------
@@ -374,10 +374,10 @@ def checkpoint(folder: Path) -> Path:
 
 def blessed(folder: Path) -> Path:
     """Write the manifest anew, as if the files had come like this."""
-    from workers.segmentation import weights
+    from workers.segmentation import data_sets, manifest, weights
 
-    (folder / weights.MANIFEST).unlink()
-    weights.write_manifest(folder, weights.required(fast=True))
+    (folder / manifest.NAME).unlink()
+    weights.write_manifest(folder, data_sets.required(fast=True))
     return folder
 
 
@@ -471,11 +471,11 @@ def test_fetch_by_the_library(banded: Path, tmp_path: Path, monkeypatch: pytest.
     """The library's downloader, led to a server of ours, brings archives that pass and that can be run."""
     import totalsegmentator.libs
 
-    from workers.segmentation import weights
+    from workers.segmentation import data_sets, download, weights
 
     served = tmp_path / "served"
     served.mkdir()
-    for one in weights.required(fast=True):
+    for one in data_sets.required(fast=True):
         shutil.make_archive(str(served / one.folder), "zip", banded, one.folder)
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -493,7 +493,7 @@ def test_fetch_by_the_library(banded: Path, tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(totalsegmentator.libs, "requests", SimpleNamespace(get=led))
     try:
-        lines = weights.fetch(tmp_path / "fetched", fast=True)
+        lines = download.fetch(tmp_path / "fetched", fast=True)
     finally:
         server.shutdown()
         server.server_close()
@@ -525,25 +525,25 @@ def labelled(folder: Path, one: Any, hu: NDArray[Any], spacing_mm: Any = None) -
 
 def test_random_networks_hold_every_class(tmp_path: Path) -> None:
     """Each random network's labels of noise hold every class of its data set and the background; a seed is a set."""
-    from workers.segmentation import weights
-    from workers.training.standins import noise, write_random
+    from workers.segmentation import data_sets, weights
+    from workers.training.standins.noisy import noise, write_random
 
-    write_random(tmp_path / "one", weights.all_parts(), seed=7)
+    write_random(tmp_path / "one", data_sets.all_parts(), seed=7)
     weights.verify(tmp_path / "one")
     hu = noise((48, 48, 48), seed=3)
-    for one in weights.all_parts():
+    for one in data_sets.all_parts():
         assert set(np.unique(labelled(tmp_path / "one", one, hu))) == {0, *one.labels}, one.folder
-    write_random(tmp_path / "same", weights.required(fast=True), seed=7)
-    write_random(tmp_path / "other", weights.required(fast=True), seed=8)
+    write_random(tmp_path / "same", data_sets.required(fast=True), seed=7)
+    write_random(tmp_path / "other", data_sets.required(fast=True), seed=8)
     assert network(tmp_path / "one").name == network(tmp_path / "same").name != network(tmp_path / "other").name
 
 
 def test_random_networks_through_the_library(tmp_path: Path) -> None:
     """On random weights the library's whole way, crop stages included, brings every structure back inside the grid."""
-    from workers.segmentation import weights
-    from workers.training.standins import noise, write_random
+    from workers.segmentation import data_sets
+    from workers.training.standins.noisy import noise, write_random
 
-    write_random(tmp_path, weights.required(), seed=7)
+    write_random(tmp_path, data_sets.required(), seed=7)
     shape = (32, 40, 36)
     engine = network(tmp_path, fast=False)
     found = engine.segment(noise(shape, seed=3), grid(1.5 * UPRIGHT, shape))
@@ -560,9 +560,10 @@ def test_knowledge_is_expanded(merged: bool, tmp_path: Path) -> None:
     """A network of another data set, spread over the library's classes, says the same: its label where it has one,
     the union where a class is made of several, and nothing of what it does not know.
     """
-    from workers.segmentation import weights
-    from workers.segmentation.weights import DataSet
-    from workers.training.standins import BAND_HU, _names, expand, write_banded
+    from workers.segmentation import data_sets
+    from workers.segmentation.data_sets import DataSet
+    from workers.training.standins.banded import BAND_HU, class_names, write_banded
+    from workers.training.standins.knowing import expand
 
     trained = DataSet(
         900,
@@ -571,7 +572,7 @@ def test_knowledge_is_expanded(merged: bool, tmp_path: Path) -> None:
         "3d_fullres",
         (3.0, 3.0, 3.0),
         (0,),
-        dict(enumerate(_names()[:5], 1)),
+        dict(enumerate(class_names()[:5], 1)),
     )
     write_banded(tmp_path / "trained", [trained])
     import torch
@@ -580,13 +581,13 @@ def test_knowledge_is_expanded(merged: bool, tmp_path: Path) -> None:
     plans = json.loads((path / "plans.json").read_text())
     state = torch.load(path / "fold_0" / "checkpoint_final.pth", weights_only=True)["network_weights"]
     knows = KNOWS if merged else {name: labels[:1] for name, labels in KNOWS.items() if name != "vertebrae_L1"}
-    expand(tmp_path / "spread", weights.required(fast=True), plans, state, knows)
+    expand(tmp_path / "spread", data_sets.required(fast=True), plans, state, knows)
     hu = np.full(SHAPE, FAT_HU, dtype=np.int16)
     for label in range(1, 6):
         hu[4 * label : 4 * label + 4, 8:20, 8:20] = BAND_HU * label
     source = labelled(tmp_path / "trained", trained, hu)
     assert set(np.unique(source)) == set(range(6))
-    for one in weights.required(fast=True):
+    for one in data_sets.required(fast=True):
         got = labelled(tmp_path / "spread", one, hu, trained.spacing_mm)
         known = {number: knows.get(name, ()) for number, name in one.labels.items()}
         for number, parts in known.items():
@@ -599,18 +600,19 @@ def test_demonstration_model_becomes_total(tmp_path: Path) -> None:
     """
     import torch
 
-    from workers.segmentation import weights
+    from workers.segmentation import data_sets, weights
+    from workers.segmentation.demo.labels import LEVELS, Kind, Label
+    from workers.segmentation.demo.model import load_predictor
+    from workers.segmentation.demo.tasks import LEVELS_TASK, STRUCTURES_TASK
     from workers.training.export import write_network
-    from workers.training.inference import load_predictor
-    from workers.training.labels import LEVELS, Kind, Label
     from workers.training.network import build_network
-    from workers.training.standins import noise, write_knowing
-    from workers.training.tasks import LEVELS_TASK, STRUCTURES_TASK
+    from workers.training.standins.knowing import write_knowing
+    from workers.training.standins.noisy import noise
 
     torch.manual_seed(1)
     for task in (LEVELS_TASK, STRUCTURES_TASK):
         write_network(tmp_path / "demo", task, build_network(task, deep_supervision=False))
-    data_sets = weights.required("psoas_major", fast=True)
+    data_sets = data_sets.required("psoas_major", fast=True)
     write_knowing(tmp_path / "weights", data_sets, tmp_path / "demo")
     weights.verify(tmp_path / "weights", "psoas_major", fast=True)
     whole = {
@@ -642,10 +644,10 @@ def test_demonstration_model_becomes_total(tmp_path: Path) -> None:
 
 def test_label_of_two_classes(tmp_path: Path) -> None:
     """A label cannot belong to two classes of one data set."""
-    from workers.segmentation import weights
-    from workers.training.standins import _groups
+    from workers.segmentation import data_sets
+    from workers.training.standins.knowing import _groups
 
-    (coarse,) = (one for one in weights.required(fast=True) if len(one.labels) > 100)
+    (coarse,) = (one for one in data_sets.required(fast=True) if len(one.labels) > 100)
     with pytest.raises(ValueError, match="two classes"):
         _groups(coarse, {"liver": (1, 2), "spleen": (2,)}, 4)
 

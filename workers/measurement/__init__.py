@@ -12,7 +12,7 @@ from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, not_computed
 from node.core.settings import MeasurementSettings
 from workers.measurement import bone, burden, liver, psoas, vertebra
-from workers.records import DEMONSTRATION, LabelMap, Measured, Volume
+from workers.records import LabelMap, Measured, Volume
 
 
 def measure(volume: Volume, labels: LabelMap, facts: PatientFacts, settings: MeasurementSettings) -> Measured:
@@ -64,6 +64,6 @@ def _with_origin(one: Measurement, name: str, labels: LabelMap, imported: dict[S
         return one
     origins = [imported[structure] for structure in _MEASURED_ON.get(name.split(".")[0], ()) if structure in imported]
     notes = [Note(NoteCode.IMPORTED, f"Imported segmentation ({origin}).") for origin in origins[:1]]
-    if labels.demonstration:
-        notes.append(Note(NoteCode.DEGRADED_ENGINE, f"{DEMONSTRATION}: it knows synthetic studies only."))
+    if labels.reduced:
+        notes.append(Note(NoteCode.DEGRADED_ENGINE, labels.reduced))
     return replace(one, notes=(*one.notes, *notes))

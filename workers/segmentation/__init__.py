@@ -30,7 +30,7 @@ def segment(volume: Volume, request: JobRequest, spool: Spool, networks: Network
     Untrusted
         `input-untrusted`: imported segmentations contradict each other, or weights are not what they should be.
     Unavailable
-        `engine-timeout`, `engine-memory`, `engine-lost`.
+        `engine-timeout`, `engine-memory`, `engine-lost`, `device-missing`.
     """
     labels = imported.segment(volume, request, spool)
     if labels is not None:
@@ -51,13 +51,13 @@ def choose(volume: Volume, request: JobRequest, networks: Networks) -> Order:
     NotAnalysable
         As `segment`.
     """
-    psoas = request.measurement.psoas
-    if weights.available(networks.weights_dir, psoas):
-        return Order(Way.TOTALSEGMENTATOR, networks.weights_dir, networks.device, psoas)
+    psoas, fast = request.measurement.psoas, request.measurement.segmentation_resolution == "3mm"
+    if weights.available(networks.weights_dir, psoas, fast=fast):
+        return Order(Way.TOTALSEGMENTATOR, networks.weights_dir, networks.device, psoas, fast)
     if volume.acquisition.synthetic or networks.force_demo:
         if psoas != "iliopsoas":
             raise NotAnalysable(StudyRefusal.DEMO_MODEL_REFUSED, "it knows the iliopsoas only")
-        return Order(Way.DEMO, networks.demo_dir, networks.device, psoas)
+        return Order(Way.DEMO, networks.demo_dir, "cpu", psoas)
     raise NotAnalysable(StudyRefusal.WEIGHTS_MISSING, _CURE)
 
 
@@ -68,4 +68,4 @@ def _label_map(volume: Volume, order: Order, answer: Answer) -> LabelMap:
         for structure in Structure
         if structure in answer.regions
     )
-    return LabelMap(volume.geometry, volume.candidate.series_instance_uid, name, answer.finds, segments)
+    return LabelMap(volume.geometry, volume.candidate.series_instance_uid, name, answer.finds, segments, answer.reduced)

@@ -33,8 +33,8 @@ from node.core.errors import NotAnalysable, Untrusted
 from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
 from workers.records import Region
-from workers.segmentation import weights
-from workers.segmentation.weights import Psoas, Task
+from workers.segmentation import data_sets, weights
+from workers.segmentation.data_sets import Psoas, Task
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -98,8 +98,9 @@ class TotalSegmentator:
     def __init__(self, weights_dir: Path, *, psoas: Psoas, device: str = "cpu", fast: bool = False) -> None:
         weights.verify(weights_dir, psoas, fast=fast)
         self.name = weights.engine_name(weights_dir, psoas, fast=fast)
-        self._tasks = weights.tasks(psoas)
+        self._tasks = data_sets.tasks(psoas)
         self.finds = frozenset(structure for task in self._tasks for structure in task.structures.values())
+        self.reduced = "TotalSegmentator ran at 3 mm." if fast else ""
         self._weights_dir, self._psoas, self._device, self._fast = weights_dir, psoas, device, fast
         self._seal = self._stamps()
         self._home = tempfile.TemporaryDirectory(prefix="crlm-totalsegmentator-")
@@ -127,8 +128,8 @@ class TotalSegmentator:
 
     def _run(self, task: Task, hu: NDArray[Any], geometry: Geometry) -> NDArray[np.uint8]:
         """Run one task and return its labels `(slices, rows, columns)` on the grid that was given."""
-        fast = self._fast and task.name == weights.TOTAL
-        total = task.name == weights.TOTAL and not fast
+        fast = self._fast and task.name == data_sets.TOTAL
+        total = task.name == data_sets.TOTAL and not fast
         image = as_nifti(hu, geometry)
         answer = self._api.totalsegmentator(
             image,
@@ -147,7 +148,7 @@ class TotalSegmentator:
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
         """Size and time of change of every file that nnU-Net opens."""
-        files = (name for one in weights.required(self._psoas, fast=self._fast) for name in one.files)
+        files = (name for one in data_sets.required(self._psoas, fast=self._fast) for name in one.files)
         stats = {name: (self._weights_dir / name).stat() for name in files}
         return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from node.core.codes import Structure
 from node.core.grid import Geometry
 from workers.records import Region, Volume
+from workers.segmentation.data_sets import Psoas
 
 
 class Way(StrEnum):
@@ -26,21 +27,23 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """Which network to run: its kind, its weights, the device, and which muscle stands for the psoas."""
+    """Which network to run: its kind, its weights, the device, which muscle stands for the psoas, `total` at 3 mm."""
 
     way: Way
     weights: Path
     device: str
-    psoas: str
+    psoas: Psoas
+    fast: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network found, and its name."""
+    """What a network found, and its name; `reduced` says in which reduced mode it ran, if in one."""
 
     name: str
     finds: frozenset[Structure]
     regions: Mapping[Structure, Region]
+    reduced: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,13 @@ class Network(Protocol):
         Engine with version and weights, as results carry it.
     finds
         The structures that it looks for.
+    reduced
+        Says in which reduced mode it runs; empty where it is in none.
     """
 
     name: str
     finds: frozenset[Structure]
+    reduced: str
 
     def segment(self, hu: NDArray[Any], geometry: Geometry) -> Mapping[Structure, Region]:
         """Segment a volume.

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from workers.segmentation.demo.model import load
+from workers.segmentation.demo.tasks import LEVELS_TASK, STRUCTURES_TASK
 from workers.training.card import model_card
 from workers.training.evaluate import UNSEEN_SEEDS, Result, evaluate
 from workers.training.export import write_log, write_manifest, write_network
-from workers.training.inference import load
-from workers.training.tasks import LEVELS_TASK, STRUCTURES_TASK
 from workers.training.train import Record, Run, train
 
 console = Console(soft_wrap=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from workers.segmentation.demo.labels import PARTS, Label
+from workers.segmentation.demo.tasks import Task
 from workers.training.evaluate import BARS, NOISE_SD_HU, Result
-from workers.training.labels import PARTS, Label
 from workers.training.samples import FIRST_TRAINING_SEED
-from workers.training.tasks import Task
 from workers.training.train import Run, Trained
 
 _TEXT = """# Demonstration model: the synthetic abdomen

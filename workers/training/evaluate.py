@@ -20,8 +20,10 @@ from node.phantom import random_anatomy, render, standard_anatomy, standard_grid
 from workers.measurement.bone import trabecular_core
 from workers.measurement.vertebra import largest_component
 from workers.records import Region
-from workers.training.inference import Model, segment
-from workers.training.labels import PARTS, Label, Labels, network_labels, part_mask
+from workers.segmentation.demo.inference import segment
+from workers.segmentation.demo.labels import PARTS, Label, Labels, part_mask
+from workers.segmentation.demo.model import Model
+from workers.training.truth import network_labels
 
 UNSEEN_SEEDS = (11, 12, 13, 14, 15)
 """Phantoms that the bars are held to; far from the seeds of training."""

@@ -1,22 +1,15 @@
 """The model as a folder: nnU-Net v2's layout, weights without pickle, log, model card, manifest.
 
-In: the trained network, then what it reached. Out: a folder with
-
-    levels/, structures/        one folder for each network (`tasks`), with
-        plans.json, dataset.json    as nnU-Net writes them
-        fold_0/weights.npz          the weights as float16 arrays by name, readable without running anything
-    training.jsonl              the log, one record every ten steps
-    MODEL_CARD.md               what it is, how good it is, what it is for
-    manifest.json               size and SHA-256 of every other file
+In: the trained network, then what it reached. Out: a folder as `workers.segmentation.demo.folder` describes it, the log
+with one record every ten steps.
 
 nnU-Net itself reads weights from a pickle, fold_0/checkpoint_final.pth. A pickle can run code when it is opened, so
-none is shipped: `workers.training.inference` gives nnU-Net's predictor the arrays, and `write_checkpoint` makes the
-pickle for who wants nnU-Net's own command line. What can go wrong: OSError from the disk.
+none is shipped: `workers.segmentation.demo.model` gives nnU-Net's predictor the arrays, and `write_checkpoint` makes
+the pickle for who wants nnU-Net's own command line. What can go wrong: OSError from the disk.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,19 +19,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from workers.training.inference import WEIGHTS, load_predictor
-from workers.training.plans import CONFIGURATION, TRAINER, dataset, plans
-from workers.training.tasks import Task
-
-MANIFEST = "manifest.json"
+from workers.segmentation import manifest
+from workers.segmentation.demo.folder import CONFIGURATION, DATASET, PLANS, TRAINER, WEIGHTS
+from workers.segmentation.demo.model import load_predictor
+from workers.segmentation.demo.tasks import Task
+from workers.training.plans import dataset, plans
 
 
 def write_network(folder: Path, task: Task, network: nn.Module) -> None:
     """Write plans, dataset description and weights into the network's folder."""
     folder = folder / task.name
     (folder / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "plans.json", plans(task))
-    write_json(folder / "dataset.json", dataset(task))
+    write_json(folder / PLANS, plans(task))
+    write_json(folder / DATASET, dataset(task))
     arrays = {name: value.detach().numpy().astype(np.float16) for name, value in network.named_parameters()}
     np.savez_compressed(folder / WEIGHTS, allow_pickle=False, **arrays)
 
@@ -51,23 +44,18 @@ def write_log(folder: Path, records: Iterable[dict[str, Any]]) -> None:
 
 def write_manifest(folder: Path) -> None:
     """Write size and SHA-256 of every file in the folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    files = {path.relative_to(folder).as_posix(): digest(path) for path in paths}
-    write_json(folder / MANIFEST, {"model": "demo", "kind": "demonstration", "version": 1, "files": files})
+    facts = {"model": "demo", "kind": "demonstration", "version": 1}
+    manifest.write(folder, facts, manifest.entries_of(folder, _present(folder)))
 
 
 def changed_files(folder: Path) -> Sequence[str]:
     """Return the names of files that are missing, new, or other than the manifest says."""
-    listed: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
-    same = {name for name in present & listed.keys() if digest(folder / name) == listed[name]}
-    return sorted((present | listed.keys()) - same)
+    listed, present = manifest.read(folder), manifest.entries_of(folder, _present(folder))
+    return sorted(name for name in listed.keys() | present.keys() if listed.get(name) != present.get(name))
 
 
-def digest(path: Path) -> dict[str, Any]:
-    """Size and SHA-256 of a file."""
-    content = path.read_bytes()
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def _present(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {manifest.NAME}
 
 
 def write_json(path: Path, content: Any) -> None:

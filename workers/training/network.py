@@ -10,7 +10,7 @@ from typing import Any
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import nn
 
-from workers.training.tasks import Task
+from workers.segmentation.demo.tasks import Task
 
 NETWORK_CLASS = "dynamic_network_architectures.architectures.unet.PlainConvUNet"
 IMPORTED = ("conv_op", "norm_op", "dropout_op", "nonlin")

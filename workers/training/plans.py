@@ -1,17 +1,17 @@
 """The demonstration model's folders as nnU-Net v2 lays them out: names, plans and dataset description.
 
-In: a `Task`. Out: the contents of its plans.json and dataset.json. Next: `export` writes them, `inference` reads them.
+In: a `Task`. Out: the contents of its plans.json and dataset.json. Next: `export` writes them,
+`workers.segmentation.demo.model` reads them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from workers.segmentation.demo.folder import CONFIGURATION
+from workers.segmentation.demo.tasks import CLIP_HU, MEAN_HU, SD_HU, Task
 from workers.training.network import IMPORTED, NETWORK_CLASS, architecture
-from workers.training.tasks import CLIP_HU, MEAN_HU, SD_HU, Task
 
-CONFIGURATION = "3d_fullres"
-TRAINER = "nnUNetTrainer"
 DATASET = "Dataset900_SyntheticAbdomen"
 _LINEAR = {"is_seg": False, "force_separate_z": False, "num_threads": 2}
 
@@ -71,12 +71,7 @@ def dataset(task: Task) -> dict[str, Any]:
         "description": "DEMONSTRATION MODEL: trained on synthetic abdomens made of formulas; it knows no patient.",
         "licence": "Apache-2.0",
         "channel_names": {"0": "CT"},
-        "labels": label_numbers(task),
+        "labels": task.label_numbers,
         "numTraining": 0,
         "file_ending": ".nii.gz",
     }
-
-
-def label_numbers(task: Task) -> dict[str, int]:
-    """Name and number of each label, as dataset.json has them."""
-    return {label.name.lower(): int(label) for label in task.labels}

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.phantom import Anatomy, Grid, random_anatomy, render
-from workers.training.labels import Labels, kinds, network_labels
-from workers.training.tasks import CLIP_HU, LEVELS_TASK, MEAN_HU, SD_HU, STRUCTURES_TASK, Task
+from workers.segmentation.demo.labels import Labels
+from workers.segmentation.demo.tasks import CLIP_HU, LEVELS_TASK, MEAN_HU, SD_HU, STRUCTURES_TASK, Task
+from workers.training.truth import kinds, network_labels
 
 ROOM = {LEVELS_TASK.name: (92, 66, 80), STRUCTURES_TASK.name: (172, 92, 112)}
 """Shapes of scenes; patches are cut from them at random places."""

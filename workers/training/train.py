@@ -20,14 +20,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workers.training.labels import Label
+from workers.segmentation.demo.labels import Label
+from workers.segmentation.demo.tasks import LEVELS_TASK, STRUCTURES_TASK, Task
 from workers.training.loss import segmentation_loss
 from workers.training.network import build_network
 from workers.training.samples import Pool, Sample, Scene, coarse_sample, coarse_scene, fine_sample, fine_scene
-from workers.training.tasks import LEVELS_TASK, Task
 
 PEAK_RATE = 3e-3
 WARM_UP_STEPS = 30
+RARITY = {
+    LEVELS_TASK.name: (0.6, 0.6, 1.0, 5.0, 2.0, 2.0, *[6.0] * 14),
+    STRUCTURES_TASK.name: (1.0, 1.0, 3.0, 2.0, 2.0, 2.0, 2.0),
+}
+"""Weights of the labels in the cross-entropy at the start, roughly one over the root of their share."""
 EMPHASIS_UNTIL = 0.6
 """Part of the run after which all voxels count alike."""
 LESION_WEIGHT = 3.0
@@ -102,7 +107,7 @@ def _draws(pool: Pool, draw: Callable[[Scene, np.random.Generator], Sample], see
 
 def _weights(task: Task, done: float) -> Tensor:
     """Return the weights of the classes, fading from rarity to equality."""
-    weights = torch.tensor(task.rarity) ** max(0.0, 1 - done / EMPHASIS_UNTIL)
+    weights = torch.tensor(RARITY[task.name]) ** max(0.0, 1 - done / EMPHASIS_UNTIL)
     lesion = task.labels["LESION"]
     weights[lesion] = max(float(weights[lesion]), LESION_WEIGHT)
     return weights

@@ -141,6 +141,7 @@ MATTERS: dict[str, JobRequest] = {
     "engine": replace(REQUEST, engine="totalsegmentator"),
     "version": replace(REQUEST, version="0.1.1"),
     "psoas": with_measurement(psoas="psoas_major"),
+    "resolution": with_measurement(segmentation_resolution="3mm"),
     "nearly complete": with_measurement(nearly_complete_fraction=0.1),
     "erosion": with_measurement(core_erosion_mm=4.0),
     "slab": with_measurement(core_slab_fraction=0.4),

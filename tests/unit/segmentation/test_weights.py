@@ -12,8 +12,8 @@ import pytest
 from node.core.codes import Structure
 from node.core.errors import NotAnalysable, Untrusted
 from node.core.reasons import StudyRefusal
-from workers.segmentation import weights
-from workers.segmentation.weights import DataSet, Psoas
+from workers.segmentation import data_sets, download, weights
+from workers.segmentation.data_sets import DataSet, Psoas
 
 BOTH: tuple[Psoas, ...] = ("iliopsoas", "psoas_major")
 
@@ -38,15 +38,15 @@ def put(folder: Path, one: DataSet) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A weights folder with everything that the usual tasks need, and its manifest."""
-    for one in weights.required():
+    for one in data_sets.required():
         put(tmp_path, one)
-    weights.write_manifest(tmp_path, weights.required())
+    weights.write_manifest(tmp_path, data_sets.required())
     return tmp_path
 
 
 def checkpoint(folder: Path) -> Path:
     """A checkpoint of the folder."""
-    return folder / weights.required()[0].files[-1]
+    return folder / data_sets.required()[0].files[-1]
 
 
 # --- what is needed -----------------------------------------------------------------------------------------------
@@ -55,14 +55,14 @@ def checkpoint(folder: Path) -> Path:
 @pytest.mark.parametrize("psoas", BOTH)
 def test_classes_are_found(psoas: Psoas) -> None:
     """Every class that we look for is an output of one of the data sets named as needed."""
-    outputs = {name for one in weights.required(psoas) for name in one.labels.values()}
-    assert {name for task in weights.tasks(psoas) for name in task.structures} <= outputs
+    outputs = {name for one in data_sets.required(psoas) for name in one.labels.values()}
+    assert {name for task in data_sets.tasks(psoas) for name in task.structures} <= outputs
 
 
 def test_parts_without_our_classes_are_left_out(library: tuple[Any, Any]) -> None:
     """Of the parts of `total` only those with a class of ours are needed; the whole of it is not."""
     parts = set(library[0].TASK_CONFIGS["total"]["sub_modes"]["default"]["task_id"])
-    needed = {one.number for one in weights.required()}
+    needed = {one.number for one in data_sets.required()}
     assert 0 < len(parts & needed) < len(parts)
 
 
@@ -70,29 +70,29 @@ def test_crop_stages_are_needed(library: tuple[Any, Any]) -> None:
     """What the library crops by first is needed too: 3 mm `total` before the lesions, the body before the muscles."""
     modes = library[0].TASK_CONFIGS["total"]["sub_modes"], library[0].TASK_CONFIGS["body"]["sub_modes"]
     coarse, body = modes[0]["fast"]["task_id"], modes[1]["fast"]["task_id"]
-    assert coarse in {one.number for one in weights.required(fast=False)}
-    assert body in {one.number for one in weights.required("psoas_major")}
-    assert body not in {one.number for one in weights.required("iliopsoas")}
+    assert coarse in {one.number for one in data_sets.required(fast=False)}
+    assert body in {one.number for one in data_sets.required("psoas_major")}
+    assert body not in {one.number for one in data_sets.required("iliopsoas")}
 
 
 def test_fast_needs_less() -> None:
     """In the reduced mode no network of 1.5 mm of `total` is needed."""
-    assert {one.number for one in weights.required(fast=True)} < {one.number for one in weights.required()}
+    assert {one.number for one in data_sets.required(fast=True)} < {one.number for one in data_sets.required()}
 
 
 @pytest.mark.parametrize("psoas", BOTH)
 def test_no_licence(psoas: Psoas, library: tuple[Any, Any]) -> None:
     """No task that needs a licence is run, and none of its weights is asked for."""
     licensed = library[1].commercial_models
-    assert not {task.name for task in weights.tasks(psoas)} & licensed.keys()
-    assert not {one.number for one in weights.required(psoas)} & set(licensed.values())
+    assert not {task.name for task in data_sets.tasks(psoas)} & licensed.keys()
+    assert not {one.number for one in data_sets.required(psoas)} & set(licensed.values())
 
 
 def test_licensed_task_is_refused(library: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that comes under a licence with a later version of the library is not run."""
     monkeypatch.setitem(library[1].commercial_models, "liver_lesions", 591)
     with pytest.raises(ValueError, match="licence"):
-        weights.required()
+        data_sets.required()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_licensed_task_is_refused(library: tuple[Any, Any], monkeypatch: pytest.
 )
 def test_muscle_is_the_one_asked_for(psoas: Psoas, muscles: set[Structure]) -> None:
     """The muscle that stands for the psoas is looked for, and the other one is not."""
-    found = {structure for task in weights.tasks(psoas) for structure in task.structures.values()}
+    found = {structure for task in data_sets.tasks(psoas) for structure in task.structures.values()}
     assert {structure for structure in found if "psoas" in structure} == muscles
 
 
@@ -138,7 +138,7 @@ def test_manifest_holds_every_file(folder: Path) -> None:
 
 def test_every_file_is_missed(folder: Path) -> None:
     """Whichever file that nnU-Net opens is gone, the weights are missing and the command to fetch them is named."""
-    for name in [name for one in weights.required() for name in one.files]:
+    for name in [name for one in data_sets.required() for name in one.files]:
         content = (folder / name).read_bytes()
         (folder / name).unlink()
         assert not weights.available(folder)
@@ -164,7 +164,7 @@ def test_every_file_is_hashed(folder: Path) -> None:
 
 def test_listed_file_that_nnunet_does_not_open(folder: Path) -> None:
     """A file that the manifest lists counts as missing where it is gone, though nnU-Net would not open it."""
-    (folder / weights.required()[0].folder / "note.txt").unlink()
+    (folder / data_sets.required()[0].folder / "note.txt").unlink()
     with pytest.raises(NotAnalysable):
         weights.verify(folder)
 
@@ -225,9 +225,9 @@ def test_other_tasks_do_not_matter(folder: Path) -> None:
     """What is not needed may be missing or come later, and the name of the weights stays."""
     name = weights.engine_name(folder)
     assert not weights.available(folder, "psoas_major")
-    for one in weights.required("psoas_major"):
+    for one in data_sets.required("psoas_major"):
         put(folder, one)
-    weights.write_manifest(folder, weights.required("psoas_major"))
+    weights.write_manifest(folder, data_sets.required("psoas_major"))
     assert weights.available(folder, "psoas_major")
     assert weights.engine_name(folder) == name
 
@@ -237,10 +237,10 @@ def test_name_follows_the_weights(tmp_path: Path) -> None:
     names = []
     for other in (b"", b"other"):
         folder = tmp_path / f"weights{len(other)}"
-        for one in weights.required():
+        for one in data_sets.required():
             put(folder, one)
         checkpoint(folder).write_bytes(other)
-        weights.write_manifest(folder, weights.required())
+        weights.write_manifest(folder, data_sets.required())
         names.append(weights.engine_name(folder))
     assert names[0] != names[1]
     fast = weights.engine_name(folder, fast=True)
@@ -251,7 +251,7 @@ def test_name_follows_the_weights(tmp_path: Path) -> None:
 def test_nothing_is_blessed_anew(folder: Path) -> None:
     """A file that changed since the manifest was written stays untrusted when the manifest is completed."""
     checkpoint(folder).write_bytes(b"changed")
-    weights.write_manifest(folder, weights.required())
+    weights.write_manifest(folder, data_sets.required())
     with pytest.raises(Untrusted):
         weights.verify(folder)
 
@@ -273,7 +273,7 @@ def downloader(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path, Dat
 
     def replace(function: Callable[[Path, DataSet], None]) -> list[int]:
         asked: list[int] = []
-        known = {one.number: one for one in weights.all_parts()}
+        known = {one.number: one for one in data_sets.all_parts()}
 
         def download(number: int) -> None:
             asked.append(number)
@@ -292,21 +292,21 @@ def downloader(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path, Dat
 def test_fetch_brings_what_is_missing(tmp_path: Path, downloader: Callable[..., list[int]]) -> None:
     """Each data set is asked for once, moved in whole, and listed; a second run asks for nothing."""
     asked = downloader(put)
-    lines = weights.fetch(tmp_path / "new")
-    assert asked == [one.number for one in weights.required()]
+    lines = download.fetch(tmp_path / "new")
+    assert asked == [one.number for one in data_sets.required()]
     assert all(line.present and line.listed for line in lines)
     weights.verify(tmp_path / "new")
     asked.clear()
-    weights.fetch(tmp_path / "new")
+    download.fetch(tmp_path / "new")
     assert asked == []
 
 
 def test_fetch_of_one_more(folder: Path, downloader: Callable[..., list[int]]) -> None:
     """On a folder that has most of it only the rest is brought."""
     asked = downloader(put)
-    weights.fetch(folder, "psoas_major")
-    assert set(asked) == {one.number for one in weights.required("psoas_major")} - {
-        one.number for one in weights.required()
+    download.fetch(folder, "psoas_major")
+    assert set(asked) == {one.number for one in data_sets.required("psoas_major")} - {
+        one.number for one in data_sets.required()
     }
     weights.verify(folder, "psoas_major")
 
@@ -323,9 +323,9 @@ def test_failed_download(tmp_path: Path, downloader: Callable[..., list[int]], h
 
     downloader(break_off)
     with pytest.raises(NotAnalysable) as caught:
-        weights.fetch(tmp_path)
+        download.fetch(tmp_path)
     assert caught.value.code is StudyRefusal.WEIGHTS_MISSING
-    assert weights.required()[0].folder in caught.value.detail
+    assert data_sets.required()[0].folder in caught.value.detail
     assert list(tmp_path.iterdir()) == []
 
 
@@ -338,7 +338,7 @@ def test_download_of_another_layout(tmp_path: Path, downloader: Callable[..., li
 
     downloader(half)
     with pytest.raises(NotAnalysable):
-        weights.fetch(tmp_path)
+        download.fetch(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -347,7 +347,7 @@ def test_incomplete_folder_is_nobodys_to_remove(folder: Path, downloader: Callab
     downloader(put)
     checkpoint(folder).unlink()
     with pytest.raises(NotAnalysable, match="remove it"):
-        weights.fetch(folder)
+        download.fetch(folder)
 
 
 def test_statistics_are_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,16 +17,18 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from torch.nn import functional
 
 from node.phantom import Rendering, covering_grid, random_anatomy, render
-from workers.training import export, inference, window
-from workers.training.labels import Kind, Label, Labels, network_labels, part_mask
+from workers.segmentation import manifest
+from workers.segmentation.demo import inference, model, window
+from workers.segmentation.demo.labels import Kind, Label, Labels, part_mask
+from workers.segmentation.demo.specks import tidy
+from workers.segmentation.demo.tasks import LEVELS_TASK, TASKS, Task
+from workers.training import export
 from workers.training.loss import at_part, segmentation_loss
 from workers.training.network import build_network
 from workers.training.samples import coarse_sample, coarse_scene, normalise
-from workers.training.specks import tidy
-from workers.training.tasks import LEVELS_TASK, STRUCTURES_TASK, Task
+from workers.training.truth import network_labels
 
 DEMO = Path(__file__).parents[3] / "models" / "demo"
-TASKS = (LEVELS_TASK, STRUCTURES_TASK)
 
 
 def network(task: Task) -> torch.nn.Module:
@@ -56,7 +58,7 @@ def picture() -> Rendering:
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_the_export_loads_in_nnunets_predictor(folder: Path, task: Task) -> None:
     """Weights come back as float16 rounds them, and the network runs on a patch with one output per label."""
-    predictor = inference.load_predictor(folder, task)
+    predictor = model.load_predictor(folder, task)
     trained = network(task).state_dict()
     loaded = predictor.list_of_parameters[0]
     assert loaded.keys() == trained.keys()
@@ -74,10 +76,10 @@ def test_other_labels_and_pickled_weights_are_refused(folder: Path, tmp_path: Pa
     text = (copy / "dataset.json").read_text().replace('"liver"', '"spleen"')
     (copy / "dataset.json").write_text(text)
     with pytest.raises(ValueError, match="labels"):
-        inference.load(tmp_path)
+        model.load(tmp_path)
     np.savez(tmp_path / "weights.npz", allow_pickle=True, weight=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):
-        inference.read_weights(tmp_path / "weights.npz")
+        model.read_weights(tmp_path / "weights.npz")
 
 
 def test_the_manifest_notices_every_change(folder: Path, tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_the_manifest_notices_every_change(folder: Path, tmp_path: Path) -> None
 
 def test_preprocessing_gives_what_training_saw(folder: Path, picture: Rendering) -> None:
     """The averaged window, normalised by nnU-Net, has the patch's rows and columns and training's scale."""
-    predictor = inference.load_predictor(folder, LEVELS_TASK)
+    predictor = model.load_predictor(folder, LEVELS_TASK)
     plans, configuration = predictor.plans_manager, predictor.configuration_manager
     spacing = picture.grid.spacing_mm
     bounds = window.trunk_window(picture.hu, spacing, LEVELS_TASK)
@@ -123,7 +125,7 @@ def test_a_window_is_the_mean_of_its_pixels(block: int) -> None:
 
 def test_slices_are_those_of_nnunets_own_resampling(folder: Path, picture: Rendering) -> None:
     """Slice by slice or all at once: the same labels from the same logits, on the window's grid."""
-    predictor = inference.load_predictor(folder, LEVELS_TASK)
+    predictor = model.load_predictor(folder, LEVELS_TASK)
     plans, configuration = predictor.plans_manager, predictor.configuration_manager
     torch.manual_seed(0)
     logits = torch.randn(len(Label), 7, 9, 12)
@@ -227,11 +229,11 @@ def test_logits_move_a_quarter_of_a_voxel() -> None:
         assert torch.allclose(at_part(ramp, part)[inner], ramp[inner] + step, atol=1e-3)
 
 
-@pytest.mark.skipif(not (DEMO / export.MANIFEST).is_file(), reason="models/demo is not here")
+@pytest.mark.skipif(not (DEMO / manifest.NAME).is_file(), reason="models/demo is not here")
 def test_the_shipped_model_is_whole_and_knows_a_phantom(picture: Rendering) -> None:
     """No file of models/demo differs from its manifest, and an unseen coarse phantom is labelled well."""
     assert export.changed_files(DEMO) == []
-    labels = inference.segment(inference.load(DEMO), picture.hu, picture.grid.spacing_mm)
+    labels = inference.segment(model.load(DEMO), picture.hu, picture.grid.spacing_mm)
     true = network_labels(picture)
     assert (labels.shape, labels.dtype) == (picture.hu.shape, np.uint8)
     for name in ("liver", "psoas_left", "psoas_right", "vertebra_L1", "vertebra_L3"):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from node.phantom import Structure, random_anatomy, render
-from workers.training.labels import LEVELS, PARTS, Kind, Label, kinds, network_labels, part_mask
+from workers.segmentation.demo.labels import LEVELS, PARTS, Kind, Label, part_mask
+from workers.segmentation.demo.tasks import CLIP_HU, LEVELS_TASK, MEAN_HU, SD_HU, STRUCTURES_TASK
 from workers.training.samples import (
     FIRST_TRAINING_SEED,
     ROOM,
@@ -19,7 +20,7 @@ from workers.training.samples import (
     scene_grid,
     training_anatomy,
 )
-from workers.training.tasks import CLIP_HU, LEVELS_TASK, MEAN_HU, SD_HU, STRUCTURES_TASK
+from workers.training.truth import kinds, network_labels
 
 SEED = 7
 PATCH = LEVELS_TASK.patch

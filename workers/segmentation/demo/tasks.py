@@ -1,6 +1,6 @@
 """The two networks of the demonstration model, as nnU-Net's low and full resolution: what each sees and tells apart.
 
-In: nothing. Out: `LEVELS_TASK` and `STRUCTURES_TASK`. Nothing can go wrong here. Next: `samples`, `network`, `train`.
+In: nothing. Out: `LEVELS_TASK` and `STRUCTURES_TASK`. Nothing can go wrong here. Next: `folder`, `window`.
 
 Vertebrae look alike, so naming them needs the whole abdomen at once, with ribs and pelvis: the first network sees all
 of it on coarse voxels. Volumes need surfaces to a fraction of a millimetre: the second network sees a part of it on
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from workers.training.labels import Kind, Label
+from workers.segmentation.demo.labels import Kind, Label
 
 CLIP_HU = (-160.0, 340.0)
 MEAN_HU, SD_HU = 60.0, 80.0
@@ -37,8 +37,6 @@ class Task:
         Channels of each stage.
     strides : tuple of tuple of int
         From each stage to the next; the first is 1.
-    rarity : tuple of float
-        Weights of the labels in the cross-entropy at the start of training, roughly one over the root of their share.
     """
 
     name: str
@@ -47,7 +45,11 @@ class Task:
     patch: tuple[int, int, int]
     features: tuple[int, ...]
     strides: tuple[tuple[int, int, int], ...]
-    rarity: tuple[float, ...]
+
+    @property
+    def label_numbers(self) -> dict[str, int]:
+        """Name and number of each label, as dataset.json has them."""
+        return {label.name.lower(): int(label) for label in self.labels}
 
 
 _HALVED = (2, 2, 2)
@@ -59,7 +61,6 @@ LEVELS_TASK = Task(
     patch=(80, 56, 72),
     features=(16, 32, 64, 96, 128),
     strides=((1, 1, 1), _HALVED, _HALVED, _HALVED, (2, 1, 1)),
-    rarity=(0.6, 0.6, 1.0, 5.0, 2.0, 2.0, *[6.0] * 14),
 )
 """480 x 308 x 396 mm; the lowest stage has voxels of 96 x 44 x 44 mm."""
 
@@ -70,6 +71,7 @@ STRUCTURES_TASK = Task(
     patch=(64, 64, 64),
     features=(16, 32, 64, 96),
     strides=((1, 1, 1), _HALVED, _HALVED, _HALVED),
-    rarity=(1.0, 1.0, 3.0, 2.0, 2.0, 2.0, 2.0),
 )
 """192 mm in each direction."""
+
+TASKS = (LEVELS_TASK, STRUCTURES_TASK)

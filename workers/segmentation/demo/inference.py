@@ -1,8 +1,8 @@
 """From HU to labels with nnU-Net's own preprocessor and predictor, in this process and within little memory.
 
-In: a model folder that `export` wrote; HU of shape (slices, rows, columns), slices from the feet to the head, rows to
-the back, columns to the patient's left, with its spacing. Out: `Label` values on the same grid. What can go wrong:
-ValueError for a folder that is not this model. Next: `evaluate`; stage 7 does the same.
+In: a `Model`; HU of shape (slices, rows, columns), slices from the feet to the head, rows to the back, columns to the
+patient's left, with its spacing. Out: `Label` values on the same grid. What can go wrong: torch finds no memory.
+Next: `network`, the port; training evaluates by the same code.
 
 The coarse network names what is where; the fine one, run on the box of what was found, says where its surfaces are. A
 voxel of vertebra takes the level of the nearest coarse one within 4 mm. Both see averages of pixels: point samples of
@@ -12,92 +12,28 @@ nnU-Net's `resample_torch_fornnunet`, without its float32 copies of the whole CT
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workers.training.labels import ARCH_AFTER_BODY, LEVELS, Kind, Label, Labels
-from workers.training.plans import CONFIGURATION, TRAINER, label_numbers
-from workers.training.specks import tidy
-from workers.training.tasks import LEVELS_TASK, STRUCTURES_TASK, Task
-from workers.training.window import Window, box_around, look, trunk_window
+from workers.segmentation.demo.labels import ARCH_AFTER_BODY, LEVELS, Kind, Label, Labels
+from workers.segmentation.demo.model import Model
+from workers.segmentation.demo.specks import tidy
+from workers.segmentation.demo.tasks import LEVELS_TASK, STRUCTURES_TASK
+from workers.segmentation.demo.window import Window, box_around, look, trunk_window
 
-WEIGHTS = Path("fold_0") / "weights.npz"
 MARGIN_MM = 15.0
 """Around the box of the coarse structures."""
-TILE_STEP = 0.75
-"""Part of a patch from one to the next."""
 REACH_MM = 4.0
 """How far a level reaches: less than half a disc and the error of the coarse surfaces."""
 _NO_LEVEL = -1
-
-
-@dataclass(frozen=True)
-class Model:
-    """nnU-Net's predictors of the two networks."""
-
-    levels: nnUNetPredictor
-    structures: nnUNetPredictor
-
-
-def load(folder: Path) -> Model:
-    """Load both networks of a model folder.
-
-    Raises
-    ------
-    ValueError
-        If labels or weights are not those of this model.
-    """
-    return Model(load_predictor(folder, LEVELS_TASK), load_predictor(folder, STRUCTURES_TASK))
-
-
-def load_predictor(folder: Path, task: Task) -> nnUNetPredictor:
-    """Build nnU-Net's predictor of one network, weights from the arrays of `fold_0/weights.npz` (no pickle)."""
-    folder = folder / task.name
-    plans_manager = PlansManager(json.loads((folder / "plans.json").read_text(encoding="utf-8")))
-    dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    if dataset["labels"] != label_numbers(task):
-        raise ValueError("the labels of this model folder are not those of the demonstration model")
-    configuration = plans_manager.get_configuration(CONFIGURATION)
-    network = get_network_from_plans(
-        configuration.network_arch_class_name,
-        configuration.network_arch_init_kwargs,
-        configuration.network_arch_init_kwargs_req_import,
-        1,
-        len(task.labels),
-        deep_supervision=False,
-    )
-    weights = read_weights(folder / WEIGHTS)
-    if weights.keys() != dict(network.named_parameters()).keys():
-        raise ValueError("the weights of this model folder are not those of its network")
-    network.load_state_dict(weights, strict=False)  # nnU-Net's dictionary names some parameters twice
-    network.eval()
-    with contextlib.redirect_stdout(io.StringIO()):
-        predictor = nnUNetPredictor(
-            tile_step_size=TILE_STEP, use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False
-        )
-    parameters = [network.state_dict()]
-    predictor.manual_initialization(network, plans_manager, configuration, parameters, dataset, TRAINER, None)
-    return predictor
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read weights as float32 tensors, each parameter once; ValueError for a file with Python objects in it."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files}
 
 
 def segment(model: Model, hu: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Labels:
@@ -106,7 +42,7 @@ def segment(model: Model, hu: NDArray[Any], spacing_mm: tuple[float, float, floa
     Parameters
     ----------
     model : Model
-        From `load`.
+        From `model.load`.
     hu : array
         Attenuation [HU], shape (slices, rows, columns), slices from the feet to the head.
     spacing_mm : tuple of float

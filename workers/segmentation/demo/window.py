@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workers.training.tasks import Task
+from workers.segmentation.demo.tasks import Task
 
 SOFT_TISSUE_HU = -300.0
 AIR_HU = -1000.0

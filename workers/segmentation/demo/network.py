@@ -1,27 +1,27 @@
-"""The demonstration model as a `Network`: files proven, loaded once, asked on any upright grid.
+"""The demonstration model behind the port: files proven, loaded once, asked on any upright grid; on the CPU always.
 
 What can go wrong: a file is missing (`weights-missing`) or is not what its manifest says (`input-untrusted`); both
 are found before torch opens anything, and the weights hold no Python objects.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
+from zlib import error as DeflateError  # noqa: N812 - an exception, though its library writes it small
 
 from numpy.typing import NDArray
 
 from node.core.codes import Structure
-from node.core.errors import NotAnalysable, Untrusted
+from node.core.errors import Untrusted
 from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
-from workers.records import Region
-from workers.training.inference import load, segment
-from workers.training.labels import part_mask
+from workers.records import DEMONSTRATION, Region
+from workers.segmentation.demo import folder as model_folder
+from workers.segmentation.demo.inference import segment
+from workers.segmentation.demo.labels import part_mask
+from workers.segmentation.demo.model import load
 
-MANIFEST = "manifest.json"
 PARTS = {
     "liver": Structure.LIVER,
     "psoas_left": Structure.ILIOPSOAS_LEFT,
@@ -32,6 +32,20 @@ PARTS = {
     "lesion": Structure.LESION,
 }
 """The model's parts that measurements need."""
+# What NumPy, nnU-Net and torch raise on arrays or plans that are cut, changed or of another network.
+_UNSOUND = (
+    AttributeError,
+    BadZipFile,
+    DeflateError,
+    EOFError,
+    ImportError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class DemoNetwork:
@@ -41,8 +55,6 @@ class DemoNetwork:
     ----------
     folder
         models/demo, with its manifest.
-    device
-        Ignored but for the record: the network takes seconds on a CPU.
 
     Raises
     ------
@@ -53,14 +65,14 @@ class DemoNetwork:
     """
 
     finds = frozenset(PARTS.values())
+    reduced = f"{DEMONSTRATION}: it knows synthetic studies only."
 
-    def __init__(self, folder: Path, *, device: str) -> None:
-        del device
-        digest = _require_unchanged(folder)
+    def __init__(self, folder: Path) -> None:
+        digest = model_folder.proven(folder)
         self.name = f"crlm-node demonstration model {digest[:12]}"
         try:
             self._model = load(folder)
-        except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+        except _UNSOUND as error:
             raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"demonstration model: {type(error).__name__}") from error
 
     def segment(self, hu: NDArray[Any], geometry: Geometry) -> Mapping[Structure, Region]:
@@ -76,22 +88,3 @@ def _upright(geometry: Geometry) -> tuple[slice, slice, slice]:
     rows = slice(None, None, 1 if geometry.row_step_mm[1] > 0 else -1)
     columns = slice(None, None, 1 if geometry.column_step_mm[0] > 0 else -1)
     return slice(None), rows, columns
-
-
-def _require_unchanged(folder: Path) -> str:
-    """Check every file against the manifest and return the manifest's digest."""
-    try:
-        manifest = (folder / MANIFEST).read_bytes()
-        listed: dict[str, dict[str, Any]] = json.loads(manifest)["files"]
-    except FileNotFoundError as error:
-        raise NotAnalysable(StudyRefusal.WEIGHTS_MISSING, "the demonstration model is not installed") from error
-    except (ValueError, KeyError) as error:
-        raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, "manifest of the demonstration model") from error
-    for name, facts in listed.items():
-        try:
-            content = (folder / name).read_bytes()
-        except FileNotFoundError as error:
-            raise NotAnalysable(StudyRefusal.WEIGHTS_MISSING, f"{name} of the demonstration model") from error
-        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-            raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"{name} of the demonstration model was changed")
-    return hashlib.sha256(manifest).hexdigest()

@@ -1,7 +1,7 @@
-"""The demonstration model's label numbers, and how a phantom's labels become them.
+"""The demonstration model's label numbers, and the structures that they make.
 
-In: a phantom's label array and its mask of vertebral bodies. Out: `Label` values (the model's answer, and what its
-first network learns) and `Kind` values (what its second one learns). Nothing can go wrong here. Next: `samples`.
+In: nothing. Out: `Label` values (the model's answer, and what its first network tells apart), `Kind` values (what its
+second one tells apart), and masks of structures. Nothing can go wrong here. Next: `tasks`.
 
 nnU-Net gives one label to each voxel, so a vertebra has two: its body and its arch. The whole vertebra is their union,
 "body" is the first of them, and the liver is `LIVER` with `LESION`.
@@ -13,8 +13,6 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-
-from node.phantom import Rendering, Structure
 
 Labels = NDArray[np.uint8]
 
@@ -71,39 +69,6 @@ PARTS: dict[str, tuple[Label, ...]] = {
 
 ARCH_AFTER_BODY = int(Label.ARCH_T11 - Label.BODY_T11)
 """Number of an arch minus that of its body."""
-
-_ARCHES = {Structure[f"VERTEBRA_{level}"]: Label[f"ARCH_{level}"] for level in LEVELS}
-_SIMPLE = {
-    Structure.BACKGROUND: Label.BACKGROUND,
-    Structure.LIVER: Label.LIVER,
-    Structure.LESION: Label.LESION,
-    Structure.PSOAS_LEFT: Label.PSOAS_LEFT,
-    Structure.PSOAS_RIGHT: Label.PSOAS_RIGHT,
-}
-_TO_LABEL = np.array([{**_SIMPLE, **_ARCHES}.get(one, Label.BODY) for one in sorted(Structure)], dtype=np.uint8)
-_KINDS = {
-    Structure.LIVER: Kind.LIVER,
-    Structure.LESION: Kind.LESION,
-    Structure.PSOAS_LEFT: Kind.PSOAS_LEFT,
-    Structure.PSOAS_RIGHT: Kind.PSOAS_RIGHT,
-    **{one: Kind.VERTEBRAL_ARCH for one in Structure if one.name.startswith("VERTEBRA_")},
-}
-_TO_KIND = np.array([_KINDS.get(one, Kind.BACKGROUND) for one in sorted(Structure)], dtype=np.uint8)
-
-
-def network_labels(rendering: Rendering) -> Labels:
-    """Translate a phantom's labels to `Label`: vertebrae split into body and arch; what has no name is `BODY`."""
-    labels: Labels = _TO_LABEL[rendering.labels]
-    named = labels >= Label.ARCH_T11
-    labels[named & rendering.vertebral_bodies] -= np.uint8(ARCH_AFTER_BODY)
-    return labels
-
-
-def kinds(rendering: Rendering) -> Labels:
-    """Translate a phantom's labels to `Kind`: vertebrae of all levels, those that have no `Label` included."""
-    labels: Labels = _TO_KIND[rendering.labels]
-    labels[(labels == Kind.VERTEBRAL_ARCH) & rendering.vertebral_bodies] = Kind.VERTEBRAL_BODY
-    return labels
 
 
 def part_mask(labels: Labels, name: str) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from workers.training.labels import PARTS, Label, Labels
+from workers.segmentation.demo.labels import PARTS, Label, Labels
 
 LEAST_LESION_ML = 0.1
 """Smaller lesions are taken for noise: the smallest of a phantom has 0.16 mL."""

@@ -1,0 +1,109 @@
+"""Which network is ordered for a volume that brings no segmentation, and how its answer is told in the result."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_arrays import BODY_SHAPE, body, label_map, volume
+
+from node.core.codes import Structure
+from node.core.errors import NotAnalysable
+from node.core.reasons import NoteCode, StudyRefusal
+from node.core.records import JobRequest, PatientFacts
+from node.core.settings import MeasurementSettings
+from node.core.spool import Spool
+from workers import measurement, segmentation
+from workers.records import DEMONSTRATION, LabelMap, Volume, dump_labels, parse_labels
+from workers.segmentation import weights
+from workers.segmentation.port import Answer, Networks, Order, Way
+
+FACTS = PatientFacts(None, None, None, None, "")
+
+
+class Recorder:
+    """A runner of networks that keeps its orders and finds a liver."""
+
+    def __init__(self, reduced: str = "") -> None:
+        self.orders: list[Order] = []
+        self.reduced = reduced
+
+    def __call__(self, order: Order, seen: Volume) -> Answer:
+        """Answer with the liver."""
+        self.orders.append(order)
+        liver = label_map(seen.geometry, body()).find(Structure.LIVER)
+        assert liver is not None
+        return Answer("network 1.0", frozenset({Structure.LIVER}), {Structure.LIVER: liver}, self.reduced)
+
+
+@pytest.fixture
+def patient() -> Volume:
+    """A volume that no phantom made."""
+    hu = np.random.default_rng(3).normal(100, 10, BODY_SHAPE).astype(np.int16)
+    seen: Volume = volume(hu)
+    return seen
+
+
+@pytest.fixture
+def segment(tmp_path: Path, request_of: Callable[..., JobRequest]) -> Callable[..., LabelMap]:
+    """Return a function that segments a volume by a runner, on a GPU, with these settings."""
+
+    def run(seen: Volume, runner: Recorder, **settings: str) -> LabelMap:
+        request = replace(
+            request_of("1.2.3"), segmentations=(), measurement=MeasurementSettings.model_validate(settings)
+        )
+        networks = Networks(runner, tmp_path / "weights", tmp_path / "demo", "gpu:1")
+        return segmentation.segment(seen, request, Spool(tmp_path), networks)
+
+    return run
+
+
+@pytest.mark.parametrize(("resolution", "fast"), [("1.5mm", False), ("3mm", True)])
+def test_the_resolution_of_the_job_is_ordered(
+    resolution: str, fast: bool, segment: Callable[..., LabelMap], patient: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TotalSegmentator runs as the job says, on the device of the site, if the weights for just that are there."""
+    asked: list[bool] = []
+
+    def there(folder: Path, psoas: str, *, fast: bool) -> bool:
+        asked.append(fast)
+        return True
+
+    monkeypatch.setattr(weights, "available", there)
+    runner = Recorder()
+    segment(patient, runner, segmentation_resolution=resolution)
+    [order] = runner.orders
+    assert (order.way, order.device, order.fast) == (Way.TOTALSEGMENTATOR, "gpu:1", fast)
+    assert asked == [fast]
+
+
+def test_the_demonstration_model_is_ordered_for_a_phantom_alone(
+    segment: Callable[..., LabelMap], patient: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without weights a phantom gets the demonstration model, on the CPU; a patient's CT is refused."""
+    monkeypatch.setattr(weights, "available", lambda *_, **__: False)
+    runner = Recorder()
+    phantom = replace(patient, acquisition=replace(patient.acquisition, synthetic=True))
+    assert segment(phantom, runner).engine.startswith(DEMONSTRATION)
+    assert [(order.way, order.device) for order in runner.orders] == [(Way.DEMO, "cpu")]
+    with pytest.raises(NotAnalysable) as caught:
+        segment(patient, runner)
+    assert caught.value.code is StudyRefusal.WEIGHTS_MISSING
+    assert len(runner.orders) == 1
+
+
+@pytest.mark.parametrize("reduced", ["", "TotalSegmentator ran at 3 mm."])
+def test_a_reduced_mode_stands_beside_every_number(
+    reduced: str, segment: Callable[..., LabelMap], patient: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the engine says of a reduced mode goes through the work folder to a note on each number; else none does."""
+    monkeypatch.setattr(weights, "available", lambda *_, **__: True)
+    labels = parse_labels(dump_labels(segment(patient, Recorder(reduced))))
+    found = measurement.measure(patient, labels, FACTS, MeasurementSettings()).measurements
+    computed = [one for one in found.values() if one.value is not None]
+    assert computed
+    for one in computed:
+        assert [note.text for note in one.notes if note.code is NoteCode.DEGRADED_ENGINE] == (
+            [reduced] if reduced else []
+        )

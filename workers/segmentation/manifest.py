@@ -1,0 +1,81 @@
+"""The manifest of a folder of weights: size and SHA-256 of every file, held against the files before torch opens any.
+
+In: a folder. Out: what its manifest says, or a manifest written. What can go wrong: `weights-missing` for a file that
+is not there, `input-untrusted` for one that is not what the manifest says and for a manifest that cannot be read. Next:
+`weights` for TotalSegmentator, `demo.folder` for the demonstration model.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from node.core.errors import NotAnalysable, Untrusted
+from node.core.reasons import StudyRefusal
+
+NAME = "manifest.json"
+Entries = dict[str, dict[str, Any]]
+_CHUNK_BYTES = 2**20
+
+
+def read(folder: Path) -> Entries:
+    """Read the manifest's entries by file name.
+
+    Raises
+    ------
+    Untrusted
+        `input-untrusted`: it is not a manifest, or a name leads out of the folder.
+    """
+    try:
+        files = json.loads((folder / NAME).read_text(encoding="utf-8"))["files"]
+        entries = {str(name): {"bytes": int(one["bytes"]), "sha256": str(one["sha256"])} for name, one in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, "the manifest of the weights cannot be read") from error
+    if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in entries):
+        raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, "the manifest of the weights names a file outside")
+    return entries
+
+
+def verify(folder: Path, entries: Entries) -> None:
+    """Hash the files of a manifest's entries.
+
+    Raises
+    ------
+    NotAnalysable
+        `weights-missing`: a file is not there.
+    Untrusted
+        `input-untrusted`: a file is not what its entry says.
+    """
+    for name, expected in entries.items():
+        try:
+            found = entry(folder / name)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotAnalysable(StudyRefusal.WEIGHTS_MISSING, name) from error
+        if found != expected:
+            raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"weights {name}: not what the manifest says")
+
+
+def entry(path: Path) -> dict[str, Any]:
+    """Return size and SHA-256 of a file."""
+    sum_ = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            sum_.update(chunk)
+            size += len(chunk)
+    return {"bytes": size, "sha256": sum_.hexdigest()}
+
+
+def entries_of(folder: Path, names: Iterable[str]) -> Entries:
+    """Return the entries of files by their names."""
+    return {name: entry(folder / name) for name in names}
+
+
+def write(folder: Path, facts: Mapping[str, Any], entries: Entries) -> None:
+    """Write the manifest in one move: what it is of, then its entries by name."""
+    content = {**facts, "files": {name: entries[name] for name in sorted(entries)}}
+    whole = folder / f".{NAME}.{os.getpid()}"
+    whole.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    whole.replace(folder / NAME)
