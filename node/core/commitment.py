@@ -25,6 +25,7 @@ from node.core.dicom import PARSER_FAULTS, is_uid
 from node.core.errors import Refused, Unavailable
 from node.core.peer import Peer
 from node.core.reasons import DoorRefusal, Outage
+from node.core.requestor import stay_parked
 
 SAME_ASSOCIATION_WAIT_S = 1.0
 
@@ -141,6 +142,7 @@ def ask(
     context = build_context(StorageCommitmentPushModel)
     try:
         with peer.associated([context], (evt.EVT_N_EVENT_REPORT, ear.on_report)) as assoc:
+            stay_parked(assoc)
             _request(assoc, transaction_uid, objects)
             _listen(assoc, ear, wait_s)
     except Unavailable as error:
@@ -171,7 +173,5 @@ def _listen(assoc: Association, ear: _Ear, wait_s: float) -> None:
     while assoc.is_established and not assoc.acse.is_aborted() and time.monotonic() < until:
         if ear.heard.wait(0.02):
             break
-    # pynetdicom's release waits for ever where a report's thread ends meanwhile: none may run, and none may begin.
-    assoc._serve_request = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001 - there is no public way
-    for thread in ear.threads:
-        thread.join(wait_s + 1)
+    for thread in ear.threads:  # the report is answered before we release
+        thread.join(wait_s)

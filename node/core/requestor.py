@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from pynetdicom.association import Association
 
@@ -45,6 +46,21 @@ def reactor_parked(assoc: Association) -> Iterator[None]:
         passable.set()
         assoc._reactor_checkpoint = passable  # noqa: SLF001
         gate.open()
+
+
+def stay_parked(assoc: Association) -> None:
+    """Let reports that the other side sends meanwhile leave an association's own thread parked.
+
+    pynetdicom serves each N-EVENT-REPORT in a thread of its own, which says at its end that the association's thread
+    goes on, whether it does or not; what waits for that thread to stand, as the release does, then waits for ever.
+    """
+    serve = assoc._serve_request  # noqa: SLF001 - there is no public way
+
+    def serve_parked(msg: Any, context_id: int) -> None:
+        serve(msg, context_id)
+        assoc._is_paused = True  # noqa: SLF001
+
+    assoc._serve_request = serve_parked  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def without_delay(assoc: Association) -> None:

@@ -1,14 +1,21 @@
 """A stand-in for a PACS, which answers what a test wants answered."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from pydicom import Dataset
-from pynetdicom import AE, evt
-from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
+from pynetdicom import AE, build_role, evt
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
 
+COMPLETE, FAILURES = 1, 2  # PS3.4 table J.3-2
 _KEYS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 
 
@@ -16,7 +23,9 @@ _KEYS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "S
 class Pacs:
     """What it received, and how it answers.
 
-    `statuses` are answered in turn, the last one from then on; `listed` are the answers to a query.
+    `statuses` are answered in turn, the last one from then on; `listed` are the answers to a query. What it is asked
+    to keep goes to `on_commitment` with a function that sends a report on the same association; without it the
+    service is not offered.
     """
 
     port: int
@@ -28,6 +37,11 @@ class Pacs:
     received: list[tuple[str, bytes]] = field(default_factory=list)
     queries: list[Dataset] = field(default_factory=list)
     associations: int = 0
+    on_commitment: Callable[[Dataset, "Send"], None] | None = None
+    action_status: int = 0
+    asked: list[tuple[int | None, Dataset]] = field(default_factory=list)
+    answers: list[int | None] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
 
     def on_store(self, event: evt.Event) -> Dataset:
         """Keep the bytes and answer."""
@@ -57,6 +71,58 @@ class Pacs:
                 seen.add(one[level].value)
                 yield 0xFF00, one
 
+    def on_action(self, event: evt.Event) -> tuple[int, None]:
+        """Take a request for commitment; what the test wants reported is reported after the answer."""
+        request = event.action_information
+        self.asked.append((event.action_type, request))
+        if self.action_status:
+            return self.action_status, None
+
+        def send(event_type: int, report: Dataset) -> None:
+            with suppress(RuntimeError):  # the association has ended
+                self.answers.append(_answered(event.assoc.send_n_event_report(report, event_type, *_PUSH_MODEL)))
+
+        assert self.on_commitment is not None
+        threading.Thread(target=self.on_commitment, args=(request, send), daemon=True).start()
+        return 0, None
+
+
+Send = Callable[[int, Dataset], None]
+_PUSH_MODEL = (StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+
+
+def _answered(answer: tuple[Dataset, Dataset | None]) -> int | None:
+    status = answer[0].get("Status")
+    return None if status is None else int(status)
+
+
+def report_of(request: Dataset, failed: int = 0, reason: int = 0x0112) -> tuple[int, Dataset]:
+    """Return event type and report for a request, of which the last `failed` objects are not kept."""
+    ds = Dataset()
+    ds.TransactionUID = request.TransactionUID
+    items = list(request.ReferencedSOPSequence)
+    kept = len(items) - failed
+    if items[:kept]:
+        ds.ReferencedSOPSequence = items[:kept]
+    for item in items[kept:]:
+        item.FailureReason = reason
+    if failed:
+        ds.FailedSOPSequence = items[kept:]
+    return (FAILURES if failed else COMPLETE), ds
+
+
+def report_anew(port: int, event_type: int, report: Dataset, calling: str, *, role: bool = True) -> int | None:
+    """Send a report on an association of our own, as SCP (PS3.7 section D.3.3.4); None where we are not let in."""
+    ae = AE(calling)
+    roles = [build_role(StorageCommitmentPushModel, scp_role=True)] if role else []
+    assoc = ae.associate("127.0.0.1", port, [build_context(StorageCommitmentPushModel)], "NODE", ext_neg=roles)  # type: ignore[arg-type]
+    if not assoc.is_established:
+        return None
+    try:
+        return _answered(assoc.send_n_event_report(report, event_type, *_PUSH_MODEL))
+    finally:
+        assoc.release()
+
 
 @contextmanager
 def serving(pacs: Pacs, contexts: list[PresentationContext], ae_title: str = "PACS") -> Iterator[Pacs]:
@@ -66,11 +132,20 @@ def serving(pacs: Pacs, contexts: list[PresentationContext], ae_title: str = "PA
     ae.supported_contexts = contexts
     ae.add_supported_context(Verification)
     ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    if pacs.on_commitment is not None:
+        ae.add_supported_context(StorageCommitmentPushModel)
 
     def count(_: evt.Event) -> None:
         pacs.associations += 1
 
-    handlers = [(evt.EVT_C_STORE, pacs.on_store), (evt.EVT_C_FIND, pacs.on_find), (evt.EVT_ESTABLISHED, count)]
+    handlers: list[evt.EventHandlerType] = [
+        (evt.EVT_C_STORE, pacs.on_store),
+        (evt.EVT_C_FIND, pacs.on_find),
+        (evt.EVT_ESTABLISHED, count),
+        (evt.EVT_N_ACTION, pacs.on_action),
+        (evt.EVT_RELEASED, lambda _: pacs.ended.append("released")),
+        (evt.EVT_ABORTED, lambda _: pacs.ended.append("aborted")),
+    ]
     server = ae.start_server(("127.0.0.1", pacs.port), block=False, evt_handlers=handlers)
     try:
         yield pacs
