@@ -47,6 +47,7 @@ from node.core.ledger.audit import Rejection
 from node.core.offer import Offer, Taken
 from node.core.reasons import Coded
 from node.core.settings import CallingPeer, Settings
+from node.invalid_pdu import withstand
 
 MAXIMUM_PDU_BYTES = 262_144
 GREETING_TIMEOUT_S = 10.0
@@ -266,6 +267,7 @@ class _Conversation(RequestHandler):
         )
         for event, handler in handlers:
             assoc.bind(event, handler)
+        withstand(assoc, lambda error: self.log.info("pdu-without-sense", error=type(error).__name__))
         self.assoc = assoc
         with self.server.changed:
             self.server.open_conversations.add(self)
