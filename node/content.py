@@ -21,6 +21,8 @@ from node.core.grid import Plane, plane
 from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance, LeftOut
 
+_URGENT = ("STAT", "HIGH")
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -48,6 +50,8 @@ class Header:
         None where a plane attribute is missing or malformed.
     patient_size, patient_weight_kg
         As written, None where empty; NaN where what is written is no number.
+    urgent
+        Whether the request that the image answers was STAT or of high priority.
     """
 
     instance: Instance
@@ -67,6 +71,7 @@ class Header:
     patient_size: float | None
     patient_weight_kg: float | None
     patient_sex: str
+    urgent: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ def header(ds: Dataset, instance: Instance, calling_ae_title: str = "") -> Heade
         patient_size=_number(ds, "PatientSize"),
         patient_weight_kg=_number(ds, "PatientWeight"),
         patient_sex=text(ds, "PatientSex").upper(),
+        urgent=_urgent(ds),
     )
 
 
@@ -177,6 +183,16 @@ def require_one_patient(identities: Sequence[Identity]) -> None:
         if len(values) > 1:
             what = attribute.name.replace("_", " ")
             raise Untrusted(StudyRefusal.PATIENT_CONFLICT, f"{what}: {len(values)} different values")
+
+
+def _urgent(ds: Dataset) -> bool:
+    """Say whether Requested Procedure Priority (PS3.3 C.4.11) or the retired Study Priority ID asks for haste."""
+    requests = _value(ds, "RequestAttributesSequence")
+    return any(
+        text(one, keyword).upper() in _URGENT
+        for one in (ds, *(requests if isinstance(requests, Sequence) else ()))
+        for keyword in ("RequestedProcedurePriority", "StudyPriorityID")
+    )
 
 
 def _value(ds: Dataset, keyword: str) -> Any:

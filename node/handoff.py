@@ -21,16 +21,17 @@ from node import __version__
 from node.content import Choice, StudyContent
 from node.core import log
 from node.core.errors import Unavailable
-from node.core.ledger import Ledger, deliveries, jobs, studies
-from node.core.reasons import Outage
+from node.core.ledger import Ledger, deliveries, jobs, queues, studies
+from node.core.reasons import Outage, StudyRefusal
 from node.core.records import EarlyRefusal, JobRequest, PatientFacts
 from node.core.settings import Settings
-from node.core.states import Stage, StudyState
+from node.core.states import JobState, Stage, StudyState
 
 _log = log.get("handoff")
 
 _TASKS = {stage: f"crlm.{stage}" for stage in Stage}
 _SOCKET_TIMEOUT_S = 2.0
+_DELIVERIES_AT_ONCE = 32
 _MANIFEST = "manifest.json"
 
 
@@ -69,22 +70,37 @@ def _engine(settings: Settings) -> str:
     return f"networks on {settings.device.split(':')[0]}, weights {weights}"
 
 
-def enter(ledger: Ledger, content: StudyContent, request: JobRequest) -> None:
+def priority(content: StudyContent, settings: Settings) -> int:
+    """Return STAT where the request of an image says so, or where a peer whose studies are STAT has sent it."""
+    stat = {peer.ae_title for peer in settings.calling if peer.priority == "stat"}
+    headers = (header for one in content.series for header in one.headers)
+    return queues.STAT if any(one.urgent or one.calling_ae_title in stat for one in headers) else queues.ROUTINE
+
+
+def enter(ledger: Ledger, content: StudyContent, request: JobRequest, urgency: int = queues.ROUTINE) -> None:
     """Complete the study and enter its job, both or neither.
 
     Nothing happens where the study has changed since `content` was read. A job that is known already (the new
-    instances changed nothing that is measured) is not entered again.
+    instances changed nothing that is measured) is not entered again; where it had refused, the study says so again.
     """
     with ledger.transaction() as session:
         complete, cause = StudyState.COMPLETE, f"quiet, {len(content.sop_instance_uids)} instances"
         if not studies.conclude(session, content.study_instance_uid, content.sop_instance_uids, complete, cause):
             return
-        job = jobs.enqueue(session, request)
-    _log.info("study-complete", job=request.key, known_before=job is None)
+        job = jobs.enqueue(session, request, urgency)
+        known = jobs.current(session, content.study_instance_uid) if job is None else None
+        if known is not None and known.state is JobState.REPORTED and known.reason is not None:
+            code = next(one for one in StudyRefusal if one == known.reason)
+            jobs.show(session, known.study_uid, StudyState.NOT_ANALYSABLE, code, code.sentence)
+    _log.info("study-complete", job=job.key if job else request.key, known_before=job is None, priority=urgency)
 
 
 class Outbox:
-    """Tells the broker what the ledger says it has to be told, in that order: first told, then noted."""
+    """Tells the broker what the ledger says it has to be told, by turn: first told, then noted.
+
+    Jobs are all told, for a message names no order (`node.core.ledger.queues`). Of deliveries, no more lie in the
+    queue than are soon taken: a message that waits longer than a hold is told again, and would pile up.
+    """
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger = ledger
@@ -92,7 +108,7 @@ class Outbox:
         self._app = _producer(settings.broker_url)
 
     def publish(self) -> int:
-        """Tell the broker of each job and delivery that waits; return of how many.
+        """Tell the broker of each job and delivery that waits in a queue that is not paused; return of how many.
 
         A message may be told twice (this process ended between the two steps); the lease in the ledger sees to it
         that the work is not done twice.
@@ -103,8 +119,9 @@ class Outbox:
             `broker-unreachable`, after at most a few seconds; what was not told stays to be told.
         """
         with self._ledger.transaction() as session:
-            waiting_jobs = [(job.key, job.stage, job.attempts) for job in jobs.unpublished(session)]
-            waiting_deliveries = deliveries.waiting(session)
+            waiting_jobs = [(job.key, job.stage, job.attempts) for job in queues.unpublished(session)]
+            held_back = queues.is_paused(session, Stage.DELIVER)
+            waiting_deliveries = [] if held_back else list(deliveries.waiting(session))
         if not waiting_jobs and not waiting_deliveries:
             return 0
         with self._broker() as connection:
@@ -112,18 +129,21 @@ class Outbox:
             for key, stage, attempts in waiting_jobs:
                 send(stage, key)
                 with self._ledger.transaction() as session:
-                    jobs.mark_published(session, key, stage, attempts)
-            for key, destination in waiting_deliveries:
+                    queues.mark_published(session, key, stage, attempts)
+            room = max(0, _DELIVERIES_AT_ONCE - _queue_length(connection, Stage.DELIVER)) if waiting_deliveries else 0
+            for key, destination in waiting_deliveries[:room]:
                 send(Stage.DELIVER, key, destination)
                 with self._ledger.transaction() as session:
                     deliveries.hold(session, key, destination, self._lease)
-        return len(waiting_jobs) + len(waiting_deliveries)
+        return len(waiting_jobs) + len(waiting_deliveries[:room])
 
     def forget_lost(self) -> int:
         """Have jobs told again whose message the broker has lost; return how many.
 
         A message is lost where a job was told of longer ago than a lease, nobody took it, and its queue is empty: a
-        worker that is merely busy leaves the queue filled. Deliveries need none of this: their hold ends by itself.
+        worker that is merely busy leaves the queue filled. Where only some messages of a queue were lost, the others
+        bring the workers to the jobs whose turn it is, and what is left when the queue is empty is told again.
+        Deliveries need none of this: their hold ends by itself.
 
         Raises
         ------
@@ -131,13 +151,13 @@ class Outbox:
             `broker-unreachable`.
         """
         with self._ledger.transaction() as session:
-            stages = jobs.long_published(session, self._lease)
+            stages = queues.long_published(session, self._lease)
         if not stages:
             return 0
         with self._broker() as connection:
-            empty = [stage for stage in stages if _queue_is_empty(connection, stage)]
+            empty = [stage for stage in stages if not _queue_length(connection, stage)]
         with self._ledger.transaction() as session:
-            return sum(jobs.forget_publication(session, stage, self._lease) for stage in empty)
+            return sum(queues.forget_publication(session, stage, self._lease) for stage in empty)
 
     def _sender(self, connection: Connection) -> Callable[..., None]:
         def send(stage: Stage, *args: str) -> None:
@@ -174,9 +194,9 @@ def _producer(broker_url: str) -> Celery:
     return app
 
 
-def _queue_is_empty(connection: Connection, stage: Stage) -> bool:
+def _queue_length(connection: Connection, stage: Stage) -> int:
     try:
         channel: Any = connection.default_channel  # its base class in the stubs knows no queues
-        return bool(channel.queue_declare(queue=stage.value, passive=True).message_count == 0)
+        return int(channel.queue_declare(queue=stage.value, passive=True).message_count)
     except ChannelError:  # the queue does not exist
-        return True
+        return 0

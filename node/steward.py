@@ -12,7 +12,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
@@ -22,6 +21,7 @@ from node.content import StudyContent
 from node.core import log
 from node.core.errors import Unavailable
 from node.core.ledger import Ledger, jobs, now
+from node.core.ledger.patience import Patience
 from node.core.reasons import Coded
 from node.core.settings import Settings
 from node.core.spool import Spool
@@ -59,12 +59,11 @@ class Steward:
         first = choice.candidates[0].series_instance_uid
         facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
         request = handoff.build_request(content.study_instance_uid, choice, facts, settings, now())
-        handoff.enter(self._ledger, content, request)
+        handoff.enter(self._ledger, content, request, handoff.priority(content, settings))
 
     def _reclaim(self) -> None:
         with self._ledger.transaction() as session:
-            base = timedelta(seconds=self._settings.retry_base_s)
-            for job in jobs.reclaim(session, self._settings.attempts, base):
+            for job in jobs.reclaim(session, Patience.of(self._settings)):
                 _log.warning("worker-lost", job=job.key, state=job.state)
 
     def _tell(self) -> None:
@@ -98,7 +97,7 @@ def run(settings: Settings) -> None:
     spool = Spool(settings.spool_dir)
     spool.prepare()
     with _alone(settings.home), _until_told() as told:
-        ledger = Ledger(settings.ledger)
+        ledger = Ledger.of(settings)
         try:
             ledger.upgrade()
             steward = Steward(ledger, spool, settings)

@@ -20,9 +20,9 @@ from sqlalchemy.orm import Session
 
 from node.core import log
 from node.core.errors import NodeError, NotAnalysable, Unavailable, Untrusted
-from node.core.ledger import Ledger, deliveries, jobs, succession
-from node.core.ledger.moves import move_study
-from node.core.ledger.tables import Job, Study
+from node.core.ledger import Ledger, deliveries, jobs, queues, succession
+from node.core.ledger.patience import Patience
+from node.core.ledger.tables import Job
 from node.core.reasons import Outage
 from node.core.records import JobRequest, parse
 from node.core.settings import Settings
@@ -63,6 +63,10 @@ class Desk:
     def _held(self, job_key: str, destination: str) -> None:
         """Deliver under a hold, so that the steward does not tell the broker of the same work again meanwhile."""
         lease = timedelta(seconds=self.settings.lease_s)
+        with self.ledger.transaction() as session:
+            if queues.is_paused(session, Stage.DELIVER):
+                _log.info("message-dropped", job=job_key, task=Stage.DELIVER)
+                return
 
         def hold() -> bool:
             with self.ledger.transaction() as session:
@@ -90,6 +94,7 @@ class Desk:
         if job is None:
             _log.info("message-dropped", job=job_key, task=stage)
             return
+        job_key = job.key  # the message said that there is work; whose turn it is, the ledger says
 
         def renew() -> bool:
             with self.ledger.transaction() as session:
@@ -111,29 +116,31 @@ class Desk:
         with self.ledger.transaction() as session:
             if not outcome.final:
                 jobs.advance(session, job.key, owner, Stage.MEASURE)
+            elif self._differs(session, job, outcome):
+                jobs.start_over(session, job.key, owner)
             elif jobs.finish(session, job.key, owner, outcome.refusal):
                 if outcome.refusal:
-                    self._mark(session, job.study_uid, StudyState.NOT_ANALYSABLE, outcome.refusal)
+                    refusal = outcome.refusal
+                    jobs.show(session, job.study_uid, StudyState.NOT_ANALYSABLE, refusal.code, str(refusal))
                 for destination in self.settings.destinations:
                     for product in outcome.products:
                         deliveries.plan(session, job_key=job.key, destination=destination.name, **vars(product))
+                deliveries.retry(session, "the job was run again", job_key=job.key)
         _log.info("stage-done", job=job.key, task=job.stage)
 
-    def _mark(self, session: Session, study_uid: str, state: StudyState, error: NodeError) -> None:
-        """Let the study show what its job met, unless new instances have come meanwhile."""
-        study = session.get(Study, study_uid)
-        if study is not None and study.state is StudyState.COMPLETE:
-            move_study(session, study, state, str(error))
-            study.reason = error.code
+    def _differs(self, session: Session, job: Job, outcome: Outcome) -> bool:
+        """Say whether a job that ran before made other objects then: one UID never stands for two contents."""
+        made = {product.sop_instance_uid: product.digest for product in outcome.products}
+        before = [one for one in deliveries.of_job(session, job.key) if one.kind != deliveries.REJECTION]
+        return any(made.get(one.sop_instance_uid) != one.digest for one in before)
 
     def _failed(self, job: Job, owner: str, error: NodeError) -> None:
-        base = timedelta(seconds=self.settings.retry_base_s)
         with self.ledger.transaction() as session:
             if isinstance(error, Untrusted | NotAnalysable):
                 if jobs.give_up(session, job.key, owner, error):
-                    self._mark(session, job.study_uid, StudyState.QUARANTINED, error)
+                    jobs.show(session, job.study_uid, StudyState.QUARANTINED, error.code, str(error))
             else:
-                jobs.try_again(session, job.key, owner, error, self.settings.attempts, base)
+                jobs.try_again(session, job.key, owner, error, Patience.of(self.settings))
 
 
 @contextmanager

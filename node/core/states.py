@@ -57,7 +57,7 @@ MOVES: Mapping[type[State], Mapping[State, frozenset[State]]] = {
     JobState: {
         JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SUPERSEDED, JobState.FAILED}),
         JobState.RUNNING: frozenset({JobState.QUEUED, JobState.REPORTED, JobState.FAILED, JobState.SUPERSEDED}),
-        JobState.REPORTED: frozenset({JobState.SUPERSEDED}),
+        JobState.REPORTED: frozenset({JobState.QUEUED, JobState.SUPERSEDED}),
         JobState.FAILED: frozenset({JobState.QUEUED, JobState.SUPERSEDED}),
         JobState.SUPERSEDED: frozenset(),
     },

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.core import ledger as ledger_module
-from node.core.ledger import Ledger, deliveries, jobs, studies
+from node.core.ledger import Ledger, deliveries, jobs, queues, studies
 from node.core.records import Candidate, Instance, JobRequest, PatientFacts
 from node.core.settings import ImportRules, MeasurementSettings
 
@@ -34,7 +34,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of every module of the ledger."""
     one = Clock()
-    for module in (ledger_module, deliveries, jobs, studies, ledger_module.moves):
+    for module in (ledger_module, deliveries, jobs, queues, studies, ledger_module.moves):
         monkeypatch.setattr(module, "now", one)
     return one
 

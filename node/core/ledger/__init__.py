@@ -1,8 +1,9 @@
 """The ledger: the truth for studies, jobs, deliveries and events; an index of the spool.
 
-SQLAlchemy 2 over SQLite (write-ahead log) or any other database by URL; Alembic migrations beside it. Modules:
-`tables` (the schema), `moves` (state changes and their events), `studies`, `jobs` and `deliveries` (what the stages
-ask and say, each function in the caller's transaction).
+SQLAlchemy 2 over SQLite (write-ahead log) or PostgreSQL by URL; Alembic migrations beside it. Modules: `tables` (the
+schema), `moves` (state changes and their events), `studies`, `jobs`, `queues` and `deliveries` (what the stages ask
+and say, each function in the caller's transaction), `patience` (attempts and pauses), `succession` (which result a
+new one supersedes), `audit` (the trail).
 """
 
 from collections.abc import Iterator
@@ -15,15 +16,21 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from node.core.errors import Unavailable
 from node.core.reasons import Outage
+from node.core.settings import Settings, SettingsError
 
 _BUSY_TIMEOUT_S = 30
+_CONNECTIONS = 20
+_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+_NEWER = "a newer version of crlm-node made it, update this one"
 
 
 def now() -> datetime:
@@ -41,7 +48,7 @@ class Ledger:
     Parameters
     ----------
     url
-        SQLAlchemy URL.
+        SQLAlchemy URL; an object of that kind hides its password when it is printed.
 
     Raises
     ------
@@ -49,16 +56,36 @@ class Ledger:
         From `require_schema`: a process of another version made or will make this database.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         self.url = url
-        arguments: dict[str, Any] = {}
         if make_url(url).get_backend_name() == "sqlite":
-            arguments = {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
-        self._engine = create_engine(url, **arguments)
-        if self._engine.dialect.name == "sqlite":
+            self._engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_at_once)
+        else:
+            # A connection that a restart of the database has broken is replaced before it is used.
+            self._engine = create_engine(url, pool_pre_ping=True, pool_size=_CONNECTIONS, hide_parameters=True)
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Ledger":
+        """Return the site's ledger; the password comes from its file, and is nowhere printed.
+
+        Raises
+        ------
+        SettingsError
+            The file of the password cannot be read, or there is no database that it could be of.
+        """
+        url = make_url(settings.ledger)
+        if settings.ledger_password_file is None:
+            return cls(url)
+        if url.get_backend_name() == "sqlite":
+            raise SettingsError("ledger_password_file: SQLite has no password; name a database in ledger_url")
+        try:
+            password = settings.ledger_password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"ledger_password_file: {settings.ledger_password_file} cannot be read") from error
+        return cls(url.set(password=password))
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -72,8 +99,8 @@ class Ledger:
         try:
             with self._sessions.begin() as session:
                 yield session
-        except OperationalError as error:
-            raise Unavailable(Outage.LEDGER_FAILED, str(error.orig)) from error
+        except _AWAY as error:
+            raise _unavailable(error) from error
 
     def upgrade(self) -> None:
         """Make or migrate the database to this version's schema.
@@ -82,6 +109,8 @@ class Ledger:
         ------
         Unavailable
             `ledger-failed`: the database cannot be reached, or its folder cannot be made.
+        SchemaMismatch
+            A newer version made it.
         """
         try:
             if self._engine.dialect.name == "sqlite" and self._engine.url.database:
@@ -92,8 +121,10 @@ class Ledger:
                 command.upgrade(config, "head")
         except OSError as error:
             raise Unavailable(Outage.LEDGER_FAILED, str(error.strerror)) from error
-        except OperationalError as error:
-            raise Unavailable(Outage.LEDGER_FAILED, str(error.orig)) from error
+        except CommandError as error:
+            raise SchemaMismatch(_NEWER) from error
+        except _AWAY as error:
+            raise _unavailable(error) from error
 
     def require_schema(self) -> None:
         """Raise `SchemaMismatch` unless the database has this version's schema.
@@ -108,18 +139,28 @@ class Ledger:
         try:
             with self._engine.connect() as connection:
                 found = MigrationContext.configure(connection).get_current_revision()
-        except OperationalError as error:
-            raise Unavailable(Outage.LEDGER_FAILED, str(error.orig)) from error
-        wanted = ScriptDirectory.from_config(_migrations()).get_current_head()
-        if found != wanted:
-            raise SchemaMismatch(
-                f"the ledger has schema {found}, this version needs {wanted}: start the steward of "
-                "this version, which migrates it"
-            )
+        except _AWAY as error:
+            raise _unavailable(error) from error
+        script = ScriptDirectory.from_config(_migrations())
+        wanted = script.get_current_head()
+        if found == wanted:
+            return
+        if found is not None and found not in {revision.revision for revision in script.walk_revisions()}:
+            raise SchemaMismatch(f"the ledger has schema {found}, this version needs {wanted}: {_NEWER}")
+        raise SchemaMismatch(
+            f"the ledger has schema {found}, this version needs {wanted}: start the steward of "
+            "this version, which migrates it, or run crlm-node ledger upgrade"
+        )
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    """Return the outage that the database's error is; what a driver says is its first line, without the statement."""
+    said = str(getattr(error, "orig", None) or type(error).__name__)
+    return Unavailable(Outage.LEDGER_FAILED, said.partition("\n")[0])
 
 
 def _migrations() -> Config:

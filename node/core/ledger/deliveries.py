@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from node.core.errors import NodeError, Untrusted
 from node.core.ledger import now
 from node.core.ledger.moves import born, move_delivery
+from node.core.ledger.queues import turn
 from node.core.ledger.tables import Delivery, Job
 from node.core.reasons import Outage
 from node.core.settings import Settings
@@ -107,11 +108,15 @@ def due(session: Session, job_key: str, destination: str) -> Sequence[Delivery]:
 
 
 def waiting(session: Session) -> Sequence[tuple[str, str]]:
-    """Return the job and destination of every delivery whose time has come and that the broker has to be told of."""
+    """Return the job and destination of every delivery whose time has come and that the broker has to be told of.
+
+    They come by the turn of their jobs.
+    """
     free = or_(Delivery.held_until.is_(None), Delivery.held_until <= now())
-    query = select(Delivery.job_key, Delivery.destination).join(Job).where(*_due(), free).distinct()
-    ordered = query.order_by(Delivery.job_key, Delivery.destination)
-    return [(row.job_key, row.destination) for row in session.execute(ordered)]
+    columns = (Delivery.job_key, Delivery.destination, Job.created_at, Job.priority)
+    rows = session.execute(select(*columns).join(Job).where(*_due(), free).distinct())
+    ranked = sorted((turn(row.created_at, row.priority), row.job_key, row.destination) for row in rows)
+    return [(job_key, destination) for _, job_key, destination in ranked]
 
 
 def hold(session: Session, job_key: str, destination: str, pause: timedelta) -> None:

@@ -1,43 +1,67 @@
 """What handoff, the steward and the workers ask and say of jobs. Each function runs in the caller's transaction.
 
 A job waits for or is in one stage. A worker takes it by a lease, renews the lease while it works, and gives it back
-with the next stage, a refusal, or a reason to try again. The broker is told by the outbox (`unpublished`), and
-nothing that the broker says is trusted: a message for a job that is leased, done or elsewhere is dropped.
+with the next stage, a refusal, or a reason to try again. The broker is told by the outbox (`queues`), and nothing
+that the broker says is trusted: a message for a job that is leased, done or elsewhere takes nothing from it.
 """
 
-import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.core.errors import NodeError
-from node.core.ledger import now
-from node.core.ledger.moves import born, move_job
-from node.core.ledger.tables import Job
-from node.core.reasons import Outage
-from node.core.records import JobRequest, dump
-from node.core.states import JobState, Stage
+from node.core.ledger import now, queues
+from node.core.ledger.moves import born, move_job, move_study
+from node.core.ledger.patience import Patience
+from node.core.ledger.tables import Event, Job, Study
+from node.core.reasons import Coded, Outage
+from node.core.records import JobRequest, dump, parse
+from node.core.states import JobState, Stage, StudyState
 
 _OPEN = (JobState.QUEUED, JobState.RUNNING)
+# A study that does this to its workers time and again is poison: it is set aside with its evidence.
+_POISON = (
+    Outage.WORKER_LOST,
+    Outage.WORKER_FAILED,
+    Outage.ENGINE_LOST,
+    Outage.ENGINE_MEMORY,
+    Outage.ENGINE_TIMEOUT,
+)
 
 
-def enqueue(session: Session, request: JobRequest) -> Job | None:
-    """Enter a job for this request and supersede the study's earlier ones; None if the very same job is known."""
-    if session.get(Job, request.key) is not None:
-        return None
+def enqueue(session: Session, request: JobRequest, priority: int = queues.ROUTINE) -> Job | None:
+    """Enter a job for this request and supersede the study's earlier ones; None if the very same job is known.
+
+    The very same job that failed is queued again. One that was superseded is not brought back: its objects are
+    known as replaced wherever they went. A content that returns is another job, with UIDs of its own, after the one
+    that had come between, which it supersedes in its turn.
+    """
+    while (known := session.get(Job, request.key, with_for_update=True)) and known.state is JobState.SUPERSEDED:
+        request = replace(request, after=_successor(session, known) or known.key)
+    if known is not None:
+        known.priority = max(known.priority, priority)
+        if known.state is not JobState.FAILED:
+            return None
+        requeue(session, known, "the study was judged again")
+        return known
     at = now()
     earlier = select(Job).where(Job.study_uid == request.study_instance_uid, Job.state != JobState.SUPERSEDED)
-    for old in session.scalars(earlier):
+    predecessor: Job | None = None
+    for old in session.scalars(earlier.order_by(Job.created_at).with_for_update()):
         move_job(session, old, JobState.SUPERSEDED, f"superseded by job {request.key}")
         _release(old)
+        predecessor = old
     job = Job(
         key=request.key,
         study_uid=request.study_instance_uid,
         state=JobState.QUEUED,
         stage=Stage.SEGMENT,
         request=dump(request),
+        priority=priority,
+        predecessor=predecessor.key if predecessor else None,
         attempts=0,
         created_at=at,
         not_before=at,
@@ -48,17 +72,20 @@ def enqueue(session: Session, request: JobRequest) -> Job | None:
     return job
 
 
-def unpublished(session: Session) -> Sequence[Job]:
-    """Return queued jobs that the broker has to be told of and whose time has come."""
-    query = select(Job).where(Job.state == JobState.QUEUED, Job.published_at.is_(None), Job.not_before <= now())
-    return session.scalars(query.order_by(Job.created_at)).all()
+def requeue(session: Session, job: Job, cause: str) -> None:
+    """Run a job that has ended once more, from its first stage on, with fresh attempts and under the same key."""
+    move_job(session, job, JobState.QUEUED, cause)
+    job.stage, job.attempts, job.not_before = Stage.SEGMENT, 0, now()
+    job.reason = job.detail = None
+    _release(job)
 
 
-def mark_published(session: Session, key: str, stage: Stage, attempts: int) -> None:
-    """Note that the broker was told of a job that waited for `stage` after `attempts`; not if it moved on since."""
-    job = session.scalars(select(Job).where(Job.key == key).with_for_update()).one_or_none()
-    if job is not None and (job.state, job.stage, job.attempts) == (JobState.QUEUED, stage, attempts):
-        job.published_at = now()
+def show(session: Session, study_uid: str, state: StudyState, code: Coded, cause: str) -> None:
+    """Let the study show what its job met, unless new instances have come meanwhile."""
+    study = session.get(Study, study_uid, with_for_update=True)
+    if study is not None and study.state is StudyState.COMPLETE:
+        move_study(session, study, state, cause)
+        study.reason = code
 
 
 def withdraw(session: Session, study_uid: str, cause: str) -> None:
@@ -70,9 +97,12 @@ def withdraw(session: Session, study_uid: str, cause: str) -> None:
 
 
 def take(session: Session, key: str, stage: Stage, owner: str, lease: timedelta) -> Job | None:
-    """Lease a job for a stage; None if it is not to be worked on now: another has it, or it has moved on."""
-    job = session.scalars(select(Job).where(Job.key == key).with_for_update()).one_or_none()
-    if job is None or job.state is not JobState.QUEUED or job.stage is not stage:
+    """Lease the job whose turn it is for a stage, on a message that named `key`; None if there is none to work on.
+
+    That it is another job than the one that the message named is the rule of `node.core.ledger.queues`.
+    """
+    job = None if queues.is_paused(session, stage) else queues.next_job(session, stage, key)
+    if job is None:
         return None
     move_job(session, job, JobState.RUNNING, f"{stage} by {owner}")
     job.lease_owner, job.lease_until = owner, now() + lease
@@ -111,6 +141,18 @@ def finish(session: Session, key: str, owner: str, refusal: NodeError | None = N
     return True
 
 
+def start_over(session: Session, key: str, owner: str) -> bool:
+    """Supersede a job that ran again and came out otherwise by another one after it; False if the lease was lost.
+
+    What went out under the UIDs of the first run stays what it is, and the new bytes get UIDs of their own.
+    """
+    job = _held(session, key, owner)
+    if job is None:
+        return False
+    enqueue(session, replace(parse(JobRequest, job.request), after=job.key), job.priority)
+    return True
+
+
 def give_up(session: Session, key: str, owner: str, error: NodeError) -> bool:
     """Fail a job for good; False if the lease was lost."""
     job = _held(session, key, owner)
@@ -120,38 +162,28 @@ def give_up(session: Session, key: str, owner: str, error: NodeError) -> bool:
     return True
 
 
-def try_again(session: Session, key: str, owner: str, error: NodeError, attempts: int, base: timedelta) -> bool:
-    """Queue a job again after a pause that doubles, or fail it after `attempts`; False if the lease was lost."""
+def try_again(session: Session, key: str, owner: str, error: NodeError, patience: Patience) -> bool:
+    """Queue a job again after a pause, or fail it where the patience is at its end; False if the lease was lost."""
     job = _held(session, key, owner)
     if job is None:
         return False
-    _again(session, job, error.code, str(error), attempts, base)
+    _again(session, job, error.code, str(error), patience)
     return True
 
 
-def reclaim(session: Session, attempts: int, base: timedelta) -> Sequence[Job]:
+def reclaim(session: Session, patience: Patience) -> Sequence[Job]:
     """Queue again, or fail, the jobs whose worker stopped renewing its lease."""
     query = select(Job).where(Job.state == JobState.RUNNING, Job.lease_until < now())
-    lost = session.scalars(query.with_for_update()).all()
+    lost = session.scalars(query.with_for_update(skip_locked=True)).all()  # locked: its worker is alive after all
     for job in lost:
-        _again(session, job, Outage.WORKER_LOST, f"{job.lease_owner} stopped answering", attempts, base)
+        _again(session, job, Outage.WORKER_LOST, f"{job.lease_owner} stopped answering", patience)
     return lost
 
 
-def long_published(session: Session, older: timedelta) -> Sequence[Stage]:
-    """Return the stages for which a job waits that the broker was told of longer ago."""
-    query = select(Job.stage).where(Job.state == JobState.QUEUED, Job.published_at < now() - older)
-    return session.scalars(query.distinct()).all()
-
-
-def forget_publication(session: Session, stage: Stage, older: timedelta) -> int:
-    """Have the broker told again of jobs that it was told of long ago and nobody took: it may have lost them."""
-    at = now()
-    query = select(Job).where(Job.state == JobState.QUEUED, Job.stage == stage, Job.published_at < at - older)
-    stale = session.scalars(query.with_for_update()).all()
-    for job in stale:
-        job.published_at = None
-    return len(stale)
+def current(session: Session, study_uid: str) -> Job | None:
+    """Return the job that stands for the study's content: the latest that is not superseded."""
+    query = select(Job).where(Job.study_uid == study_uid, Job.state != JobState.SUPERSEDED)
+    return session.scalars(query.order_by(Job.created_at.desc()).limit(1)).one_or_none()
 
 
 def of_study(session: Session, study_uid: str) -> Sequence[Job]:
@@ -164,21 +196,41 @@ def count_open(session: Session) -> int:
     return len(session.scalars(select(Job.key).where(Job.state.in_(_OPEN))).all())
 
 
+def _successor(session: Session, job: Job) -> str | None:
+    """Return the key of the job that superseded this one; None where it was withdrawn."""
+    return session.scalars(select(Job.key).where(Job.predecessor == job.key).limit(1)).one_or_none()
+
+
 def _held(session: Session, key: str, owner: str) -> Job | None:
     query = select(Job).where(Job.key == key, Job.lease_owner == owner, Job.state == JobState.RUNNING)
     return session.scalars(query.with_for_update()).one_or_none()
 
 
-def _again(session: Session, job: Job, reason: str, detail: str, attempts: int, base: timedelta) -> None:
-    if job.attempts >= attempts:
-        _fail(session, job, reason, detail)
+def _again(session: Session, job: Job, reason: Coded, detail: str, patience: Patience) -> None:
+    if job.attempts < patience.attempts:
+        move_job(session, job, JobState.QUEUED, f"attempt {job.attempts} failed: {detail}")
+        job.not_before = now() + patience.pause(job.attempts)
+        _release(job)
         return
-    move_job(session, job, JobState.QUEUED, f"attempt {job.attempts} failed: {detail}")
-    job.not_before = now() + base * 2 ** (job.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
-    _release(job)
+    seen = "; ".join([*_failures(session, job), f"attempt {job.attempts} failed: {detail}"])
+    _fail(session, job, reason, seen)
+    if reason in _POISON:
+        show(session, job.study_uid, StudyState.QUARANTINED, reason, f"{reason.sentence} ({seen})")
 
 
-def _fail(session: Session, job: Job, reason: str, detail: str) -> None:
+def _failures(session: Session, job: Job) -> Sequence[str]:
+    """Return what was seen at the attempts before this one."""
+    query = select(Event.cause).where(
+        Event.subject == "job",
+        Event.key == job.key,
+        Event.old == JobState.RUNNING,
+        Event.new == JobState.QUEUED,
+        Event.cause.startswith("attempt "),
+    )
+    return session.scalars(query.order_by(Event.id.desc()).limit(job.attempts - 1)).all()[::-1]
+
+
+def _fail(session: Session, job: Job, reason: Coded, detail: str) -> None:
     job.reason, job.detail = reason, detail
     move_job(session, job, JobState.FAILED, detail)
     _release(job)

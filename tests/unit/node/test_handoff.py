@@ -2,7 +2,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from queue import Empty
 from typing import Any
 
@@ -12,14 +12,16 @@ from pydicom import Dataset
 
 from node import __version__
 from node.content import Choice, Header, StudyContent, gather
-from node.core.errors import Unavailable
-from node.core.ledger import Ledger, deliveries, jobs
+from node.core.errors import NotAnalysable, Unavailable
+from node.core.ledger import Ledger, deliveries, jobs, queues, studies
+from node.core.ledger.moves import move_study
+from node.core.ledger.patience import Patience
 from node.core.ledger.tables import Job, Study
-from node.core.reasons import Outage
+from node.core.reasons import Outage, StudyRefusal
 from node.core.records import Candidate, Instance, JobRequest, LeftOut, PatientFacts, parse
-from node.core.settings import ImportRules, MeasurementSettings, Settings
+from node.core.settings import CallingPeer, ImportRules, MeasurementSettings, Settings
 from node.core.states import JobState, Stage, StudyState
-from node.handoff import Outbox, build_request, enter
+from node.handoff import Outbox, build_request, enter, priority
 
 Store = Callable[..., list[str]]
 Requests = Callable[..., JobRequest]
@@ -51,7 +53,7 @@ def told(redis_url: str) -> Callable[[str], list[tuple[str, list[str]]]]:
     """Return a function that takes all messages of a queue, as a worker would: task and arguments of each."""
 
     def take(queue: str) -> list[tuple[str, list[str]]]:
-        messages = []
+        messages: list[tuple[str, list[str]]] = []
         with Connection(redis_url) as connection, connection.SimpleQueue(queue) as waiting:
             while True:
                 try:
@@ -102,6 +104,40 @@ def test_a_request_holds_all_that_a_worker_is_told() -> None:
     assert (request.engine, request.version) == ("imported", __version__)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "calling", "urgent"),
+    [
+        ({}, "SCANNER", False),
+        ({}, "EMERGENCY", True),
+        ({"RequestedProcedurePriority": lambda index: "STAT" if index == 2 else None}, "SCANNER", True),
+        ({"RequestedProcedurePriority": "HIGH"}, "SCANNER", True),
+        ({"RequestedProcedurePriority": "ROUTINE"}, "SCANNER", False),
+        ({"StudyPriorityID": "HIGH"}, "SCANNER", True),
+        ({"StudyPriorityID": "LOW"}, "SCANNER", False),
+    ],
+)
+def test_what_makes_a_study_stat(
+    attributes: dict[str, Any],
+    calling: str,
+    urgent: bool,
+    series: Callable[..., list[Dataset]],
+    headers_of: Callable[..., list[Header]],
+) -> None:
+    """The site's word for the sender, or the request of one of its images, as a whole or among its requests."""
+    peers = (CallingPeer(ae_title="SCANNER"), CallingPeer(ae_title="EMERGENCY", priority="stat"))
+    wanted = queues.STAT if urgent else queues.ROUTINE
+    plain = series(count=3, **attributes)
+    nested = series(count=3)
+    for ds, source in zip(nested, plain, strict=True):
+        ds.RequestAttributesSequence = [Dataset()]
+        for keyword in attributes:
+            if keyword in source:
+                setattr(ds.RequestAttributesSequence[0], keyword, source.get(keyword))
+    for datasets in (plain, nested):
+        content = gather("1.2.3", headers_of(datasets, calling))
+        assert priority(content, Settings(calling=peers)) == wanted
+
+
 class TestEnter:
     """The study's move and its job, in one transaction."""
 
@@ -146,6 +182,84 @@ class TestEnter:
             assert session.get_one(Study, "1.2.3").state is StudyState.COMPLETE
             assert [job.state for job in jobs.of_study(session, "1.2.3")] == [JobState.QUEUED]
 
+    def test_haste_reaches_the_job(self, ledger: Ledger, content: StudyContent, request_of: Requests) -> None:
+        """Also where the same content comes again with more haste; never the other way."""
+        for urgency, wanted in ((queues.ROUTINE, queues.ROUTINE), (queues.STAT, queues.STAT), (queues.ROUTINE, 1)):
+            enter(ledger, content, request_of(), urgency)
+            with ledger.transaction() as session:
+                (job,) = jobs.of_study(session, "1.2.3")
+                assert job.priority == wanted
+                move_study(session, session.get_one(Study, "1.2.3"), StudyState.RECEIVING, "one more")
+
+    def test_a_refusal_that_is_known_is_shown_again(
+        self, ledger: Ledger, content: StudyContent, request_of: Requests, key: str
+    ) -> None:
+        """An instance that changed nothing does not turn a refused study into one that looks measured."""
+        with ledger.transaction() as session:
+            jobs.take(session, key, Stage.SEGMENT, "w1", timedelta(seconds=LEASE_S))
+            jobs.finish(session, key, "w1", NotAnalysable(StudyRefusal.UNEVEN_SPACING))
+            uids = frozenset(row.sop_instance_uid for row in studies.instances_of(session, "1.2.3"))
+        header = content.series[0].headers[0]
+        headers = tuple(replace(header, instance=replace(header.instance, sop_instance_uid=uid)) for uid in uids)
+        whole = replace(content, series=(replace(content.series[0], headers=headers),))
+        enter(ledger, whole, request_of())
+        with ledger.transaction() as session:
+            study = session.get_one(Study, "1.2.3")
+            assert (study.state, study.reason) == (StudyState.NOT_ANALYSABLE, StudyRefusal.UNEVEN_SPACING)
+
+
+def test_a_paused_queue_is_told_nothing(
+    outbox: Outbox, ledger: Ledger, key: str, told: Callable[[str], list[tuple[str, list[str]]]]
+) -> None:
+    """Neither of jobs nor of deliveries; when it goes on, of all of them."""
+    plan(ledger, key)
+    stages = (Stage.SEGMENT, Stage.DELIVER)
+    with ledger.transaction() as session:
+        for stage in stages:
+            queues.pause(session, stage, "")
+    assert outbox.publish() == 0
+    with ledger.transaction() as session:
+        for stage in stages:
+            queues.resume(session, stage)
+    assert outbox.publish() == 2
+    assert (len(told("segment")), len(told("deliver"))) == (1, 1)
+
+
+def test_a_stat_study_is_delivered_first(
+    outbox: Outbox, ledger: Ledger, key: str, store: Store, request_of: Requests, told: Callable[[str], Any]
+) -> None:
+    """Its results pass what waits to be delivered, too."""
+    plan(ledger, key)
+    store("1.2.4", series="1.2.4.1")
+    with ledger.transaction() as session:
+        job = jobs.enqueue(session, request_of("1.2.4"), queues.STAT)
+        assert job is not None
+    plan(ledger, job.key, "seg2")
+    outbox.publish()
+    assert [args[0] for _, args in told("deliver")] == [job.key, key]
+
+
+def test_deliveries_do_not_pile_up_in_the_queue(
+    outbox: Outbox, ledger: Ledger, clock: Any, key: str, redis_server: Any, told: Callable[[str], Any]
+) -> None:
+    """However long nobody takes them; what is taken makes room, and all are told in the end."""
+    for number in range(100):
+        plan(ledger, key, destination=f"pacs-{number}")
+    for _ in range(3):
+        outbox.publish()
+        clock.forward(LEASE_S)
+        assert redis_server.client.llen("deliver") == 32
+    seen: set[str] = set()
+    for _ in range(4):
+        taken = {args[1] for _, args in told("deliver")}
+        seen |= taken
+        with ledger.transaction() as session:
+            for row in deliveries.of_job(session, key):
+                if row.destination in taken:
+                    row.not_before = clock() + timedelta(days=1)
+        outbox.publish()
+    assert len(seen) == 100
+
 
 def test_a_job_is_told_by_name_with_its_key_and_nothing_else(
     outbox: Outbox, ledger: Ledger, key: str, told: Callable[[str], Any]
@@ -189,7 +303,8 @@ def test_what_waits_for_its_time_is_not_told(
     """The pause before another attempt is kept by the ledger."""
     with ledger.transaction() as session:
         jobs.take(session, key, Stage.SEGMENT, "w1", outbox._lease)
-        jobs.try_again(session, key, "w1", Unavailable(Outage.WORKER_FAILED), 3, outbox._lease)
+        patience = Patience(3, outbox._lease, outbox._lease)
+        jobs.try_again(session, key, "w1", Unavailable(Outage.WORKER_FAILED), patience)
     assert outbox.publish() == 0
     clock.forward(1.2 * LEASE_S)
     assert outbox.publish() == 1
@@ -267,6 +382,38 @@ def test_nothing_to_tell_asks_no_broker(ledger: Ledger, clock: Any, free_port: C
 
 class TestForgetLost:
     """Flushing Redis loses nothing."""
+
+    def test_some_of_many_messages_are_lost(
+        self,
+        outbox: Outbox,
+        ledger: Ledger,
+        clock: Any,
+        store: Store,
+        request_of: Requests,
+        redis_server: Any,
+        told: Callable[[str], Any],
+    ) -> None:
+        """While the queue is not empty its messages bring to the first in turn; the rest is told again after that."""
+        keys = []
+        for number in range(4):
+            store(f"1.3.{number}", series=f"1.3.{number}.1")
+            with ledger.transaction() as session:
+                job = jobs.enqueue(session, request_of(f"1.3.{number}"))
+                assert job is not None
+                keys.append(job.key)
+            clock.forward(1)
+        outbox.publish()
+        redis_server.client.ltrim("segment", 0, 1)
+        clock.forward(LEASE_S + 1)
+        assert outbox.forget_lost() == 0
+        messages = told("segment")
+        assert len(messages) == 2
+        with ledger.transaction() as session:
+            taken = [jobs.take(session, args[0], Stage.SEGMENT, "w1", outbox._lease) for _, args in messages]
+        assert [job.key for job in taken if job] == keys[:2]
+        assert outbox.forget_lost() == 2
+        assert outbox.publish() == 2
+        assert [args[0] for _, args in told("segment")] == keys[2:]
 
     def test_a_flushed_message_is_told_again(
         self, outbox: Outbox, clock: Any, key: str, redis_server: Any, told: Callable[[str], Any]

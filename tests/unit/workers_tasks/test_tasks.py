@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from node.core.errors import NotAnalysable, Unavailable, Untrusted
-from node.core.ledger import Ledger, deliveries, jobs, studies
+from node.core.ledger import Ledger, deliveries, jobs, now, queues, studies
 from node.core.ledger.moves import move_study
+from node.core.ledger.patience import Patience
 from node.core.ledger.tables import Delivery, Job, Study
 from node.core.reasons import Outage, StudyRefusal
 from node.core.records import JobRequest
@@ -26,6 +27,7 @@ Deliveries = Callable[[str], dict[str, Delivery]]
 Enter = Callable[[JobRequest], str]
 
 LEASE = timedelta(seconds=60)
+PATIENCE = Patience(3, timedelta(), timedelta())
 PATIENT = "Doe^Jane"
 
 
@@ -83,6 +85,128 @@ def test_a_job_that_another_worker_has_is_left_to_it(
         jobs.take(session, job, Stage.SEGMENT, "w2", LEASE)
     desk.segment(job)
     assert (job_row(job).state, job_row(job).lease_owner) == (JobState.RUNNING, "w2")
+
+
+def test_a_message_brings_a_worker_to_the_most_urgent_job(
+    desk: Desk,
+    spool: Spool,
+    ledger: Ledger,
+    enter: Enter,
+    request_of_phantom: JobRequest,
+    job: str,
+    job_row: Jobs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The routine job's message serves the STAT job, under whose key the work lies; the other message the routine."""
+    stat = enter(replace(request_of_phantom, study_instance_uid="1.2.99"))
+    with ledger.transaction() as session:
+        session.get_one(Job, stat).priority = queues.STAT
+        for key in (job, stat):
+            queues.mark_published(session, key, Stage.SEGMENT, 0)
+    worked: list[str] = []
+
+    def note(request: JobRequest, *_: object) -> Outcome:
+        worked.append(request.study_instance_uid)
+        return Outcome(final=False)
+
+    stage_that(monkeypatch, note)
+    desk.segment(job)
+    assert (job_row(stat).stage, job_row(job).stage) == (Stage.MEASURE, Stage.SEGMENT)
+    desk.segment(stat)
+    assert worked == ["1.2.99", request_of_phantom.study_instance_uid]
+    assert job_row(job).stage is Stage.MEASURE
+
+
+def test_a_paused_queue_is_not_worked_on(
+    desk: Desk, ledger: Ledger, job: str, reported: Callable[..., str], job_row: Jobs, delivery_rows: Deliveries
+) -> None:
+    """Messages that were told before the pause are dropped; what they name is done after it."""
+    with ledger.transaction() as session:
+        for stage in Stage:
+            queues.pause(session, stage, "")
+    key = reported("1.2.4")
+    desk.segment(job)
+    desk.deliver(key, "folder")
+    assert (job_row(job).state, job_row(job).attempts) == (JobState.QUEUED, 0)
+    assert {one.state for one in delivery_rows(key).values()} == {DeliveryState.PENDING}
+    with ledger.transaction() as session:
+        for stage in Stage:
+            queues.resume(session, stage)
+    desk.segment(job)
+    desk.deliver(key, "folder")
+    assert job_row(job).stage is Stage.MEASURE
+    assert {one.state for one in delivery_rows(key).values()} == {DeliveryState.PROVEN}
+
+
+class TestAgain:
+    """A reported job that is run again: the same UIDs, and never another content under them."""
+
+    @pytest.fixture
+    def done(self, desk: Desk, ledger: Ledger, job: str) -> str:
+        """A job whose results are proven, and that waits to be run again, its work gone."""
+        desk.segment(job)
+        desk.measure(job)
+        desk.deliver(job, "folder")
+        with ledger.transaction() as session:
+            assert {one.state for one in deliveries.of_job(session, job)} == {DeliveryState.PROVEN}
+            jobs.requeue(session, session.get_one(Job, job), "replay")
+        desk.spool.work(job).clear()
+        return job
+
+    def test_the_same_comes_out_and_nothing_is_sent_twice(
+        self, desk: Desk, ledger: Ledger, done: str, job_row: Jobs, delivery_rows: Deliveries
+    ) -> None:
+        """Byte for byte; what is proven stays so, and only what had failed to arrive is sent again."""
+        with ledger.transaction() as session:
+            failed = deliveries.of_job(session, done)[0]
+            failed.state, failed.attempts = DeliveryState.FAILED, 7
+        before = {kind: one.digest for kind, one in delivery_rows(done).items()}
+        desk.segment(done)
+        desk.measure(done)
+        assert job_row(done).state is JobState.REPORTED
+        after = delivery_rows(done)
+        assert {kind: one.digest for kind, one in after.items()} == before
+        for kind, one in after.items():
+            assert digest(desk.spool.work(done).read(f"{kind}.dcm")) == one.digest
+            wanted = DeliveryState.PENDING if kind == failed.kind else DeliveryState.PROVEN
+            assert one.state is wanted
+        desk.deliver(done, "folder")
+        assert {one.state for one in delivery_rows(done).values()} == {DeliveryState.PROVEN}
+
+    def test_another_content_gets_uids_of_its_own(
+        self,
+        desk: Desk,
+        ledger: Ledger,
+        done: str,
+        job_row: Jobs,
+        delivery_rows: Deliveries,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A program or a network that is not the same any more: another job after it, which names it."""
+        real = analysis.measure
+
+        def otherwise(request: JobRequest, *rest: object) -> Outcome:
+            outcome = real(request, *rest)  # type: ignore[arg-type]
+            products = (replace(outcome.products[0], digest="0" * 64), *outcome.products[1:])
+            return replace(outcome, products=products)
+
+        before = {kind: (one.sop_instance_uid, one.digest, one.state) for kind, one in delivery_rows(done).items()}
+        stage_that(monkeypatch, otherwise, "measure")
+        desk.segment(done)
+        desk.measure(done)
+        monkeypatch.setattr(analysis, "measure", real)
+        assert job_row(done).state is JobState.SUPERSEDED
+        after = {kind: (one.sop_instance_uid, one.digest, one.state) for kind, one in delivery_rows(done).items()}
+        assert after == before
+        with ledger.transaction() as session:
+            new = jobs.current(session, job_row(done).study_uid)
+        assert new is not None
+        assert (new.state, new.predecessor) == (JobState.QUEUED, done)
+        desk.segment(new.key)
+        desk.measure(new.key)
+        made = {one.sop_instance_uid for one in delivery_rows(new.key).values()}
+        assert made.isdisjoint(uid for uid, *_ in before.values())
+        assert len(made) == len(before)
 
 
 def test_a_refused_study_is_reported_and_shows_it(
@@ -145,7 +269,12 @@ def test_an_outage_is_tried_again_then_fails_visibly(
 
 
 def test_a_fault_of_the_program_is_an_outage_and_says_nothing_of_the_patient(
-    desk: Desk, job: str, job_row: Jobs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    desk: Desk,
+    job: str,
+    job_row: Jobs,
+    study_row: Studies,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Whatever a stage raises ends in the ledger; where it was raised is logged, what it said is not."""
     stage_that(monkeypatch, raising(ValueError(PATIENT)))
@@ -153,6 +282,7 @@ def test_a_fault_of_the_program_is_an_outage_and_says_nothing_of_the_patient(
         desk.segment(job)
     assert (job_row(job).state, job_row(job).reason) == (JobState.FAILED, "worker-failed")
     assert "ValueError" in str(job_row(job).detail)
+    assert study_row(job_row(job).study_uid).state is StudyState.QUARANTINED
     assert PATIENT not in str(job_row(job).detail)
     log = "".join(capfd.readouterr())
     assert "stage-failed" in log
@@ -164,14 +294,14 @@ def test_a_stage_may_take_longer_than_a_lease(
     desk: Desk, ledger: Ledger, job: str, job_row: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lease is renewed while the stage works: nobody takes the job away."""
-    desk = replace(desk, settings=desk.settings.model_copy(update={"lease_s": 0.6}))
+    desk = replace(desk, settings=desk.settings.model_copy(update={"lease_s": 2.0}))
     reclaimed: list[Job] = []
 
     def slow(*_: object) -> Outcome:
-        for _ in range(15):
-            time.sleep(0.1)
+        for _turn in range(15):
+            time.sleep(0.2)
             with ledger.transaction() as session:
-                reclaimed.extend(jobs.reclaim(session, 3, timedelta()))
+                reclaimed.extend(jobs.reclaim(session, PATIENCE))
         return Outcome(final=False)
 
     stage_that(monkeypatch, slow)
@@ -187,9 +317,9 @@ def test_a_worker_that_lost_its_lease_changes_nothing(
 
     def overtaken(*_: object) -> Outcome:
         with ledger.transaction() as session:
-            session.get_one(Job, job).lease_until = jobs.now() - LEASE
-            assert len(jobs.reclaim(session, 3, timedelta())) == 1
-            session.get_one(Job, job).not_before = jobs.now() - LEASE
+            session.get_one(Job, job).lease_until = now() - LEASE
+            assert len(jobs.reclaim(session, PATIENCE)) == 1
+            session.get_one(Job, job).not_before = now() - LEASE
             assert jobs.take(session, job, Stage.SEGMENT, "w2", LEASE) is not None
         return Outcome(final=True, products=(Product("sr", "sr.dcm", "2.25.1", "aa"),))
 
@@ -259,14 +389,14 @@ def test_a_delivery_longer_than_a_lease_is_not_told_again(
     desk: Desk, ledger: Ledger, reported: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The hold is set when a worker begins, renewed while it works, and others are not kept waiting by it."""
-    desk = replace(desk, settings=desk.settings.model_copy(update={"lease_s": 0.6}))
+    desk = replace(desk, settings=desk.settings.model_copy(update={"lease_s": 2.0}))
     key, other = reported("1.2.3"), reported("1.2.4")
     over = threading.Event()
     seen: list[list[tuple[str, str]]] = []
 
     def slow(*_: object) -> None:
-        for _ in range(15):
-            time.sleep(0.1)
+        for _turn in range(15):
+            time.sleep(0.2)
             with ledger.transaction() as session:
                 seen.append(list(deliveries.waiting(session)))
         over.set()
@@ -275,7 +405,7 @@ def test_a_delivery_longer_than_a_lease_is_not_told_again(
     desk.deliver(key, "folder")
     assert over.is_set()
     assert seen == [[(other, "folder")]] * 15
-    time.sleep(0.7)
+    time.sleep(2.1)
     with ledger.transaction() as session:
         assert len(deliveries.waiting(session)) == 2
 
@@ -289,14 +419,15 @@ def test_a_fault_of_the_program_in_a_delivery_is_counted(
 ) -> None:
     """It is tried again and then fails where a person sees it, instead of being told of for ever."""
     key = reported()
+    briefly = replace(desk, settings=desk.settings.model_copy(update={"delivery_days": 1e-9}))
 
     def faulty(*_: object) -> None:
         raise ValueError(PATIENT)
 
     monkeypatch.setattr(delivery, "deliver", faulty)
-    for _ in range(3):
+    for one, state in ((desk, DeliveryState.PENDING), (briefly, DeliveryState.FAILED)):
         time.sleep(0.01)
-        desk.deliver(key, "folder")
-    for row in delivery_rows(key).values():
-        assert (row.state, row.reason, row.attempts) == (DeliveryState.FAILED, "worker-failed", 3)
+        one.deliver(key, "folder")
+        for row in delivery_rows(key).values():
+            assert (row.state, row.reason) == (state, "worker-failed")
     assert PATIENT not in "".join(capfd.readouterr())
