@@ -347,7 +347,7 @@ def test_our_client_stores_to_dcmtk_under_tls(
     """A foreign server that wants a certificate is echoed and stored to with ours."""
     own, received, port = authority.issue("pacs"), tmp_path / "received", free_port()
     received.mkdir()
-    options = ["+tls", own.key, own.certificate, "+cf", authority.file, "+rc", "-od", received, port]
+    options = ["+tls", own.key, own.certificate, "+cf", authority.file, "-od", received, port]
     server = subprocess.Popen(["storescp", *map(str, options)])
     peer = Peer("STORESCP", HOST, port, "US", _caller(authority, authority.issue("node")))
     try:
