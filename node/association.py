@@ -11,6 +11,7 @@ time), a C-STORE that fails (its status is answered and the association goes on)
 three doors: nothing that happens behind it ends the listener.
 """
 
+import contextlib
 import errno
 import socket
 import ssl
@@ -26,9 +27,11 @@ from typing import Any, Protocol, cast
 from pydicom import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
+    StorageCommitmentPushModel,
+    Verification,
+)
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from node.connection import BoundedSocket, greets, plain
@@ -48,12 +51,14 @@ from node.core.offer import Offer, Taken
 from node.core.reasons import Coded
 from node.core.settings import CallingPeer, Settings
 from node.invalid_pdu import withstand
+from node.transfer import StoreAnswer, StoreRequest, StoreTransfer
 
 MAXIMUM_PDU_BYTES = 262_144
 GREETING_TIMEOUT_S = 10.0
 CLOSING_GRACE_S = 2.0
+_ABORT_GRACE_S = 0.5
 
-_SUCCESS, _UNEXPECTED = 0x0000, 0xC211
+_SUCCESS, _NO_SUCH_CLASS, _UNEXPECTED = 0x0000, 0x0118, 0xC211
 _COMMENT_LENGTH = 64  # LO, PS3.5 table 6.2-1
 _REJECTED_PERMANENT, _BY_USER, _CALLING_AE_UNKNOWN, _CALLED_AE_UNKNOWN = 1, 1, 3, 7  # PS3.8 table 9-21
 _NOT_YET_ASSOCIATED = ("Sta2", "Sta13")  # PS3.8 table 9-10
@@ -85,6 +90,13 @@ class Watch(Protocol):
         """Hear of one; `reason` is a `Rejection` or a `TlsFault`."""
 
 
+class Reports(Protocol):
+    """Who takes in what a destination reports of its storage commitment."""
+
+    def take(self, event_type: int | None, information: Dataset, calling_ae_title: str) -> int:
+        """Take a report in and return the status to answer."""
+
+
 class Door:
     """The listener's port.
 
@@ -96,12 +108,15 @@ class Door:
         Who takes the instances in.
     watch
         Who hears of those that were not let in.
+    reports
+        Who takes in reports of storage commitment; the service is offered only where somebody does.
     """
 
-    def __init__(self, settings: Settings, receiver: Receiver, watch: Watch) -> None:
+    def __init__(self, settings: Settings, receiver: Receiver, watch: Watch, reports: Reports | None = None) -> None:
         self._settings = settings
         self._receiver = receiver
         self._watch = watch
+        self._reports = reports
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -134,6 +149,7 @@ class Door:
                 idle_s=self._settings.association_idle_s,
                 receiver=self._receiver,
                 watch=self._watch,
+                reports=self._reports,
                 secured=secured,
             )
         except OSError as error:
@@ -170,6 +186,8 @@ class Door:
             ae.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
         for sop_class in RETURNING_CLASSES:
             ae.add_supported_context(sop_class, list(UNCOMPRESSED))
+        if self._reports is not None:  # the caller is the SCP here, and says so by role selection (PS3.7 D.3.3.4)
+            ae.add_supported_context(StorageCommitmentPushModel, list(UNCOMPRESSED), scu_role=False, scp_role=True)
         return ae
 
 
@@ -186,6 +204,7 @@ class _Server(ThreadedAssociationServer):
         idle_s: float,
         receiver: Receiver,
         watch: Watch,
+        reports: Reports | None,
         secured: ssl.SSLContext | None,
         **options: Any,
     ) -> None:
@@ -193,6 +212,7 @@ class _Server(ThreadedAssociationServer):
         self.idle_s = idle_s
         self.receiver = receiver
         self.watch = watch
+        self.reports = reports
         self.secured = secured
         self.open_conversations: set[_Conversation] = set()
         self.changed = threading.Condition()
@@ -255,15 +275,15 @@ class _Conversation(RequestHandler):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(self.server.idle_s)
         assoc = self._create_association()
-        assoc.dul.socket = BoundedSocket(
-            cast(AssociationSocket, assoc.dul.socket), MAXIMUM_PDU_BYTES, self.server.idle_s
-        )
+        bounded = BoundedSocket(cast(AssociationSocket, assoc.dul.socket), MAXIMUM_PDU_BYTES, self.server.idle_s)
+        assoc.dul.socket = bounded
+        StoreTransfer(assoc, bounded, self._answer)
         handlers: tuple[tuple[evt.EventType, Callable[[evt.Event], Any]], ...] = (
             (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_ESTABLISHED, self._on_established),
-            (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_ACSE_RECV, self._on_acse),
             (evt.EVT_CONN_CLOSE, self._on_connection_closed),
+            (evt.EVT_N_EVENT_REPORT, self._on_report),
         )
         for event, handler in handlers:
             assoc.bind(event, handler)
@@ -304,7 +324,15 @@ class _Conversation(RequestHandler):
         """Abort the association, if it has not ended."""
         if self.assoc is not None and self.assoc.is_alive():
             self.outcome = "aborted"
+            # A thread that waits for the rest of a PDU hears of nothing else.
+            waking = threading.Timer(_ABORT_GRACE_S, self._hang_up)
+            waking.start()
             self.assoc.abort()
+            waking.cancel()
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):  # closed already
+            cast(socket.socket, self.request).shutdown(socket.SHUT_RD)
 
     def _on_requested(self, event: evt.Event) -> None:
         """Reject a caller that the settings do not name, and one that wants somebody else (PS3.8 section 9.3.4)."""
@@ -335,35 +363,46 @@ class _Conversation(RequestHandler):
         if dul.state_machine.current_state in _NOT_YET_ASSOCIATED:
             dul.to_user_queue.put(None)  # what an expired wait returns
 
-    def _on_store(self, event: evt.Event) -> Dataset:
+    def _answer(self, request: StoreRequest) -> StoreAnswer:
         """Answer a C-STORE request (PS3.4 section B.2.3, PS3.7 section 9.1.1)."""
+        # The instance's UID for the log, if it is one and no text in a UID's place.
+        announced = {"instance": request.sop_instance_uid} if is_uid(request.sop_instance_uid) else {}
         try:
-            taken = self.server.receiver.take(self._offer(event))
+            taken = self.server.receiver.take(self._offer(request))
         except NodeError as error:
             self.counts["refused"] += 1
-            self.log.warning("not-taken", code=error.code, detail=error.detail, **_announced(event))
-            return _status(ANSWERS[error.code].status, f"{error.code}: {error.detail or error.code.sentence}")
+            self.log.warning("not-taken", code=error.code, detail=error.detail, **announced)
+            return StoreAnswer(
+                ANSWERS[error.code].status, _comment(f"{error.code}: {error.detail or error.code.sentence}")
+            )
         except Exception:  # noqa: BLE001 - one of the three doors: the listener outlives any instance
             self.counts["refused"] += 1
-            self.log.error("store-failed", **_fault(), **_announced(event))  # noqa: TRY400 - a traceback may hold data
-            return _status(_UNEXPECTED, "internal error, see the log of the node")
+            self.log.error("store-failed", **_fault(), **announced)  # noqa: TRY400 - a traceback may hold data
+            return StoreAnswer(_UNEXPECTED, _comment("internal error, see the log of the node"))
         self.counts[taken] += 1
-        return _status(_SUCCESS)
+        return StoreAnswer(_SUCCESS)
 
-    def _offer(self, event: evt.Event) -> Offer:
-        request, context = cast(C_STORE, event.request), event.context
-        requestor = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
+    def _offer(self, request: StoreRequest) -> Offer:
+        assert self.assoc is not None  # noqa: S101 - a request comes over an association
+        requestor = cast(A_ASSOCIATE, self.assoc.requestor.primitive)
         return Offer(
             association_id=self.id,
             calling_ae_title=str(requestor.calling_ae_title),
             called_ae_title=str(requestor.called_ae_title),
             host=self.client_address[0],
-            abstract_syntax=str(context.abstract_syntax),
-            transfer_syntax_uid=str(context.transfer_syntax),
-            sop_class_uid=str(request.AffectedSOPClassUID),
-            sop_instance_uid=str(request.AffectedSOPInstanceUID),
-            data_set=event.encoded_dataset(include_meta=False),
+            abstract_syntax=str(request.context.abstract_syntax),
+            transfer_syntax_uid=str(request.context.transfer_syntax[0]),
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            data_set=request.data_set,
         )
+
+    def _on_report(self, event: evt.Event) -> tuple[int, None]:
+        """Answer a report of storage commitment (PS3.4 section J.3.3)."""
+        if self.server.reports is None:
+            return _NO_SUCH_CLASS, None
+        calling = str(cast(A_ASSOCIATE, event.assoc.requestor.primitive).calling_ae_title)
+        return self.server.reports.take(event.event_type, event.event_information, calling), None
 
     def _report_end(self, assoc: Association) -> None:
         if assoc.is_rejected or assoc.requestor.primitive is None:
@@ -376,20 +415,10 @@ class _Conversation(RequestHandler):
         self.server.receiver.closed(self.id, self.outcome)
 
 
-def _status(status: int, comment: str = "") -> Dataset:
-    """Return a C-STORE status with its Error Comment (0000,0902)."""
-    ds = Dataset()
-    ds.Status = status
-    if comment:
-        plain = comment.encode("ascii", "replace").decode().replace("\\", "/")
-        ds.ErrorComment = plain[:_COMMENT_LENGTH].rstrip()
-    return ds
-
-
-def _announced(event: evt.Event) -> dict[str, str]:
-    """Return the instance's UID for the log, if it is one and no text in a UID's place."""
-    uid = str(cast(C_STORE, event.request).AffectedSOPInstanceUID)
-    return {"instance": uid} if is_uid(uid) else {}
+def _comment(text: str) -> str:
+    """Return text as an Error Comment (0000,0902) may hold it."""
+    plain_text = text.encode("ascii", "replace").decode().replace("\\", "/")
+    return plain_text[:_COMMENT_LENGTH].rstrip()
 
 
 def _fault() -> dict[str, str]:

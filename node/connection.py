@@ -6,7 +6,9 @@ Whoever connects is not known yet, and need not speak DICOM: nothing here trusts
 import contextlib
 import errno
 import ipaddress
+import select
 import socket
+import ssl
 import time
 from typing import cast
 
@@ -36,6 +38,31 @@ class BoundedSocket(AssociationSocket):
         self.__dict__.update(made.__dict__)
         self._longest = maximum_pdu_bytes + _HEADER_LENGTH
         self._idle_s = idle_s
+        self._put_back = bytearray()
+        self._watch = select.poll()
+        self._watch.register(cast(socket.socket, self.socket), select.POLLIN)
+        self.received = 0
+
+    @property
+    def ready(self) -> bool:
+        """Say whether there is something to read, or an end to notice."""
+        return self.readable(0.0)
+
+    def readable(self, wait_s: float) -> bool:
+        """Say whether there is something to read, or an end to notice, within `wait_s`."""
+        connection = self.socket
+        if self._put_back:
+            return True
+        if connection is None or not self._is_connected:
+            return False
+        if isinstance(connection, ssl.SSLSocket) and connection.pending():
+            return True
+        return bool(self._watch.poll(wait_s * 1000))
+
+    def put_back(self, content: bytes | bytearray) -> None:
+        """Let what was read be read again, before what comes next."""
+        self._put_back[:0] = content
+        self.received -= len(content)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return `nr_bytes` bytes, or fewer where the connection ends.
@@ -50,13 +77,17 @@ class BoundedSocket(AssociationSocket):
         connection = cast(socket.socket, self.socket)
         content = bytearray(nr_bytes)
         view = memoryview(content)
+        held = min(nr_bytes, len(self._put_back))
+        content[:held] = self._put_back[:held]
+        del self._put_back[:held]
+        self.received += held
         deadline = time.monotonic() + self._idle_s
-        held = 0
         while held < nr_bytes:
             count = connection.recv_into(view[held:])
             if count == 0:
                 return content[:held]
             held += count
+            self.received += count
             if held < nr_bytes and time.monotonic() > deadline:
                 raise TimeoutError(errno.ETIMEDOUT, "a PDU took too long")
         return content

@@ -30,7 +30,7 @@ class Offer:
     transfer_syntax_uid: str
     sop_class_uid: str
     sop_instance_uid: str
-    data_set: bytes
+    data_set: bytes | bytearray
 
 
 class Taken(StrEnum):
