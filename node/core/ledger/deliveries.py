@@ -5,7 +5,6 @@ is planned with the results of the job that supersedes another and is due only w
 destination, so that there is never a moment without a result, and when nothing of the earlier ones is on its way.
 """
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Session, aliased
 from node.core.errors import NodeError, Untrusted
 from node.core.ledger import now
 from node.core.ledger.moves import born, move_delivery
+from node.core.ledger.patience import Patience
 from node.core.ledger.queues import turn
 from node.core.ledger.tables import Delivery, Job
 from node.core.reasons import Outage
@@ -25,7 +25,6 @@ from node.core.states import DeliveryState, JobState
 
 REJECTION = "rejection"
 _NOT_THERE = (Outage.DESTINATION_LOST, Outage.COMMITMENT_REFUSED)
-_MOST_DOUBLINGS = 60
 
 
 @dataclass(frozen=True)
@@ -34,32 +33,19 @@ class Schedule:
 
     Parameters
     ----------
-    base
-        Pause after the first attempt; it doubles with each.
-    longest
-        Longest pause. Each is shorter by up to a fifth, by chance, so that what failed together does not come together.
+    patience
+        The pauses; its number of attempts does not count here.
     span
         So long after it was planned a delivery has its last attempt.
     """
 
-    base: timedelta
-    longest: timedelta
+    patience: Patience
     span: timedelta
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Return the site's."""
-        return cls(
-            timedelta(seconds=settings.retry_base_s),
-            timedelta(seconds=settings.retry_longest_s),
-            timedelta(days=settings.delivery_days),
-        )
-
-    def pause(self, attempts: int) -> timedelta:
-        """Return the pause after so many attempts."""
-        grown = self.base.total_seconds() * 2.0 ** min(attempts - 1, _MOST_DOUBLINGS)
-        seconds = min(grown, self.longest.total_seconds()) * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
-        return timedelta(seconds=seconds)
+        return cls(Patience.of(settings), timedelta(days=settings.delivery_days))
 
 
 def plan(
@@ -209,7 +195,7 @@ def try_again(session: Session, delivery: Delivery, error: NodeError, schedule: 
         return
     if delivery.state is DeliveryState.SENT and error.code in _NOT_THERE:
         move_delivery(session, delivery, DeliveryState.PENDING, str(error))
-    delivery.not_before = min(at + schedule.pause(delivery.attempts), ends)
+    delivery.not_before = min(at + schedule.patience.pause(delivery.attempts), ends)
 
 
 def retry(

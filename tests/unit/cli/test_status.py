@@ -15,6 +15,7 @@ from node.core.codes import MEASUREMENTS
 from node.core.errors import NotAnalysable, Unavailable
 from node.core.ledger import Ledger, deliveries, jobs, studies
 from node.core.ledger.deliveries import Schedule
+from node.core.ledger.patience import Patience
 from node.core.ledger.tables import Study
 from node.core.peer import Peer, Stored
 from node.core.reasons import Outage, StudyRefusal
@@ -55,7 +56,7 @@ def studied(ledger: Ledger, store: Callable[..., list[str]], request_of: Callabl
         deliveries.mark_sent(session, seg, "status 0000")
         deliveries.mark_proven(session, seg, "found by C-FIND at PACS")
         refused = Unavailable(Outage.DESTINATION_REFUSED, "C-STORE answered A700, out of resources")
-        deliveries.try_again(session, sr, refused, Schedule(LEASE, LEASE, LEASE))
+        deliveries.try_again(session, sr, refused, Schedule(Patience(3, LEASE, LEASE), LEASE))
         cause = str(NotAnalysable(StudyRefusal.PATIENT_CONFLICT, "3 identities"))
         studies.conclude(session, OTHER, others, StudyState.QUARANTINED, cause, reason="patient-conflict")
     return ledger
