@@ -162,7 +162,7 @@ def test_without_the_worker_the_pip_line_is_told(
 ) -> None:
     """A machine that has only the node: exit 1, and how to add what is missing."""
     left = (EntryPoint(command, "no_such_library.cli:run", "crlm_node.commands"),) if broken else ()
-    monkeypatch.setattr(cli, "entry_points", lambda **_: left)
+    monkeypatch.setattr(cli.application, "entry_points", lambda **_: left)
     words = ("analyse", small_phantom.ct[0].parent, "--out", tmp_path / "out") if command == "analyse" else (command,)
     done = crlm_node(*words)
     assert done.code == 1

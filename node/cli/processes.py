@@ -1,0 +1,77 @@
+"""The commands that run processes: the demonstration, all of a machine, and each of them alone."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli.application import FILE, FOLDER, WrongUse, app, config_file, of_the_workers, out, say, settings_in_force
+from node.core.ledger import Ledger
+from node.core.states import Stage
+
+
+@app.command()
+def demo(
+    study: Annotated[Path | None, typer.Option(help="Folder of your own study.", **FOLDER)] = None,
+    seg: Annotated[Path | None, typer.Option(help="DICOM SEG of that study.", **FILE)] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
+) -> None:
+    """Run the main job once, in a throw-away home.
+
+    Starts Redis, Orthanc as the PACS (a folder where it is not installed) and the node on free ports of this machine,
+    sends the synthetic abdomen or your own study to both, waits, and prints what was measured and what the PACS holds.
+    """
+    from node import demo as demonstration  # here: only this command starts servers
+
+    if seg is not None and study is None:
+        raise WrongUse("--seg goes with --study: the synthetic abdomen brings its own")
+    raise typer.Exit(demonstration.run(out, study=study, seg=seg, keep=keep))
+
+
+@app.command()
+def up() -> None:
+    """Run listener, steward and workers on this machine until Ctrl-C.
+
+    A process that ends is started again. The output of each goes to a file in HOME/log.
+    """
+    from node.up import Crew, command_lines
+
+    config = settings_in_force()
+    ledger = Ledger.of(config)
+    ledger.upgrade()  # before the listener asks for it
+    ledger.close()
+    say(f"{config.ae_title} listens on {config.host}:{config.port}; the processes write to {config.home / 'log'}")
+    Crew(command_lines(config_file()), config.home / "log").serve()
+
+
+@app.command()
+def listen() -> None:
+    """Take in studies by C-STORE.
+
+    Several may run and share the port. The steward makes the ledger: start it first.
+    """
+    from node import listen as listener
+
+    listener.run(settings_in_force())
+
+
+@app.command()
+def steward() -> None:
+    """Move studies on, from complete to delivered.
+
+    Exactly one works in a home. It also makes and migrates the ledger.
+    """
+    from node import steward as keeper
+
+    keeper.run(settings_in_force())
+
+
+@app.command()
+def worker(
+    queue: Annotated[
+        list[Stage] | None, typer.Option(metavar="|".join(Stage), help="A queue to serve, repeatable; all by default.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Jobs at once.")] = 1,
+) -> None:
+    """Segment, measure, report and deliver."""
+    of_the_workers("worker")(settings_in_force(), tuple(queue or Stage), concurrency)

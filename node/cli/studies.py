@@ -1,0 +1,123 @@
+"""The commands on studies: send, measure, make one up, and look at what became of them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node import screens
+from node.cli.application import (
+    FAILED,
+    FILE,
+    FOLDER,
+    NEW_FILE,
+    NEW_FOLDER,
+    OK,
+    WrongUse,
+    app,
+    ledger_of,
+    of_the_workers,
+    say,
+    settings_in_force,
+    tell,
+)
+from node.cli.application import (
+    out as console,
+)
+from node.core.peer import Peer
+from node.folder import request_for_folder
+from node.send import files_below
+
+
+@app.command()
+def send(
+    folder: Annotated[Path, typer.Argument(help="Folder with DICOM files.", **FOLDER)],
+    to: Annotated[str, typer.Option(metavar="AET@HOST:PORT", help="Destination.", show_default=False)],
+    calling: Annotated[str, typer.Option(metavar="AET", help="AE title that we call with.")] = "CRLM_SEND",
+) -> None:
+    """Send a folder by C-STORE, with a progress bar.
+
+    Files that are no DICOM are skipped. Exit code 1 where a file was not stored.
+    """
+    peer = _peer(to, calling)
+    if not files_below(folder):
+        raise WrongUse(f"{folder} holds no DICOM file")
+    report = screens.send(console, folder, peer)
+    screens.sent(console, report)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def analyse(
+    folder: Annotated[Path, typer.Argument(help="Folder with one study.", **FOLDER)],
+    out: Annotated[Path, typer.Option(help="Folder for result.json, seg.dcm and the SR.", **NEW_FOLDER)],
+    seg: Annotated[Path | None, typer.Option(help="DICOM SEG to measure on.", **FILE)] = None,
+    force_demo_model: Annotated[
+        bool, typer.Option("--force-demo-model", help="Let the demonstration model run on a real study.")
+    ] = False,
+) -> None:
+    """Measure a folder, without network.
+
+    Runs the same code as the workers. A study that is refused gets a result.json with the reason, and exit code 1.
+    """
+    run = of_the_workers("analyse")
+    settings_ = settings_in_force()
+    request = request_for_folder(folder, seg, settings_, now=datetime.now(UTC).replace(tzinfo=None))
+    try:
+        document, files = run(request, out, settings_, force_demo=force_demo_model)
+    except FileExistsError as error:
+        raise WrongUse(str(error)) from error
+    screens.result(console, document)
+    say(f"Written to {out}: " + ", ".join(files))
+    raise typer.Exit(FAILED if document["refusal"] else OK)
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write.", **NEW_FOLDER | {"metavar": "OUT"})],
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Another abdomen than the standard one.", show_default=False)
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Where to write the truth, in place of OUT/truth.json.", **NEW_FILE)
+    ] = None,
+) -> None:
+    """Write the synthetic abdomen and its truth.
+
+    OUT/ct/ is a CT series, OUT/seg.dcm its exact segmentation, OUT/truth.json its exact numbers under the ids of
+    result.json.
+    """
+    from node.phantom import write_phantom
+
+    try:
+        files = write_phantom(out, seed=seed, truth_file=truth)
+    except FileExistsError as error:
+        raise WrongUse(str(error)) from error
+    say(f"{len(files.ct)} slices in {out / 'ct'}, truth as SEG in {files.seg}, numbers in {files.truth_file}")
+
+
+@app.command()
+def status(
+    study: Annotated[
+        str | None, typer.Argument(metavar="STUDY", help="Study Instance UID, or how it begins.", show_default=False)
+    ] = None,
+) -> None:
+    """Show studies, or all that happened to one."""
+    ledger = ledger_of(settings_in_force())
+    if screens.status(console, ledger, study or ""):
+        return
+    if study:
+        raise typer.Exit(tell(f"no study {study} is known here", FAILED))
+    say("No study has come yet.")
+
+
+def _peer(to: str, calling: str) -> Peer:
+    ae_title, _, address = to.partition("@")
+    host, _, port = address.rpartition(":")
+    if not (ae_title and host and port.isdecimal() and 0 < int(port) < 65536):
+        raise WrongUse(f"--to is AET@HOST:PORT, not {to}")
+    for name in (ae_title, calling):
+        if not 0 < len(name.strip()) <= 16 or not name.isascii() or not name.isprintable() or "\\" in name:
+            raise WrongUse(f"an AE title has 1 to 16 characters of ASCII without a backslash, unlike {name}")
+    return Peer(ae_title, host, int(port), calling)
