@@ -1,20 +1,19 @@
 """Stage 3, assembly: from single instances to a complete study, by evidence.
 
 Comes in: what the ledger knows of instances, and their files in the spool. Goes out: `StudyContent` of each study
-that had no new instance for the quiet time and that no open association feeds. What can go wrong: a file was changed
-or is gone, two patients in one study (the study is quarantined, or not analysable, by the table in
-`node.core.errors`); the spool or the ledger is away (the study waits). Next: `node.selection`, then `node.handoff`,
-as the steward connects them.
+that had no new instance for the quiet time and that no open association feeds; what was corrected in it is taken over
+first (`node.correction`). What can go wrong: a file was changed or is gone, two patients in one study (the study is
+quarantined, or not analysable, by the table in `node.core.errors`); the spool or the ledger is away (the study waits).
+Next: `node.selection`, then `node.handoff`, as the steward connects them.
 """
 
 import time
-import traceback
 from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
-from pathlib import Path
 
 from structlog.contextvars import bound_contextvars
 
+from node import correction
 from node.content import Header, StudyContent, gather, header, require_one_patient
 from node.core import log
 from node.core.dicom import read_header
@@ -78,11 +77,13 @@ class Assembly:
     def _one(self, study_uid: str) -> None:
         """Hand on one study, or close it with its reason; a fault of the program closes it too, visibly."""
         with self._ledger.transaction() as session:
-            rows = studies.instances_of(session, study_uid)
-            neighbours = studies.neighbours_of(session, study_uid)
-        seen = [row.sop_instance_uid for row in rows]
+            seen = studies.evidence_of(session, study_uid)
         try:
-            content = gather(study_uid, self._headers(rows))
+            correction.settle(self._ledger, self._spool, study_uid)
+            with self._ledger.transaction() as session:
+                rows = studies.instances_of(session, study_uid)
+                neighbours = studies.neighbours_of(session, study_uid)
+            content = gather(study_uid, self._headers(rows), seen)
             self._require_no_stranger(content, neighbours)
             self._hand_on(content)
         except Unavailable:
@@ -91,7 +92,7 @@ class Assembly:
             self._close(study_uid, seen, error.code, str(error))
         except Exception as error:  # noqa: BLE001 - the door: one study must not stop the others
             # Neither the message nor the values of the fault are told: they may hold patient data.
-            _log.error("program-failed", error=type(error).__name__, where=_where(error))
+            _log.error("program-failed", error=type(error).__name__, where=log.where(error))
             cause = f"{Outage.STEWARD_FAILED.sentence} ({type(error).__name__})"
             self._close(study_uid, seen, Outage.STEWARD_FAILED, cause)
 
@@ -117,9 +118,3 @@ class Assembly:
             if studies.conclude(session, study_uid, seen, state, cause, reason=code):
                 jobs.withdraw(session, study_uid, f"study {state}: {code}")
                 _log.warning("study-closed", state=state, reason=code)
-
-
-def _where(error: BaseException) -> list[str]:
-    """Return the places that the fault came through, innermost last: files and lines, no values."""
-    frames = traceback.extract_tb(error.__traceback__)[-6:]
-    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]

@@ -99,15 +99,24 @@ class Series:
 
 @dataclass(frozen=True)
 class StudyContent:
-    """All instances of a study of one patient, by series, in the order of their UIDs."""
+    """All instances of a study of one patient, by series, in the order of their UIDs.
+
+    `evidence` is what the ledger held before the content was read.
+    """
 
     study_instance_uid: str
     series: tuple[Series, ...]
+    evidence: frozenset[str] = frozenset()
 
     @property
     def sop_instance_uids(self) -> frozenset[str]:
         """The instances that this content was read from."""
         return frozenset(header.instance.sop_instance_uid for one in self.series for header in one.headers)
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """All that was looked at: the study is not judged by this content once the ledger holds more."""
+        return self.sop_instance_uids | self.evidence
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,7 @@ def header(ds: Dataset, instance: Instance, calling_ae_title: str = "") -> Heade
     )
 
 
-def gather(study_instance_uid: str, headers: Iterable[Header]) -> StudyContent:
+def gather(study_instance_uid: str, headers: Iterable[Header], evidence: frozenset[str] = frozenset()) -> StudyContent:
     """Group the headers of one study by series.
 
     Raises
@@ -165,6 +174,7 @@ def gather(study_instance_uid: str, headers: Iterable[Header]) -> StudyContent:
             Series(uid, tuple(sorted(by_series[uid], key=lambda one: one.instance.sop_instance_uid)))
             for uid in sorted(by_series)
         ),
+        evidence,
     )
     require_one_patient([one.identity for series in content.series for one in series.headers])
     return content

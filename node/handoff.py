@@ -85,7 +85,7 @@ def enter(ledger: Ledger, content: StudyContent, request: JobRequest, urgency: i
     """
     with ledger.transaction() as session:
         complete, cause = StudyState.COMPLETE, f"quiet, {len(content.sop_instance_uids)} instances"
-        if not studies.conclude(session, content.study_instance_uid, content.sop_instance_uids, complete, cause):
+        if not studies.conclude(session, content.study_instance_uid, content.seen, complete, cause):
             return
         job = jobs.enqueue(session, request, urgency)
         known = jobs.current(session, content.study_instance_uid) if job is None else None

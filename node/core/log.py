@@ -5,10 +5,14 @@ No patient data goes into an event: studies, series and jobs are named by UID or
 
 import logging
 import sys
+import traceback
 import warnings
+from pathlib import Path
 from typing import Literal, cast
 
 import structlog
+
+_PLACES = 6
 
 
 def configure(level: str = "info", form: Literal["console", "json"] = "console") -> None:
@@ -44,3 +48,12 @@ def configure(level: str = "info", form: Literal["console", "json"] = "console")
 def get(stage: str) -> structlog.stdlib.BoundLogger:
     """Return a logger whose events carry the name of the stage; it may be made before `configure` is called."""
     return cast(structlog.stdlib.BoundLogger, structlog.get_logger(stage=stage))
+
+
+def where(error: BaseException) -> list[str]:
+    """Return the places that a fault came through, innermost last: files and lines, for an event.
+
+    Neither its message nor its values are told: of a fault that nobody expected, both may hold patient data.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-_PLACES:]
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from node.core.ledger import now
 from node.core.ledger.moves import born, move_study
-from node.core.ledger.tables import Association, Event, StoredInstance, Study
+from node.core.ledger.tables import Association, Event, StoredInstance, Study, Variant
 from node.core.records import Instance
 from node.core.states import StudyState
 
@@ -84,11 +84,16 @@ def quiet_studies(session: Session, quiet: timedelta, idle: timedelta) -> Sequen
     An association that said nothing for `idle` counts as gone: its listener would have closed it.
     """
     at = now()
-    fed = exists().where(
-        StoredInstance.study_uid == Study.uid,
-        StoredInstance.association_id == Association.id,
-        Association.closed_at.is_(None),
-        Association.active_at > at - idle,
+    fed = or_(
+        *(
+            exists().where(
+                row.study_uid == Study.uid,
+                row.association_id == Association.id,
+                Association.closed_at.is_(None),
+                Association.active_at > at - idle,
+            )
+            for row in (StoredInstance, Variant)
+        )
     )
     query = select(Study).where(Study.state == StudyState.RECEIVING, Study.last_received_at <= at - quiet, ~fed)
     return session.scalars(query.order_by(Study.last_received_at)).all()
@@ -97,17 +102,23 @@ def quiet_studies(session: Session, quiet: timedelta, idle: timedelta) -> Sequen
 def conclude(
     session: Session, study_uid: str, seen: Collection[str], new: StudyState, cause: str, reason: str | None = None
 ) -> bool:
-    """Move a study out of receiving, judged by the instances in `seen`; False if it has changed since.
+    """Move a study out of receiving, judged by the evidence in `seen`; False if it has changed since.
 
-    `seen` holds SOP Instance UIDs. A study whose content is no longer that is judged anew in the next round.
+    A study whose `evidence_of` is no longer that is judged anew in the next round.
     """
     study = session.get(Study, study_uid, with_for_update=True)
-    held = session.scalars(select(StoredInstance.sop_instance_uid).where(StoredInstance.study_uid == study_uid))
-    if study is None or study.state is not StudyState.RECEIVING or set(held) != set(seen):
+    if study is None or study.state is not StudyState.RECEIVING or evidence_of(session, study_uid) != set(seen):
         return False
     move_study(session, study, new, cause)
     study.reason = reason
     return True
+
+
+def evidence_of(session: Session, study_uid: str) -> frozenset[str]:
+    """Return all that a study is judged by: the UIDs of its instances, the digests of their variants."""
+    uids = select(StoredInstance.sop_instance_uid).where(StoredInstance.study_uid == study_uid)
+    variants = select(Variant.digest).where(Variant.study_uid == study_uid)
+    return frozenset((*session.scalars(uids), *session.scalars(variants)))
 
 
 def instances_of(session: Session, study_uid: str) -> Sequence[StoredInstance]:
