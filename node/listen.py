@@ -9,9 +9,11 @@ import traceback
 from pathlib import Path
 
 from node.association import Door
+from node.commitment import Reports
 from node.core import log, settings
 from node.core.ledger import Ledger
-from node.core.settings import Settings
+from node.core.ledger.deliveries import Schedule
+from node.core.settings import PacsDestination, Settings
 from node.core.spool import Spool
 from node.intake import Intake
 from node.rejections import Rejections
@@ -30,7 +32,7 @@ class Listener:
         self._spool = Spool(config.spool_dir)
         self._ledger = Ledger(config.ledger)
         self._rejections = Rejections(self._ledger)
-        self.door = Door(config, Intake(self._spool, self._ledger), self._rejections)
+        self.door = Door(config, Intake(self._spool, self._ledger), self._rejections, _reports(config, self._ledger))
 
     def start(self) -> None:
         """Listen, in threads of its own.
@@ -56,6 +58,12 @@ class Listener:
         self.door.close()
         self._rejections.stop()
         self._ledger.close()
+
+
+def _reports(config: Settings, ledger: Ledger) -> Reports | None:
+    """Return who takes in reports of storage commitment, where a destination is asked for it."""
+    asked = any(isinstance(one, PacsDestination) and one.commitment for one in config.destinations)
+    return Reports(ledger, Schedule.of(config)) if asked else None
 
 
 def _note_thread_death(fault: threading.ExceptHookArgs) -> None:
