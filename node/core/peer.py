@@ -28,7 +28,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 from node.core.dicom import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_uid, read_header
 from node.core.errors import NodeError, Refused, Unavailable
 from node.core.reasons import DoorRefusal, Outage
-from node.core.requestor import reactor_parked, without_delay
+from node.core.requestor import bounded, reactor_parked, without_delay
 from node.core.settings import CallerTls
 from node.core.tls import WrongTlsFile, caller_context, why_not
 
@@ -219,7 +219,7 @@ class Peer:
                 contexts,
                 self.ae_title,
                 MAXIMUM_PDU_BYTES,
-                evt_handlers=[(evt.EVT_CONN_OPEN, connected.append), *handlers],
+                evt_handlers=[(evt.EVT_CONN_OPEN, connected.append), (evt.EVT_CONN_OPEN, bounded), *handlers],
                 tls_args=(secured, self.host) if secured else None,
             )
         except OSError as error:

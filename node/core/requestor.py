@@ -1,4 +1,4 @@
-"""What pynetdicom's association lacks where we are the one who asks: answers that reach us, and sent without delay."""
+"""What pynetdicom's association lacks where we ask: answers that reach us, limits of time, nothing sent with delay."""
 
 import contextlib
 import socket
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from pynetdicom import evt
 from pynetdicom.association import Association
 
 _PARKING_LIMIT_S = 10.0
@@ -63,10 +64,25 @@ def stay_parked(assoc: Association) -> None:
     assoc._serve_request = serve_parked  # type: ignore[method-assign]  # noqa: SLF001
 
 
+def bounded(event: evt.Event) -> None:
+    """Let nothing be waited for longer than an association may be silent; handles `EVT_CONN_OPEN`.
+
+    pynetdicom waits without end for the rest of a PDU that has begun to come, and such an association cannot even be
+    aborted: where a destination falls silent there, whoever asked it would hang for ever.
+    """
+    connection = _connection(event.assoc)
+    if connection is not None:
+        connection.settimeout(event.assoc.network_timeout)
+
+
 def without_delay(assoc: Association) -> None:
     """Send each PDU at once: the pause of Nagle's algorithm would come before every answer."""
-    wrapper = assoc.dul.socket
-    connection = None if wrapper is None else wrapper.socket
+    connection = _connection(assoc)
     if connection is not None:
         with contextlib.suppress(OSError):  # closed already: the first message will say so
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _connection(assoc: Association) -> socket.socket | None:
+    wrapper = assoc.dul.socket
+    return None if wrapper is None else wrapper.socket
