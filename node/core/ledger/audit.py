@@ -9,6 +9,7 @@ the trail.
 import getpass
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +18,13 @@ from enum import Enum, IntEnum
 from importlib.metadata import version
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from node.core import log
 from node.core.errors import Unavailable
 from node.core.ledger import Ledger, now
-from node.core.ledger.tables import Audit
+from node.core.ledger.tables import Association, Audit, StoredInstance, Variant
 from node.core.reasons import Coded
 
 _LONGEST_USER, _LONGEST_HOST, _LONGEST_DETAIL = 128, 64, 1000
@@ -147,16 +148,26 @@ def rejected(reason: Coded, *, calling_ae_title: str, host: str, detail: str) ->
     )
 
 
-def received(*, calling_ae_title: str, host: str, study_uid: str, detail: str, complete: bool) -> Entry:
-    """Tell of the instances of one study that one association brought; `complete`: none of them was refused."""
-    outcome = Outcome.SUCCESS if complete else Outcome.MINOR_FAILURE
-    return Entry(AuditEvent.RECEIVED, outcome, calling_ae_title, host, study_uid, detail)
+def write_received(session: Session, association_id: str) -> None:
+    """Add a row for each study of which an association has brought instances, with their number."""
+    association = session.get(Association, association_id)
+    if association is None:
+        return
+    counts: Counter[str] = Counter()
+    for table in (StoredInstance, Variant):
+        brought = select(table.study_uid, func.count()).where(table.association_id == association_id)
+        for study_uid, count in session.execute(brought.group_by(table.study_uid)):
+            counts[study_uid] += count
+    sender = (association.calling_ae_title, association.host)
+    for study_uid, count in sorted(counts.items()):
+        detail = f"{count} instances, association {association_id} {association.outcome}"
+        write(session, Entry(AuditEvent.RECEIVED, Outcome.SUCCESS, *sender, study_uid, detail))
 
 
-def delivered(*, destination: str, host: str, study_uid: str, detail: str, proven: bool) -> Entry:
-    """Tell of an object whose delivery was proven, or has failed for good."""
+def delivered(*, destination: str, study_uid: str, detail: str, proven: bool) -> Entry:
+    """Tell of an object whose delivery to the destination of that name was proven, or has failed for good."""
     outcome = Outcome.SUCCESS if proven else Outcome.SERIOUS_FAILURE
-    return Entry(AuditEvent.DELIVERED, outcome, destination, host, study_uid, detail)
+    return Entry(AuditEvent.DELIVERED, outcome, destination, "", study_uid, detail)
 
 
 def deleted(*, study_uid: str, detail: str) -> Entry:

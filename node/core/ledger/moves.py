@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from node.core.ledger import now
+from node.core.ledger import audit, now
 from node.core.ledger.tables import Delivery, Event, Job, Study
 from node.core.states import DeliveryState, JobState, StudyState, check_move
 
@@ -22,10 +22,18 @@ def move_job(session: Session, job: Job, new: JobState, cause: str) -> None:
 
 
 def move_delivery(session: Session, delivery: Delivery, new: DeliveryState, cause: str) -> None:
-    """Move a delivery and write the event."""
+    """Move a delivery and write the event; its end is audited."""
     check_move(delivery.state, new)
     _write(session, "delivery", f"{delivery.sop_instance_uid}@{delivery.destination}", delivery.state, new, cause)
     delivery.state = new
+    job = session.get(Job, delivery.job_key)
+    if new in (DeliveryState.PROVEN, DeliveryState.FAILED) and job is not None:
+        proven = new is DeliveryState.PROVEN
+        detail = f"{delivery.kind} {delivery.sop_instance_uid} {new}: {cause}"
+        audit.write(
+            session,
+            audit.delivered(destination=delivery.destination, study_uid=job.study_uid, detail=detail, proven=proven),
+        )
 
 
 def born(session: Session, subject: str, key: str, state: str, cause: str) -> None:

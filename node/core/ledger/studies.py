@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from node.core.ledger import now
+from node.core.ledger import audit, now
 from node.core.ledger.moves import born, move_study
 from node.core.ledger.tables import Association, Event, StoredInstance, Study, Variant
 from node.core.records import Instance
@@ -27,12 +27,15 @@ def open_association(session: Session, association_id: str, calling_ae_title: st
 
 
 def close_association(session: Session, association_id: str, outcome: str) -> None:
-    """Note how an association ended: `released`, `aborted` or `lost`."""
-    session.execute(
+    """Note how an association ended: `released`, `aborted` or `lost`; what it brought is audited."""
+    ended = session.scalars(
         update(Association)
         .where(Association.id == association_id, Association.closed_at.is_(None))
         .values(closed_at=now(), outcome=outcome)
+        .returning(Association.id)
     )
+    if ended.first() is not None:
+        audit.write_received(session, association_id)
 
 
 def find_instance(session: Session, sop_instance_uid: str) -> StoredInstance | None:

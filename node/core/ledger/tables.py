@@ -73,7 +73,7 @@ class StoredInstance(Base):
     digest: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(String(255))
     calling_ae_title: Mapped[str] = mapped_column(String(16))
-    association_id: Mapped[str] = mapped_column(ForeignKey("association.id"))
+    association_id: Mapped[str] = mapped_column(ForeignKey("association.id"), index=True)
     received_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]
 
@@ -91,7 +91,7 @@ class Variant(Base):
     digest: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(String(255))
     calling_ae_title: Mapped[str] = mapped_column(String(16))
-    association_id: Mapped[str] = mapped_column(ForeignKey("association.id"))
+    association_id: Mapped[str] = mapped_column(ForeignKey("association.id"), index=True)
     received_at: Mapped[datetime]
 
 

@@ -17,6 +17,7 @@ _GUARDED = ("audit", "event")
 def upgrade() -> None:
     """Add the tables and columns, and have the database refuse changes of what is only ever added to."""
     op.add_column("instance", sa.Column("removed_at", sa.DateTime))
+    op.create_index("ix_instance_association_id", "instance", ["association_id"])
     op.add_column("job", sa.Column("priority", sa.Integer, nullable=False, server_default="0"))
     op.add_column("job", sa.Column("predecessor", _KEY))
     op.add_column(
@@ -33,7 +34,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("path", sa.String(255), nullable=False),
         sa.Column("calling_ae_title", _WORD, nullable=False),
-        sa.Column("association_id", sa.String(36), sa.ForeignKey("association.id"), nullable=False),
+        sa.Column("association_id", sa.String(36), sa.ForeignKey("association.id"), nullable=False, index=True),
         sa.Column("received_at", sa.DateTime, nullable=False),
         sa.UniqueConstraint("sop_instance_uid", "digest"),
     )
