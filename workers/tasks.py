@@ -28,7 +28,7 @@ from node.core.records import JobRequest, parse
 from node.core.settings import Settings
 from node.core.spool import Spool, WorkFolder
 from node.core.states import Stage, StudyState
-from workers import analysis, delivery
+from workers import analysis, delivery, rejection
 from workers.analysis import Outcome
 from workers.segmentation.port import Networks
 
@@ -76,6 +76,7 @@ class Desk:
         hold()
         with _renewed(hold, lease, job_key):
             try:
+                rejection.write(job_key, destination, self.spool, self.ledger)
                 delivery.deliver(job_key, destination, self.settings, self.spool, self.ledger)
             except Exception as error:  # noqa: BLE001 - one of the three doors
                 delivery.fail(job_key, destination, _answered(job_key, error), self.settings, self.ledger)
@@ -125,6 +126,8 @@ class Desk:
                 for destination in self.settings.destinations:
                     for product in outcome.products:
                         deliveries.plan(session, job_key=job.key, destination=destination.name, **vars(product))
+                if outcome.products:
+                    rejection.promise(session, job, self.settings)
                 deliveries.retry(session, "the job was run again", job_key=job.key)
         _log.info("stage-done", job=job.key, task=job.stage)
 

@@ -30,6 +30,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
+    KeyObjectSelectionDocumentStorage,
     RLELossless,
     SegmentationStorage,
 )
@@ -40,7 +41,7 @@ from node.core.reasons import DoorRefusal
 IMAGE_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage)
 STORAGE_CLASSES: Final = (*IMAGE_CLASSES, SegmentationStorage)
 # What we send and do not take in: a PACS that routes whole studies here brings it back, and must not fail over it.
-RETURNING_CLASSES: Final = (Comprehensive3DSRStorage,)
+RETURNING_CLASSES: Final = (Comprehensive3DSRStorage, KeyObjectSelectionDocumentStorage)
 UNCOMPRESSED: Final = (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,

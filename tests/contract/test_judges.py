@@ -5,6 +5,8 @@ import re
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,16 @@ from sr_reading import children, groups, name, number, walk
 from studies import Study, run
 
 from node.core.codes import MEASUREMENTS
+from node.core.records import Document, Superseded
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
 from workers import volume
 from workers.records import Mask
+from workers.report import rejection
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "validators.md").read_text("utf-8")
+SR = ("sr.dcm", "sr-viewer.dcm")
+KINDS = ("archival", "viewer", "refusal", "archival, superseding", "viewer, superseding")
 Program = Callable[[str], str]
 Harm = Callable[[Dataset], None]
 
@@ -82,8 +88,24 @@ class PixelMed:
 
 
 @pytest.fixture(scope="session")
+def revised_phantom(coarse_phantom: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A second result of the phantom, which supersedes the first."""
+    first = coarse_phantom.request
+    documents = tuple(
+        Document(str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID))
+        for ds in (coarse_phantom.dataset(file) for file in SR)
+    )
+    old = Superseded(first.key, first.requested_at, first.revision, documents)
+    spool = Spool(tmp_path_factory.mktemp("revised-home"))
+    spool.prepare()
+    later = first.requested_at + timedelta(hours=1)
+    return run(replace(first, requested_at=later, after=first.key, supersedes=old), spool)
+
+
+@pytest.fixture(scope="session")
 def pixelmed_said(
     coarse_phantom: Study,
+    revised_phantom: Study,
     refused_phantom: Study,
     program: Program,
     lacking: Callable[[str], None],
@@ -105,13 +127,15 @@ def pixelmed_said(
         "archival": judge.ask(coarse_phantom.path("sr.dcm")),
         "viewer": judge.ask(coarse_phantom.path("sr-viewer.dcm")),
         "refusal": judge.ask(refused_phantom.path("sr.dcm")),
+        "archival, superseding": judge.ask(revised_phantom.path("sr.dcm")),
+        "viewer, superseding": judge.ask(revised_phantom.path("sr-viewer.dcm")),
         "damaged": judge.ask(bad),
     }
 
 
 def test_pixelmed_is_asked_first(pixelmed_said: "dict[str, Future[list[str]]]") -> None:
     """Each kind of SR is put to it before all else, so that it works while the other judges do."""
-    assert set(pixelmed_said) == {"archival", "viewer", "refusal", "damaged"}
+    assert set(pixelmed_said) == {*KINDS, "damaged"}
 
 
 def test_the_tables_of_warnings_are_read() -> None:
@@ -127,6 +151,45 @@ def test_dciodvfy_finds_no_error(any_study: Study, objects: list[str], program: 
         assert lines[0] in ("Segmentation", "Comprehensive3DSR")
         assert errors(lines) == []
         assert unknown(lines, "Warnings of dciodvfy and dcentvfy") == []
+
+
+def test_a_superseding_result_is_of_the_same_study(
+    coarse_phantom: Study, revised_phantom: Study, program: Program
+) -> None:
+    """Both results and the CT agree, every object of the later one obeys its IOD, and it names the earlier SR."""
+    both = [
+        str(one.path(product.file)) for one in (coarse_phantom, revised_phantom) for product in one.outcome.products
+    ]
+    images = [str(revised_phantom.spool.file(one)) for one in revised_phantom.volume.instances]
+    done = subprocess.run(
+        [program("dcentvfy"), *both, *images],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=240,
+        check=False,
+    )
+    assert errors((done.stdout + done.stderr).splitlines()) == []
+    for product in revised_phantom.outcome.products:
+        lines = said(program("dciodvfy"), str(revised_phantom.path(product.file)))
+        assert errors(lines) == []
+        assert unknown(lines, "Warnings of dciodvfy and dcentvfy") == []
+    for file in SR:
+        shown = "\n".join(said(program("dsrdump"), "+Pl", str(revised_phantom.path(file))))
+        [listed] = hd.sr.srread(revised_phantom.path(file)).PredecessorDocumentsSequence
+        named = [one.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for one in listed.ReferencedSeriesSequence]
+        assert named == [coarse_phantom.dataset(one).SOPInstanceUID for one in SR]
+        assert "Predecessor Docs" in shown
+
+
+def test_dciodvfy_can_refuse_a_predecessor(revised_phantom: Study, program: Program, tmp_path: Path) -> None:
+    """A reference without its instance is an error to it."""
+
+    def lose_instance(ds: Dataset) -> None:
+        del ds.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
+
+    bad = damaged(revised_phantom.path("sr.dcm"), tmp_path / "sr.dcm", lose_instance)
+    assert errors(said(program("dciodvfy"), str(bad)))
 
 
 def without_rows(ds: Dataset) -> None:
@@ -165,6 +228,58 @@ def test_dcentvfy_can_refuse(coarse_phantom: Study, program: Program, tmp_path: 
     other = damaged(coarse_phantom.path("sr.dcm"), tmp_path / "sr.dcm", rename)
     slice_ = coarse_phantom.spool.file(coarse_phantom.volume.instances[0])
     assert errors(said(program("dcentvfy"), str(other), str(slice_)))
+
+
+@pytest.fixture
+def note(coarse_phantom: Study, refused_phantom: Study, tmp_path: Path) -> Path:
+    """A rejection note that rejects a measured result for a refusal; the study is the same."""
+    rejected = [coarse_phantom.dataset(product.file) for product in coarse_phantom.outcome.products]
+    ds = rejection.build(refused_phantom.request, "pacs", rejected, refused_phantom.dataset("sr.dcm"))
+    path = tmp_path / "rejection.dcm"
+    path.write_bytes(rejection.encode(ds))
+    return path
+
+
+def test_dciodvfy_finds_no_error_in_a_rejection_note(note: Path, program: Program, tmp_path: Path) -> None:
+    """A Key Object Selection Document that obeys its IOD; without its evidence it would not."""
+    lines = said(program("dciodvfy"), str(note))
+    assert lines[0] == "KeyObjectSelectionDocument"
+    assert errors(lines) == []
+    assert unknown(lines, "Warnings of dciodvfy and dcentvfy") == []
+
+    def lose_evidence(ds: Dataset) -> None:
+        del ds.CurrentRequestedProcedureEvidenceSequence
+
+    assert errors(said(program("dciodvfy"), str(damaged(note, tmp_path / "bad.dcm", lose_evidence))))
+
+
+def test_a_rejection_note_is_of_the_patient_and_study_of_what_it_rejects(
+    note: Path, coarse_phantom: Study, refused_phantom: Study, program: Program
+) -> None:
+    """dcentvfy sees one patient and one study in note, rejected objects and new result."""
+    rejected = [str(coarse_phantom.path(product.file)) for product in coarse_phantom.outcome.products]
+    command = [program("dcentvfy"), str(note), *rejected, str(refused_phantom.path("sr.dcm"))]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=240, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    assert done.returncode == 0
+    assert errors(lines) == []
+    assert unknown(lines, "Warnings of dciodvfy and dcentvfy") == []
+
+
+def test_dsrdump_and_highdicom_read_a_rejection_note(note: Path, coarse_phantom: Study, program: Program) -> None:
+    """The title is that of the IHE profile, and each rejected object is found with its study and series."""
+    done = subprocess.run(
+        [program("dsrdump"), "+Pc", str(note)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert '(113001,DCM,"Rejected for Quality Reasons")' in done.stdout
+    document = hd.ko.KeyObjectSelectionDocument.from_dataset(dcmread(note))
+    rejected = [coarse_phantom.dataset(product.file) for product in coarse_phantom.outcome.products]
+    named = {item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in document.content.get_references()}
+    assert named == {ds.SOPInstanceUID for ds in rejected}
+    for ds in rejected:
+        uids = (ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)
+        assert document.resolve_reference(ds.SOPInstanceUID) == uids
 
 
 def masks_by_dcmqi(study: Study, program: Program, folder: Path, file: Path | None = None) -> dict[int, Mask]:
@@ -343,7 +458,7 @@ def test_highdicom_can_refuse(
         read(bad)
 
 
-@pytest.mark.parametrize("kind", ["archival", "viewer", "refusal"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_pixelmed_finds_no_error(kind: str, pixelmed_said: "dict[str, Future[list[str]]]") -> None:
     """IOD and TID 1500 with its groups; what it warns of is listed with its reason."""
     lines = pixelmed_said[kind].result()

@@ -78,16 +78,20 @@ def _separate(item: Dataset) -> None:
 
 
 def observer() -> hd.sr.ObservationContext:
-    """Return this product as the observer (TID 1001, 1004)."""
-    device = hd.sr.DeviceObserverIdentifyingAttributes(
+    """Return this product as the observer (TID 1001)."""
+    return hd.sr.ObservationContext(observer_device_context=device())
+
+
+def device() -> hd.sr.ObserverContext:
+    """Return this product as an observing device (TID 1002, 1004)."""
+    attributes = hd.sr.DeviceObserverIdentifyingAttributes(
         uid=envelope.device_uid(),
         name=envelope.MODEL,
         manufacturer_name=envelope.MANUFACTURER,
         model_name=envelope.MODEL,
         serial_number=envelope.SERIAL_NUMBER,
     )
-    context = hd.sr.ObserverContext(observer_type=_DEVICE_OBSERVER, observer_identifying_attributes=device)
-    return hd.sr.ObservationContext(observer_device_context=context)
+    return hd.sr.ObserverContext(observer_type=_DEVICE_OBSERVER, observer_identifying_attributes=attributes)
 
 
 def finish(

@@ -1,0 +1,76 @@
+"""A rejection note: a Key Object Selection Document that asks an archive to take earlier results out of regular use.
+
+Form: TID 2010 with the title (113001, DCM, "Rejected for Quality Reasons"), as an Image Manager of the IHE profile
+Imaging Object Change Management understands it (RAD TF-3 4.66.4.1.3). It stands in the study of what it rejects and
+names every object in its content and in the Current Requested Procedure Evidence Sequence. An archive outside the
+profile keeps it as one more object.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import highdicom as hd
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
+
+from node.core.records import JobRequest
+from workers.report import envelope, pieces
+from workers.report.document import Findings
+
+_REJECTED = Code("113001", "DCM", "Rejected for Quality Reasons")  # CID 7010
+_SERIES_NUMBER = 9004
+_REASON = "Superseded by a newer result of the same study."
+
+
+def kind(destination: str) -> str:
+    """Return what the note for a destination is called in UIDs and file names: each destination has its own."""
+    return f"rejection-{destination}"
+
+
+def instance_uid(request: JobRequest, destination: str) -> str:
+    """Return the UID of the note for a destination."""
+    return envelope.instance_uid(request, kind(destination))
+
+
+def build(request: JobRequest, destination: str, rejected: Sequence[Dataset], result: Dataset) -> Dataset:
+    """Return the note.
+
+    Parameters
+    ----------
+    request
+        Of the job whose result takes the place of the others.
+    destination
+        Name of the destination that holds them.
+    rejected
+        Headers of the objects that it rejects.
+    result
+        Header of an object of the new result: patient and study are as there.
+    """
+    content = hd.ko.KeyObjectSelection(
+        document_title=_REJECTED,
+        referenced_objects=rejected,
+        observer_device_context=pieces.device(),
+        description=_REASON,
+    )
+    ds = hd.ko.KeyObjectSelectionDocument(
+        evidence=list(rejected),
+        content=content,
+        series_instance_uid=envelope.series_uid(request, kind(destination)),
+        series_number=_SERIES_NUMBER,
+        sop_instance_uid=instance_uid(request, destination),
+        instance_number=1,
+        manufacturer=envelope.MANUFACTURER,
+        contributing_equipment=[envelope.equipment(request)],
+    )
+    ds.copy_patient_and_study_information(result)
+    findings = Findings(request, None, None, None, None)
+    return envelope.seal(ds, result, findings, "crlm-node: earlier result rejected")
+
+
+def encode(ds: Dataset) -> bytes:
+    """Return the note as a DICOM file."""
+    buffer = BytesIO()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
