@@ -17,6 +17,7 @@ from node.core.settings import PacsDestination, Settings
 from node.core.spool import Spool
 from node.intake import Intake
 from node.rejections import Rejections
+from node.room import Room
 
 
 class Listener:
@@ -32,7 +33,12 @@ class Listener:
         self._spool = Spool(config.spool_dir)
         self._ledger = Ledger(config.ledger)
         self._rejections = Rejections(self._ledger)
-        self.door = Door(config, Intake(self._spool, self._ledger), self._rejections, _reports(config, self._ledger))
+        self.door = Door(
+            config,
+            Intake(self._spool, self._ledger, Room(config.spool_dir, config)),
+            self._rejections,
+            _reports(config, self._ledger),
+        )
 
     def start(self) -> None:
         """Listen, in threads of its own.

@@ -91,7 +91,6 @@ ANSWERS: Mapping[Coded, Answer] = {
     DoorRefusal.UID_INVALID: Answer(_CANNOT_UNDERSTAND, Verdict.NOT_TAKEN, "The sender writes invalid UIDs."),
     DoorRefusal.UID_MISMATCH: Answer(_MISMATCH, Verdict.NOT_TAKEN, "The sender's request and data set differ."),
     DoorRefusal.SOP_CLASS_UNSUPPORTED: Answer(0x0122, Verdict.NOT_TAKEN, "Route only CT images and SEG here."),
-    DoorRefusal.UID_REUSED: Answer(0x0111, Verdict.NOT_TAKEN, "Two different objects carry one SOP Instance UID."),
     DoorRefusal.OUT_OF_RESOURCES: Answer(_NO_RESOURCES, Verdict.NOT_TAKEN, "Free space in the spool."),
     Outage.BROKER_UNREACHABLE: Answer(_NO_RESOURCES, Verdict.RETRY, "Start Redis or correct broker_url."),
     Outage.DESTINATION_UNREACHABLE: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the destination's address."),

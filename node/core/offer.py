@@ -39,4 +39,5 @@ class Taken(StrEnum):
     STORED = "stored"
     KNOWN = "known"
     RESTORED = "restored"
+    VARIANT = "variant"
     OWN_RESULT = "own-result"

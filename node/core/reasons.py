@@ -99,7 +99,6 @@ class DoorRefusal(Coded):
     UID_INVALID = "uid-invalid", "A UID of the instance is missing or not a valid UID."
     UID_MISMATCH = "uid-mismatch", "The data set is not the instance that the request announced."
     SOP_CLASS_UNSUPPORTED = "sop-class-unsupported", "Objects of this SOP class are not taken in."
-    UID_REUSED = "uid-reused", "An instance with this UID and other content is already stored."
     OUT_OF_RESOURCES = "out-of-resources", "The spool cannot take the instance now: send it again later."
 
 

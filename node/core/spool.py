@@ -1,14 +1,16 @@
 """The spool: files on one POSIX file system, the truth for instances and for what lies between stages.
 
 A file is there whole or not at all: temporary file, fsync, rename, fsync of the folder. Layout under the root:
-`instances/<study>/<series>/<instance>.dcm` as received, `work/<job>/` what the stages hand to each other,
-`tmp/` files being written, which nobody reads.
+`instances/<study>/<series>/<instance>.dcm` as received, `<instance>.<key>.dcm` beside it what came under the same UID
+with other content, `work/<job>/` what the stages hand to each other, `tmp/` files being written, which nobody reads.
 """
 
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -101,6 +103,82 @@ class Spool:
         except OSError as error:
             raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
 
+    def deposit(self, path: str, content: bytes) -> bool:
+        """Write a file durably where none lies; False, and no change, where one does.
+
+        The name is given before the content is synchronised, so that one commit of the file system takes both: a
+        crash may leave a file that is not whole, of which nobody was told.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`: disk full, no rights, input/output error. Nothing is left behind.
+        """
+        target = self.root / path
+        if target.exists():
+            return False
+        try:
+            handle, temporary = tempfile.mkstemp(dir=self.root / "tmp")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    if not _give_name(temporary, target):
+                        return False
+                    try:
+                        os.fsync(file.fileno())
+                        _sync_folder(target.parent)
+                    except OSError:
+                        target.unlink(missing_ok=True)
+                        raise
+            finally:
+                Path(temporary).unlink()
+        except OSError as error:
+            raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
+        return True
+
+    def sync(self, path: str) -> None:
+        """Make a file durable that somebody else has written.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`: it is gone, or an input/output error.
+        """
+        try:
+            with (self.root / path).open("rb") as file:
+                os.fsync(file.fileno())
+            _sync_folder((self.root / path).parent)
+        except OSError as error:
+            raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
+
+    def remove(self, path: str) -> None:
+        """Remove a file, and its folder where nothing else is in it.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`: it cannot be removed.
+        """
+        target = self.root / path
+        try:
+            target.unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
+        with suppress(OSError):  # something else is in it
+            target.parent.rmdir()
+            target.parent.parent.rmdir()
+
+    def sweep(self, age_s: float) -> int:
+        """Remove files that were being written when a process died, so old that nobody writes them; say how many."""
+        swept = 0
+        for left in (self.root / "tmp").iterdir():
+            with suppress(FileNotFoundError):
+                if left.stat().st_mtime < time.time() - age_s:
+                    left.unlink()
+                    swept += 1
+        return swept
+
     def read(self, path: str) -> bytes:
         """Return a file's content.
 
@@ -165,6 +243,11 @@ class WorkFolder:
         shutil.rmtree(self.spool.root / self.path, ignore_errors=True)
 
 
+def beside(path: str, key: str) -> str:
+    """Return where a variant of the instance at this path lies."""
+    return f"{path.removesuffix('.dcm')}.{key}.dcm"
+
+
 def digest(content: bytes) -> str:
     """SHA-256, hexadecimal."""
     return hashlib.sha256(content).hexdigest()
@@ -176,6 +259,20 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for made in new:
         _sync_folder(made.parent)
+
+
+def _give_name(temporary: str, target: Path) -> bool:
+    """Name a file where nothing has that name; False where something has."""
+    for _ in range(2):
+        try:
+            os.link(temporary, target)
+        except FileNotFoundError:
+            _make_folder(target.parent)
+        except FileExistsError:
+            return False
+        else:
+            return True
+    raise FileNotFoundError(errno.ENOENT, "the folder is removed as often as it is made")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -67,11 +67,10 @@ def test_storescu_stores(site: Site, dcmtk: Run, slices: list[Path]) -> None:
 
 def test_storescu_reads_our_refusal(site: Site, dcmtk: Run, slices: list[Path]) -> None:
     """The status and the comment of a refusal arrive."""
-    content = slices[0].read_bytes()
-    slices[1].write_bytes(content.replace(b"SECRET-ID", b"SECRET-2 "))
-    done = dcmtk("storescu", "-d", *_caller(site), str(slices[0]), str(slices[1]))
-    assert "0x0111" in done.stdout + done.stderr
-    assert "uid-reused" in done.stdout + done.stderr
+    slices[0].write_bytes(file_of(ct_slice(Rows=17)))
+    done = dcmtk("storescu", "-d", *_caller(site), str(slices[0]))
+    assert "0xc000" in done.stdout + done.stderr
+    assert "dataset-truncated" in done.stdout + done.stderr
 
 
 @pytest.fixture

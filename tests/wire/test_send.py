@@ -41,18 +41,17 @@ def test_files_that_are_not_stored_are_named_with_their_code(site: Site, folder:
     whole = (folder / "a.dcm").read_bytes()
     (folder / "a.dcm").write_bytes(whole[:-100])
     (folder / "no.dcm").write_text("no")
-    (folder / "reused.dcm").write_bytes(whole)
-    (folder / "reused2.dcm").write_bytes(whole.replace(b"SECRET-ID", b"SECRET-2 "))
+    (folder / "refused.dcm").write_bytes(file_of(ct_slice(StudyInstanceUID="1.2.A")))
     report = send_folder(folder, site.peer)
     codes = {outcome.path.name: outcome.error.code for outcome in report.failed if outcome.error}
     assert codes == {
         "a.dcm": DoorRefusal.DATASET_TRUNCATED,
         "no.dcm": DoorRefusal.DATASET_UNREADABLE,
-        "reused2.dcm": Outage.DESTINATION_REFUSED,
+        "refused.dcm": Outage.DESTINATION_REFUSED,
     }
     (refused,) = [outcome for outcome in report.failed if outcome.status is not None]
-    assert refused.comment.startswith("uid-reused")
-    assert (len(report.stored), report.exit_code) == (3, 1)
+    assert refused.comment.startswith("uid-invalid")
+    assert (len(report.stored), report.exit_code) == (2, 1)
 
 
 def test_folder_without_dicom_files_ends_with_1(site: Site, tmp_path: Path) -> None:

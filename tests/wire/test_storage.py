@@ -12,14 +12,17 @@ from pydicom.uid import (
     Comprehensive3DSRStorage,
     CTImageStorage,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
     MRImageStorage,
     SegmentationStorage,
     generate_uid,
 )
 
 from node.core.ledger import deliveries, moves, now
-from node.core.ledger.tables import Base, Job, Study
+from node.core.ledger.tables import Base, Job, StoredInstance, Study, StudyFlag, Variant
 from node.core.offer import Offer
+from node.core.reasons import Flag
 from node.core.states import JobState, Stage, StudyState
 from node.intake import Intake
 
@@ -113,28 +116,105 @@ def test_further_slice_reopens_a_complete_study(site: Site, send: Send) -> None:
     assert study.state is StudyState.RECEIVING
 
 
-def test_other_bytes_under_a_used_uid_are_refused(site: Site, send: Send) -> None:
-    """The first stays as it is, and the sender hears of a duplicate."""
-    ds = ct_slice()
-    send(ds)
-    kept = site.files()[0].read_bytes()
-    answer = send(ct_slice(**{name: ds[name].value for name in _UIDS}, PatientID="OTHER"))
-    assert answer.Status == 0x0111
-    assert answer.ErrorComment.startswith("uid-reused")
-    assert [path.read_bytes() for path in site.files()] == [kept]
-
-
 _UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
-def test_used_uid_is_refused_in_another_study(site: Site, send: Send) -> None:
-    """A SOP Instance UID is one instance wherever it comes: the other study gets no row and no file."""
+def _changed(ds: FileDataset, **changes: object) -> FileDataset:
+    """Return an instance of the same UIDs with other content."""
+    return ct_slice(**{name: ds[name].value for name in _UIDS}, **changes)
+
+
+def _variants(site: Site) -> list[Variant]:
+    with site.ledger.transaction() as session:
+        return list(session.query(Variant))
+
+
+def _flags(site: Site) -> set[tuple[str, str]]:
+    with site.ledger.transaction() as session:
+        return {(row.study_uid, row.code) for row in session.query(StudyFlag)}
+
+
+def _assert_ledger_equals_spool(site: Site) -> None:
+    """Every file has its row and every row its file, and the digest is that of the file."""
+    with site.ledger.transaction() as session:
+        rows = [*session.query(StoredInstance), *session.query(Variant)]
+    held = {str(path.relative_to(site.spool.root)): path.read_bytes() for path in site.files()}
+    assert {row.path: row.digest for row in rows} == {
+        path: hashlib.sha256(content).hexdigest() for path, content in held.items()
+    }
+
+
+def test_other_bytes_under_a_used_uid_are_kept_beside(site: Site, send: Send) -> None:
+    """The first stays as it is; the other lies beside it, durable at 0x0000, and the study is flagged."""
+    ds = ct_slice()
+    send(ds)
+    (first,) = site.files()
+    kept = first.read_bytes()
+    other = _changed(ds, PatientID="OTHER")
+    assert send(other).Status == 0
+    assert first.read_bytes() == kept
+    (variant,) = _variants(site)
+    beside = site.spool.root / variant.path
+    assert data_set_of(beside.read_bytes()) == data_set_of(file_of(other))
+    assert beside.parent == first.parent
+    assert _flags(site) == {(ds.StudyInstanceUID, Flag.VARIANT_KEPT)}
+    _assert_ledger_equals_spool(site)
+
+
+def test_variant_again_changes_nothing(open_site: Callable[..., Site]) -> None:
+    """First and variant, again, and from another sender: success, the same two files, no event, no study reopened."""
+    site = open_site(calling=[{"ae_title": "TESTER"}, {"ae_title": "PACS"}])
+    ds = ct_slice()
+    both = ds, _changed(ds, PatientID="OTHER")
+    assoc = associate(site.port)
+    assert [offer_slice(assoc, one) for one in both] == [0, 0]
+    with site.ledger.transaction() as session:
+        moves.move_study(session, session.get_one(Study, ds.StudyInstanceUID), StudyState.COMPLETE, "test")
+    before = {path: path.stat().st_ino for path in site.files()}
+    again = associate(site.port, calling="PACS")
+    assert [offer_slice(one, slice_) for one in (assoc, again) for slice_ in both] == [0] * 4
+    assoc.release()
+    again.release()
+    assert {path: path.stat().st_ino for path in site.files()} == before
+    assert len(_variants(site)) == 1
+    assert [event.cause for event in site.events()] == ["first instance", "test"]
+    _assert_ledger_equals_spool(site)
+
+
+def test_variant_alone_does_not_reopen_a_study(site: Site, send: Send) -> None:
+    """A study that was complete stays so: whether other content matters is judged later."""
+    ds = ct_slice()
+    send(ds)
+    with site.ledger.transaction() as session:
+        moves.move_study(session, session.get_one(Study, ds.StudyInstanceUID), StudyState.COMPLETE, "test")
+    assert send(_changed(ds, PatientID="OTHER")).Status == 0
+    study = site.study(ds.StudyInstanceUID)
+    assert study is not None
+    assert study.state is StudyState.COMPLETE
+
+
+def test_used_uid_in_another_study_is_kept_beside_the_first(site: Site, send: Send) -> None:
+    """A SOP Instance UID is one instance wherever it comes: the other study gets no row, and no folder of its own."""
     ds = ct_slice()
     send(ds)
     other = ct_slice(SOPInstanceUID=ds.SOPInstanceUID)
-    assert send(other).Status == 0x0111
+    assert [send(other).Status, send(other).Status] == [0, 0]
     assert site.study(other.StudyInstanceUID) is None
-    assert len(site.files()) == 1
+    assert not (site.spool.root / "instances" / other.StudyInstanceUID).exists()
+    assert [row.study_uid for row in _variants(site)] == [ds.StudyInstanceUID]
+    assert len(site.files()) == 2
+    _assert_ledger_equals_spool(site)
+
+
+def test_other_transfer_syntax_is_other_content(site: Site, send: Send) -> None:
+    """The same bytes under another transfer syntax mean something else: they are a variant."""
+    ds = ct_slice()
+    send(ds)
+    assoc = associate(site.port, (CTImageStorage, ImplicitVRLittleEndian))
+    assert offer_slice(assoc, ct_slice(ImplicitVRLittleEndian, **{name: ds[name].value for name in _UIDS})) == 0
+    assoc.release()
+    assert [row.transfer_syntax_uid for row in _variants(site)] == [ImplicitVRLittleEndian]
+    _assert_ledger_equals_spool(site)
 
 
 def _cut(ds: FileDataset) -> bytes:
@@ -220,7 +300,11 @@ def _plan(site: Site, sop_instance_uid: str) -> None:
         deliveries.plan(session, sop_instance_uid=sop_instance_uid, **planned)
 
 
-@pytest.mark.parametrize("sop_class", [SegmentationStorage, Comprehensive3DSRStorage], ids=lambda uid: uid.name)
+@pytest.mark.parametrize(
+    "sop_class",
+    [SegmentationStorage, Comprehensive3DSRStorage, KeyObjectSelectionDocumentStorage],
+    ids=lambda uid: uid.name,
+)
 def test_own_result_that_comes_back_is_dropped(site: Site, sop_class: str) -> None:
     """Auto-routing brings our objects back: success is answered, and nothing is stored or measured again."""
     ds = ct_slice(SOPClassUID=sop_class)
@@ -243,14 +327,27 @@ def test_report_of_another_maker_is_refused(site: Site) -> None:
 
 
 def test_file_of_a_crash_is_healed_by_sending_again(site: Site, send: Send) -> None:
-    """A file without a row was never answered 0x0000: what is sent now takes its place."""
+    """What a crash has left of a file was never answered 0x0000: what is sent now takes its place."""
     ds = ct_slice()
     path = site.spool.instance_path(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)
-    site.spool.write(path, b"written by a process that died before the row")
+    site.spool.write(path, file_of(ds)[:-100])
     assert send(ds).Status == 0
+    assert len(site.files()) == 1
+    _assert_ledger_equals_spool(site)
+
+
+@pytest.mark.parametrize("differ", [False, True], ids=["same-bytes", "other-bytes"])
+def test_whole_file_without_a_row_came_first(site: Site, send: Send, *, differ: bool) -> None:
+    """A process that died between file and row has left it: it is entered by the next sending, as the first."""
+    ds = ct_slice()
+    path = site.spool.instance_path(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)
+    site.spool.write(path, file_of(ds))
+    assert send(_changed(ds, PatientID="OTHER") if differ else ds).Status == 0
     row = site.row(ds.SOPInstanceUID)
     assert row is not None
-    assert hashlib.sha256((site.spool.root / path).read_bytes()).hexdigest() == row.digest
+    assert row.path == path
+    assert len(_variants(site)) == differ
+    _assert_ledger_equals_spool(site)
 
 
 def test_row_without_file_is_healed_by_sending_again(site: Site, send: Send) -> None:
@@ -266,7 +363,7 @@ def test_row_without_file_is_healed_by_sending_again(site: Site, send: Send) -> 
 
 @pytest.mark.parametrize("differ", [False, True], ids=["same-bytes", "other-bytes"])
 def test_same_new_uid_over_several_associations_at_once(site: Site, *, differ: bool) -> None:
-    """One is stored; the others hear success where they sent the same and a duplicate where not; file and row agree."""
+    """All hear success: the same content is stored once, other content beside it; files and rows agree."""
     first = ct_slice()
     uids = {name: first[name].value for name in _UIDS}
     slices = [ct_slice(**uids, PatientID=f"P{number if differ else 0}") for number in range(6)]
@@ -281,10 +378,10 @@ def test_same_new_uid_over_several_associations_at_once(site: Site, *, differ: b
 
     with ThreadPoolExecutor(len(slices)) as pool:
         statuses = sorted(pool.map(store, slices))
-    assert statuses == ([0] + [0x0111] * 5 if differ else [0] * 6)
-    row = site.row(first.SOPInstanceUID)
-    assert row is not None
-    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in site.files()] == [row.digest]
+    assert statuses == [0] * 6
+    assert len(_variants(site)) == (5 if differ else 0)
+    assert {data_set_of(path.read_bytes()) for path in site.files()} == {data_set_of(file_of(ds)) for ds in slices}
+    _assert_ledger_equals_spool(site)
     assert len(site.events()) == 1
 
 
@@ -319,14 +416,15 @@ def test_failing_spool_asks_for_a_second_sending(site: Site, send: Send) -> None
 
 
 def test_failing_ledger_asks_for_a_second_sending(site: Site, send: Send) -> None:
-    """While the ledger cannot be written A700 is answered, and no file stays; later the same slice is taken."""
+    """While the ledger cannot be written A700 is answered; later the same slice is taken, and lies there once."""
     ds = ct_slice()
     Base.metadata.drop_all(site.ledger._engine)
     answer = send(ds)
     assert (answer.Status, answer.ErrorComment.split(":")[0]) == (0xA700, "ledger-failed")
-    assert site.files() == []
     Base.metadata.create_all(site.ledger._engine)
     assert send(ds).Status == 0
+    assert len(site.files()) == 1
+    _assert_ledger_equals_spool(site)
 
 
 def test_fault_of_the_program_is_answered_and_survived(
@@ -357,6 +455,6 @@ def test_log_holds_no_patient_data(site: Site, send: Send, capsys: pytest.Captur
     offer(assoc, _cut(ds), "SECRET^NAME")
     assoc.release()
     logged = "".join(capsys.readouterr())
-    assert "uid-reused" in logged
+    assert "variant-kept" in logged
     assert "uid-invalid" in logged
     assert "SECRET" not in logged
