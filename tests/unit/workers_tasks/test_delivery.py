@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from node.core.ledger import Ledger, studies
 from node.core.ledger.tables import Delivery, Job
 from node.core.peer import Peer
 from node.core.reasons import Outage
-from node.core.settings import FolderDestination, PacsDestination, Settings
+from node.core.settings import FolderDestination, PacsDestination, Settings, WebDestination
 from node.core.spool import Spool
 from node.core.states import DeliveryState
 from node.phantom import PhantomFiles
@@ -45,6 +46,11 @@ def deliver(settings: Settings, spool: Spool, ledger: Ledger) -> Callable[..., N
 def to_pacs(settings: Settings, ae_title: str, port: int) -> Settings:
     pacs = PacsDestination(kind="dicom", name="pacs", ae_title=ae_title, host="127.0.0.1", port=port)
     return settings.model_copy(update={"destinations": (pacs,)})
+
+
+def to_web(settings: Settings, server: Orthanc, **changes: object) -> Settings:
+    web = WebDestination(kind="dicomweb", name="web", url=f"{server.url}/dicom-web", **changes)
+    return settings.model_copy(update={"destinations": (web,)})
 
 
 def time_over(settings: Settings) -> Settings:
@@ -216,12 +222,18 @@ def orthanc(running_orthanc: Orthanc) -> Orthanc:
 
 
 @pytest.fixture
-def dicom_job(reported: Reported, small_phantom: PhantomFiles) -> str:
+def dicom_job(real_job: Callable[[str], str]) -> str:
     """A job for a PACS with two real DICOM objects of one study."""
+    return real_job("pacs")
+
+
+@pytest.fixture
+def real_job(reported: Reported, small_phantom: PhantomFiles) -> Callable[[str], str]:
+    """Return a function that makes a job for a destination with two real DICOM objects of one study."""
     files = {"seg": small_phantom.seg, "sr": small_phantom.ct[0]}
     headers = {kind: dcmread(path, stop_before_pixels=True) for kind, path in files.items()}
     objects = {kind: (str(headers[kind].SOPInstanceUID), path.read_bytes()) for kind, path in files.items()}
-    return reported(str(headers["seg"].StudyInstanceUID), "pacs", objects)
+    return lambda destination: reported(str(headers["seg"].StudyInstanceUID), destination, objects)
 
 
 def test_a_pacs_is_asked_before_proven_is_said(
@@ -291,3 +303,61 @@ def test_success_without_the_object_is_no_proof(
     with ledger.transaction() as session:
         events = studies.events_of(session, "delivery", f"{row.sop_instance_uid}@pacs")
         assert [event.new for event in events] == ["pending", *["sent", "pending"] * 2, "sent", "failed"]
+
+
+def test_a_dicomweb_server_gets_the_stored_bytes(
+    deliver: Callable[..., None],
+    settings: Settings,
+    orthanc: Orthanc,
+    real_job: Callable[[str], str],
+    delivery_rows: Deliveries,
+    spool: Spool,
+) -> None:
+    """Stored by STOW-RS, found by QIDO-RS, and what WADO-RS brings back is what was made."""
+    key = real_job("web")
+    deliver(key, "web", to_web(settings, orthanc))
+    rows = delivery_rows(key)
+    assert states(rows) == dict.fromkeys(("seg", "sr"), (PROVEN, None, 0))
+    assert {row.proof for row in rows.values()} == {"found by QIDO-RS at web"}
+    for row in rows.values():
+        made = dcmread(BytesIO(spool.work(key).read(row.file)))
+        uids = (made.StudyInstanceUID, made.SeriesInstanceUID, made.SOPInstanceUID)
+        assert dcmread(BytesIO(Archive(orthanc).wado(*uids))) == made
+
+
+def test_a_dicomweb_server_that_was_down_gets_it_later(
+    deliver: Callable[..., None],
+    settings: Settings,
+    orthanc: Orthanc,
+    real_job: Callable[[str], str],
+    delivery_rows: Deliveries,
+) -> None:
+    """Nobody listens: the reason is kept; when the server is back, the next attempt proves the objects."""
+    chosen, key = to_web(settings, orthanc), real_job("web")
+    orthanc.stop()
+    try:
+        deliver(key, "web", chosen)
+    finally:
+        orthanc.start()
+    row = delivery_rows(key)["sr"]
+    assert (row.state, row.reason, row.detail) == (OPEN, "destination-unreachable", "STOW-RS: no connection")
+    deliver(key, "web", chosen)
+    assert states(delivery_rows(key)) == dict.fromkeys(("seg", "sr"), (PROVEN, None, 1))
+
+
+def test_a_dicomweb_server_that_forgets_is_caught(
+    deliver: Callable[..., None],
+    settings: Settings,
+    real_job: Callable[[str], str],
+    delivery_rows: Deliveries,
+    lacking: Callable[[str], None],
+    tmp_path: Path,
+) -> None:
+    """What it answers to STOW-RS is no proof: what it does not list is not there."""
+    if not Orthanc.available():
+        lacking("Orthanc")
+    key = real_job("web")
+    with Forgetful(tmp_path / "forgetful", "FORGETFUL", {}) as forgetful:
+        deliver(key, "web", to_web(settings, forgetful))
+    assert {row.state for row in delivery_rows(key).values()} == {OPEN}
+    assert {row.reason for row in delivery_rows(key).values()} <= {"destination-lost", "destination-refused"}
