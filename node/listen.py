@@ -3,6 +3,7 @@
 Stages 1 and 2 meet here and nowhere else. Several listeners may run: they share the port (SO_REUSEPORT).
 """
 
+import os
 import signal
 import threading
 import traceback
@@ -11,10 +12,10 @@ from pathlib import Path
 from node.association import Door
 from node.commitment import Reports
 from node.core import log, settings
-from node.core.ledger import Ledger
+from node.core.ledger import Ledger, audit
 from node.core.ledger.deliveries import Schedule
 from node.core.settings import PacsDestination, Settings
-from node.core.spool import Spool
+from node.core.spool import OWNER_ALONE, Spool
 from node.intake import Intake
 from node.rejections import Rejections
 from node.room import Room
@@ -31,13 +32,13 @@ class Listener:
 
     def __init__(self, config: Settings) -> None:
         self._spool = Spool(config.spool_dir)
-        self._ledger = Ledger(config.ledger)
-        self._rejections = Rejections(self._ledger)
+        self.ledger = Ledger.of(config)
+        self._rejections = Rejections(self.ledger)
         self.door = Door(
             config,
-            Intake(self._spool, self._ledger, Room(config.spool_dir, config)),
+            Intake(self._spool, self.ledger, Room(config.spool_dir, config)),
             self._rejections,
-            _reports(config, self._ledger),
+            _reports(config, self.ledger),
         )
 
     def start(self) -> None:
@@ -55,7 +56,7 @@ class Listener:
             A file of the TLS settings cannot be used.
         """
         self._spool.prepare()
-        self._ledger.require_schema()
+        self.ledger.require_schema()
         self.door.open()
         self._rejections.start()
 
@@ -63,7 +64,7 @@ class Listener:
         """Stop listening, end the associations, close the ledger."""
         self.door.close()
         self._rejections.stop()
-        self._ledger.close()
+        self.ledger.close()
 
 
 def _reports(config: Settings, ledger: Ledger) -> Reports | None:
@@ -89,10 +90,12 @@ def run(config: Settings) -> None:
     listener = Listener(config)
     listener.start()
     try:
-        stopped.wait()
+        with audit.running(listener.ledger, "listen"):
+            stopped.wait()
     finally:
         listener.stop()
 
 
 if __name__ == "__main__":
+    os.umask(OWNER_ALONE)
     run(settings.load())

@@ -13,11 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from node.core.errors import NodeError, NotAnalysable, Untrusted
-from node.core.ledger import Ledger
+from node.core.ledger import Ledger, audit
 from node.core.records import EarlyRefusal, JobRequest
 from node.core.settings import Settings
 from node.core.spool import Spool
 from node.core.states import Stage
+from node.core.tls import require_caller_files
 from workers import analysis
 from workers.engine import Engine
 from workers.segmentation import download, manifest, weights
@@ -42,14 +43,19 @@ def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> N
     ------
     SchemaMismatch
         The ledger belongs to another version.
+    WrongTlsFile
+        A file for TLS towards a destination cannot be used.
     """
     from workers import app, tasks  # here, because `analyse` has no need of Celery, which is slow to import
 
-    ledger = Ledger(settings.ledger)
+    if Stage.DELIVER in queues:
+        require_caller_files(settings)
+    ledger = Ledger.of(settings)
     ledger.require_schema()
     spool = Spool(settings.spool_dir)
     spool.prepare()
-    with _networks(settings, settings.home / "log" / "engine.log") as networks:
+    process = f"worker {','.join(queues)}"
+    with _networks(settings, settings.home / "log" / "engine.log") as networks, audit.running(ledger, process):
         app.run(settings, tasks.Desk(settings, spool, ledger, networks), queues, concurrency)
 
 

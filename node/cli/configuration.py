@@ -5,7 +5,7 @@ from sqlalchemy.engine import make_url
 
 from node import screens
 from node.cli.application import config_file, group, of_the_workers, out, say, settings_in_force
-from node.core import settings
+from node.core import settings, tls
 from node.reference import settings_page
 
 config_app = group("config", "Check and show the settings.")
@@ -35,6 +35,9 @@ def config_check() -> None:
     """Read the settings and say whether they can be used."""
     loaded = settings.load(config_file())
     make_url(loaded.ledger)
+    if loaded.tls is not None:
+        tls.listener_context(loaded.tls)
+    tls.require_caller_files(loaded)
     say(f"The settings are sound ({config_file() or 'no file: defaults and variables'}).")
     if not loaded.calling:
         say("Nobody may call yet: name the callers under [[calling]].")

@@ -1,5 +1,6 @@
 """The commands that run processes: the demonstration, all of a machine, and each of them alone."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,8 @@ import typer
 
 from node.cli.application import FILE, FOLDER, WrongUse, app, config_file, of_the_workers, out, say, settings_in_force
 from node.core.ledger import Ledger
+from node.core.settings import Settings
+from node.core.spool import OWNER_ALONE
 from node.core.states import Stage
 
 
@@ -36,7 +39,7 @@ def up() -> None:
     """
     from node.up import Crew, command_lines
 
-    config = settings_in_force()
+    config = _settings_of_a_process()
     ledger = Ledger.of(config)
     ledger.upgrade()  # before the listener asks for it
     ledger.close()
@@ -52,7 +55,7 @@ def listen() -> None:
     """
     from node import listen as listener
 
-    listener.run(settings_in_force())
+    listener.run(_settings_of_a_process())
 
 
 @app.command()
@@ -63,7 +66,7 @@ def steward() -> None:
     """
     from node import steward as keeper
 
-    keeper.run(settings_in_force())
+    keeper.run(_settings_of_a_process())
 
 
 @app.command()
@@ -74,4 +77,10 @@ def worker(
     concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Jobs at once.")] = 1,
 ) -> None:
     """Segment, measure, report and deliver."""
-    of_the_workers("worker")(settings_in_force(), tuple(queue or Stage), concurrency)
+    of_the_workers("worker")(_settings_of_a_process(), tuple(queue or Stage), concurrency)
+
+
+def _settings_of_a_process() -> Settings:
+    """Return the settings; from here on, what this process and its children write is readable by this user alone."""
+    os.umask(OWNER_ALONE)
+    return settings_in_force()

@@ -21,6 +21,8 @@ from node.core.errors import Refused, Unavailable, Untrusted
 from node.core.reasons import DoorRefusal, Outage, StudyRefusal
 from node.core.records import Instance
 
+OWNER_ALONE = 0o077  # umask of every process: files 0600, folders 0700
+
 
 @dataclass(frozen=True)
 class Spool:

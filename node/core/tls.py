@@ -128,10 +128,8 @@ def caller_context(settings: CallerTls, where: str = "tls") -> ssl.SSLContext:
     return context
 
 
-def require_files(settings: Settings) -> None:
-    """Raise `WrongTlsFile` unless every file of the TLS settings can be used."""
-    if settings.tls is not None:
-        listener_context(settings.tls)
+def require_caller_files(settings: Settings) -> None:
+    """Raise `WrongTlsFile` unless the files for every destination can be used."""
     for destination in settings.destinations:
         if isinstance(destination, PacsDestination) and destination.tls is not None:
             caller_context(destination.tls, f"destinations.{destination.name}.tls")
