@@ -20,7 +20,7 @@ from node.assembly import Assembly
 from node.content import StudyContent
 from node.core import log
 from node.core.errors import Unavailable
-from node.core.ledger import Ledger, jobs, now
+from node.core.ledger import Ledger, audit, jobs, now
 from node.core.ledger.patience import Patience
 from node.core.reasons import Coded
 from node.core.settings import Settings
@@ -102,9 +102,10 @@ def run(settings: Settings) -> None:
             ledger.upgrade()
             steward = Steward(ledger, spool, settings)
             _log.info("started")
-            while not told.is_set():
-                steward.round()
-                told.wait(settings.steward_period_s)
+            with audit.running(ledger, "steward"):
+                while not told.is_set():
+                    steward.round()
+                    told.wait(settings.steward_period_s)
         except KeyboardInterrupt:
             _log.info("stopped")
         finally:
