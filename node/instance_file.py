@@ -4,18 +4,19 @@ The data set is kept as it came, behind file meta information of our own that na
 be rebuilt from the spool.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydicom.dataset import FileDataset
-from pydicom.uid import UID
-from pynetdicom.dsutils import create_file_meta, encode_file_meta
+from pydicom.uid import ExplicitVRLittleEndian
 
-from node.core.dicom import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_uid, read_header
+from node.core.dicom import IMAGE_CLASSES, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_uid, read_header
 from node.core.errors import Refused
 from node.core.offer import Offer
 from node.core.reasons import DoorRefusal
 from node.core.records import Instance
 from node.core.spool import digest
+from node.glance import glance
 
 _PREAMBLE = bytes(128) + b"DICM"  # PS3.10 section 7.1
 _META_LENGTH = slice(140, 144)  # value of File Meta Information Group Length (0002,0000), which always comes first
@@ -36,16 +37,20 @@ class Placed:
 
 def compose(offer: Offer) -> bytes:
     """Return the DICOM file of an offer (PS3.10 section 7): our file meta information, then the bytes as they came."""
-    meta = create_file_meta(
-        sop_class_uid=UID(offer.sop_class_uid),
-        sop_instance_uid=UID(offer.sop_instance_uid),
-        transfer_syntax=UID(offer.transfer_syntax_uid),
-        implementation_uid=IMPLEMENTATION_CLASS_UID,
-        implementation_version=IMPLEMENTATION_VERSION_NAME,
+    meta = b"".join(
+        (
+            _element(0x0001, b"OB", b"\0\1"),
+            _element(0x0002, b"UI", offer.sop_class_uid.encode()),
+            _element(0x0003, b"UI", offer.sop_instance_uid.encode()),
+            _element(0x0010, b"UI", offer.transfer_syntax_uid.encode()),
+            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
+            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
+            _element(0x0017, b"AE", offer.calling_ae_title.encode("ascii", "replace")),
+            _element(0x0018, b"AE", offer.called_ae_title.encode("ascii", "replace")),
+        )
     )
-    meta.SendingApplicationEntityTitle = offer.calling_ae_title
-    meta.ReceivingApplicationEntityTitle = offer.called_ae_title
-    return b"".join((_PREAMBLE, encode_file_meta(meta), offer.data_set))
+    length = _element(0x0000, b"UL", len(meta).to_bytes(4, "little"))
+    return b"".join((_PREAMBLE, length, meta, offer.data_set))
 
 
 def same(one: bytes, other: bytes) -> bool:
@@ -58,7 +63,20 @@ def key(content: bytes) -> str:
     return digest(b"\0".join((_transfer_syntax(content), _data_set(content))))[:_KEY_LENGTH]
 
 
-def uids(header: FileDataset) -> dict[str, str]:
+def header_uids(content: bytes, offer: Offer) -> Mapping[str, str]:
+    """Return the UIDs that say what a composed file is and where it belongs, by keyword.
+
+    Raises
+    ------
+    Refused
+        `uid-invalid`, `dataset-unreadable`, `dataset-truncated`.
+    """
+    plain = offer.transfer_syntax_uid == ExplicitVRLittleEndian and offer.sop_class_uid in IMAGE_CLASSES
+    found = glance(offer.data_set) if plain else None
+    return _require_uids(found) if found is not None else uids(read_header(content))
+
+
+def uids(header: FileDataset) -> Mapping[str, str]:
     """Return the UIDs that say what an instance is and where it belongs, by keyword.
 
     Raises
@@ -66,11 +84,7 @@ def uids(header: FileDataset) -> dict[str, str]:
     Refused
         `uid-invalid`: one is missing, or is no UID.
     """
-    found = {keyword: str(header.get(keyword, "")) for keyword in _NAMED}
-    for keyword, uid in found.items():
-        if not is_uid(uid):
-            raise Refused(DoorRefusal.UID_INVALID, keyword)
-    return found
+    return _require_uids({keyword: str(header.get(keyword, "")) for keyword in _NAMED})
 
 
 def placed(content: bytes, path: str) -> Placed:
@@ -92,6 +106,20 @@ def placed(content: bytes, path: str) -> Placed:
     )
     sender = str(meta.get("SendingApplicationEntityTitle", "")).strip()
     return Placed(instance, named["StudyInstanceUID"], named["SeriesInstanceUID"], sender)
+
+
+def _require_uids(found: Mapping[str, str]) -> Mapping[str, str]:
+    for keyword, uid in found.items():
+        if not is_uid(uid):
+            raise Refused(DoorRefusal.UID_INVALID, keyword)
+    return found
+
+
+def _element(name: int, vr: bytes, value: bytes) -> bytes:
+    """Encode an element of group 0002 (PS3.5 section 7.1.2)."""
+    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
+    length = b"\0\0" + len(value).to_bytes(4, "little") if vr == b"OB" else len(value).to_bytes(2, "little")
+    return b"".join((b"\2\0", name.to_bytes(2, "little"), vr, length, value))
 
 
 def _data_set(content: bytes) -> bytes:

@@ -10,8 +10,7 @@ row leaves a file that nobody was told of: it is entered when the instance is se
 """
 
 import errno
-
-from pydicom.dataset import FileDataset
+from collections.abc import Mapping
 
 from node import instance_file
 from node.core import log
@@ -62,9 +61,9 @@ class Intake:
             return Taken.OWN_RESULT
         _check_classes(offer)
         content = instance_file.compose(offer)
-        header = read_header(content)
-        _check_header(header, offer)
-        study_uid, series_uid = str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
+        uids = instance_file.header_uids(content, offer)
+        _check_uids_agree(uids, offer)
+        study_uid, series_uid = uids["StudyInstanceUID"], uids["SeriesInstanceUID"]
         path, is_new = self._place(content, self._spool.instance_path(study_uid, series_uid, offer.sop_instance_uid))
         instance = Instance(
             sop_instance_uid=offer.sop_instance_uid,
@@ -80,6 +79,7 @@ class Intake:
 
     def closed(self, association_id: str, outcome: str) -> None:
         """Note how an association ended; where the ledger is away, its silence tells the same a little later."""
+        self._register.forget(association_id)
         try:
             with self._ledger.transaction() as session:
                 studies.close_association(session, association_id, outcome)
@@ -140,9 +140,8 @@ def _check_classes(offer: Offer) -> None:
         raise Refused(DoorRefusal.UID_MISMATCH, "SOP class is not that of the context")
 
 
-def _check_header(header: FileDataset, offer: Offer) -> None:
-    """Refuse a data set that is not what the request announced, or that belongs to no study or series."""
-    uids = instance_file.uids(header)
+def _check_uids_agree(uids: Mapping[str, str], offer: Offer) -> None:
+    """Refuse a data set that is not what the request announced."""
     if uids["SOPClassUID"] != offer.sop_class_uid:
         raise Refused(DoorRefusal.UID_MISMATCH, "SOPClassUID")
     if uids["SOPInstanceUID"] != offer.sop_instance_uid:

@@ -9,6 +9,7 @@ the instance is sent again, or by `node.reconcile`.
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -27,6 +28,7 @@ from node.core.reasons import Outage
 from node.core.spool import Spool, beside
 
 _ATTEMPTS = 3  # at a row that another process enters at the same moment
+_NOTED_S = 1.0  # an association's last activity is noted no more often
 
 _log = log.get("intake")
 
@@ -59,6 +61,7 @@ class Register:
         self._spool, self._ledger = spool, ledger
         self._waiting: list[_Entry] = []
         self._queueing, self._writing = threading.Lock(), threading.Lock()
+        self._noted: dict[str, float] = {}  # when an association was last noted as active
 
     def enter(self, arrival: Arrival, *, is_new: bool) -> Taken:
         """Enter an arrival, durably.
@@ -102,7 +105,8 @@ class Register:
     def _enter_all(self, batch: list[_Entry]) -> None:
         """Answer every entry, whatever happens: those who wait are not told otherwise."""
         try:
-            self._transact(batch)
+            if not self._enter_new(batch):
+                self._transact(batch)
         except IntegrityError:
             for entry in batch:
                 self._enter_alone(entry)
@@ -112,6 +116,39 @@ class Register:
         finally:
             for entry in batch:
                 entry.answer = entry.answer or Unavailable(Outage.LEDGER_FAILED, "the transaction was given up")
+
+    def _enter_new(self, batch: list[_Entry]) -> bool:
+        """Enter slices of which nothing is known yet, as nearly all are; False, and nothing done, where one is."""
+        new = len({entry.uid for entry in batch}) == len(batch) and all(entry.is_new for entry in batch)
+        if not new or any(self._place(entry.arrival) != entry.arrival.instance.path for entry in batch):
+            return False
+        at = time.monotonic()
+        noted = {entry.arrival.association_id: self._noted.get(entry.arrival.association_id) for entry in batch}
+        try:
+            with self._ledger.transaction() as session:
+                if None in noted.values():
+                    arrivals.note_associations(session, [entry.arrival for entry in batch])
+                elif stale := [name for name, when in noted.items() if when is not None and at - when > _NOTED_S]:
+                    arrivals.note_active(session, stale)
+                    noted = dict.fromkeys(stale)
+                else:
+                    noted = {}
+                arrivals.record_new(session, [entry.arrival for entry in batch])
+        except IntegrityError:
+            self._noted.clear()
+            return False
+        self._noted |= dict.fromkeys(noted, at)
+        for entry in batch:
+            entry.answer = Taken.STORED
+        return True
+
+    def forget(self, association_id: str) -> None:
+        """Forget an association that has ended."""
+        with self._writing:
+            self._noted.pop(association_id, None)
+
+    def _place(self, arrival: Arrival) -> str:
+        return self._spool.instance_path(arrival.study_uid, arrival.series_uid, arrival.instance.sop_instance_uid)
 
     def _enter_alone(self, entry: _Entry) -> None:
         """Enter one arrival that another process may enter too."""
@@ -145,7 +182,7 @@ class Register:
 
     def _first(self, arrival: Arrival) -> Arrival:
         """Return what came first under the UID: the arrival, unless a file without a row has its place already."""
-        place = self._spool.instance_path(arrival.study_uid, arrival.series_uid, arrival.instance.sop_instance_uid)
+        place = self._place(arrival)
         if arrival.instance.path == place:
             return arrival
         try:

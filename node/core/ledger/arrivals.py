@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, cast
 
-from sqlalchemy import select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from node.core.ledger import now
@@ -13,6 +14,15 @@ from node.core.ledger.tables import Association, StoredInstance, Study, StudyFla
 from node.core.reasons import Flag
 from node.core.records import Instance
 from node.core.states import StudyState
+
+# Made once: making a statement takes longer than SQLite takes to do it.
+_INSTANCE, _STUDY = cast(Table, StoredInstance.__table__), cast(Table, Study.__table__)
+_ENTER = insert(_INSTANCE)
+_RECEIVE = (
+    update(_STUDY)
+    .where(_STUDY.c.uid.in_(bindparam("uids", expanding=True)), _STUDY.c.state == StudyState.RECEIVING)
+    .values(last_received_at=bindparam("at"))
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,12 @@ class Known:
     variants: list[Variant]
 
 
+def note_active(session: Session, association_ids: Collection[str]) -> None:
+    """Note that associations that are known are active."""
+    active = update(Association).where(Association.id.in_(association_ids)).values(active_at=now())
+    session.execute(active.execution_options(synchronize_session=False))
+
+
 def note_associations(session: Session, arrivals: Sequence[Arrival]) -> None:
     """Note the associations of the arrivals, and that they are active."""
     at = now()
@@ -47,7 +63,7 @@ def note_associations(session: Session, arrivals: Sequence[Arrival]) -> None:
         if name not in held
     )
     if held:
-        session.execute(update(Association).where(Association.id.in_(held)).values(active_at=at))
+        note_active(session, held)
     session.flush()
 
 
@@ -66,24 +82,18 @@ def record(session: Session, arrivals: Sequence[Arrival]) -> Mapping[str, Stored
     """Enter new instances, whose associations are noted; a study that was complete receives again."""
     at = now()
     _receive(session, sorted({one.study_uid for one in arrivals}), at)
-    rows = {
-        one.instance.sop_instance_uid: StoredInstance(
-            sop_instance_uid=one.instance.sop_instance_uid,
-            study_uid=one.study_uid,
-            series_uid=one.series_uid,
-            sop_class_uid=one.instance.sop_class_uid,
-            transfer_syntax_uid=one.instance.transfer_syntax_uid,
-            digest=one.instance.digest,
-            path=one.instance.path,
-            calling_ae_title=one.calling_ae_title,
-            association_id=one.association_id,
-            received_at=one.received_at or at,
-        )
-        for one in arrivals
-    }
-    session.add_all(rows.values())
-    session.flush()
-    return rows
+    session.connection().execute(_ENTER, [_row(one, at) for one in arrivals])
+    held = select(StoredInstance).where(
+        StoredInstance.sop_instance_uid.in_(one.instance.sop_instance_uid for one in arrivals)
+    )
+    return {row.sop_instance_uid: row for row in session.scalars(held)}
+
+
+def record_new(session: Session, arrivals: Sequence[Arrival]) -> None:
+    """Enter instances that are most likely new; a UID that is known after all is an `IntegrityError`."""
+    at = now()
+    _receive(session, sorted({one.study_uid for one in arrivals}), at)
+    session.connection().execute(_ENTER, [_row(one, at) for one in arrivals])
 
 
 def restore(row: StoredInstance | Variant, instance: Instance) -> None:
@@ -94,7 +104,7 @@ def restore(row: StoredInstance | Variant, instance: Instance) -> None:
 
 
 def keep_beside(session: Session, measured: StoredInstance, arrival: Arrival) -> Variant:
-    """Enter a variant of an instance and flag its study, which goes its way all the same."""
+    """Enter a variant of an instance and flag its study, which receives again: it may be a correction."""
     variant = Variant(
         sop_instance_uid=measured.sop_instance_uid,
         study_uid=measured.study_uid,
@@ -107,6 +117,7 @@ def keep_beside(session: Session, measured: StoredInstance, arrival: Arrival) ->
     )
     session.add(variant)
     flag(session, measured.study_uid, Flag.VARIANT_KEPT, measured.sop_instance_uid)
+    _receive(session, [measured.study_uid], now())
     session.flush()
     return variant
 
@@ -117,8 +128,27 @@ def flag(session: Session, study_uid: str, code: Flag, detail: str) -> None:
         session.add(StudyFlag(study_uid=study_uid, code=code.value, at=now(), detail=detail))
 
 
+def _row(one: Arrival, at: datetime) -> dict[str, Any]:
+    return {
+        "sop_instance_uid": one.instance.sop_instance_uid,
+        "study_uid": one.study_uid,
+        "series_uid": one.series_uid,
+        "sop_class_uid": one.instance.sop_class_uid,
+        "transfer_syntax_uid": one.instance.transfer_syntax_uid,
+        "digest": one.instance.digest,
+        "path": one.instance.path,
+        "calling_ae_title": one.calling_ae_title,
+        "association_id": one.association_id,
+        "received_at": one.received_at or at,
+    }
+
+
 def _receive(session: Session, study_uids: Sequence[str], at: datetime) -> None:
     """Have the studies receive, in one order everywhere, so that nobody waits for anybody in a circle."""
+    if len(study_uids) == 1 or session.get_bind().dialect.name == "sqlite":  # which has one writer at a time
+        done = session.connection().execute(_RECEIVE, {"uids": study_uids, "at": at})
+        if done.rowcount == len(study_uids):
+            return
     query = select(Study).where(Study.uid.in_(study_uids)).order_by(Study.uid).with_for_update()
     held = {study.uid: study for study in session.scalars(query)}
     for uid in study_uids:

@@ -1,0 +1,119 @@
+"""A glance at an encoded data set (stage 2): what a plain CT slice is, without a parser's expense.
+
+In: a data set in explicit VR little endian. Out: the values that intake reads, or None where anything is not plain:
+encapsulated pixels, an unusual character set, a value that is not as it should be. Then the parser looks, and says
+what is wrong: a glance accepts, it never refuses, and it accepts nothing that the parser would refuse.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+
+_SHORT, _LONG_LENGTH = struct.Struct("<HH2sH"), struct.Struct("<L")  # PS3.5 section 7.1.2
+_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_ITEM = struct.Struct("<4sL")
+_ITEM_BEGIN, _ITEM_END, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0"
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_DEEPEST = 6  # sequences within each other
+_FIRST_GROUP = 0x0008
+_PIXEL_DATA, _CHARACTER_SET = 0x7FE00010, 0x00080005
+_CHARACTER_SETS = {b"": "ascii", b"ISO_IR 6": "ascii", b"ISO_IR 100": "latin-1", b"ISO_IR 192": "utf-8"}
+
+_UIDS = {
+    0x00080016: "SOPClassUID",
+    0x00080018: "SOPInstanceUID",
+    0x0020000D: "StudyInstanceUID",
+    0x0020000E: "SeriesInstanceUID",
+}
+_TEXTS = (0x00080008, 0x00080060, 0x0008103E, 0x00100010, 0x00100020)
+_DECIMALS = (0x00180050, 0x00200032, 0x00200037, 0x00280030)
+_ROWS, _COLUMNS, _ALLOCATED, _SAMPLES, _FRAMES = 0x00280010, 0x00280011, 0x00280100, 0x00280002, 0x00280008
+_SIZES = (_ROWS, _COLUMNS, _ALLOCATED)
+
+
+def glance(data_set: bytes | bytearray) -> Mapping[str, str] | None:
+    """Return the four UIDs by keyword, where the data set is plain and whole; else None."""
+    wanted = {_CHARACTER_SET, *_UIDS, *_TEXTS, *_DECIMALS, *_SIZES, _SAMPLES, _FRAMES}
+    values: dict[int, bytes] = {}
+    vrs: dict[int, bytes] = {}
+    for tag, vr, begin, length in _elements(data_set, 0, len(data_set)):
+        if tag == _PIXEL_DATA:
+            whole = vr in (b"OW", b"OB") and begin + length <= len(data_set)
+            return _checked(values, vrs, length) if whole else None
+        if tag in wanted:
+            values[tag], vrs[tag] = bytes(data_set[begin : begin + length]), vr
+    return None
+
+
+def _elements(data: bytes | bytearray, at: int, end: int, depth: int = 0) -> Iterator[tuple[int, bytes, int, int]]:
+    """Yield tag, VR, begin and length of each value, as long as everything is plain; the pixel data comes last."""
+    last = 0
+    while at + _SHORT.size <= end:
+        group, element, vr, length = _SHORT.unpack_from(data, at)
+        at += _SHORT.size
+        if vr in _LONG_VRS and at + _LONG_LENGTH.size <= end:
+            (length,) = _LONG_LENGTH.unpack_from(data, at)
+            at += _LONG_LENGTH.size
+        elif vr not in _SHORT_VRS:
+            return
+        tag = group << 16 | element
+        if length == _UNDEFINED_LENGTH and vr == b"SQ" and depth < _DEEPEST:
+            length = _sequence_length(data, at, end, depth + 1)
+        if tag <= last or group < _FIRST_GROUP or length % 2:  # an undefined length is odd
+            return
+        yield tag, vr, at, length
+        last, at = tag, at + length
+        if tag >= _PIXEL_DATA:
+            return
+
+
+def _sequence_length(data: bytes | bytearray, begin: int, end: int, depth: int) -> int:
+    """Return the length of a sequence of undefined length and its delimiter (PS3.5 section 7.5); -1: not plain."""
+    at = begin
+    while at + _ITEM.size <= end:
+        tag, length = _ITEM.unpack_from(data, at)
+        at += _ITEM.size
+        if tag == _SEQUENCE_END:
+            return at - begin if length == 0 else -1
+        if tag != _ITEM_BEGIN:
+            return -1
+        limit = end if length == _UNDEFINED_LENGTH else at + length
+        inside = at
+        for _, _, value_at, value_length in _elements(data, at, limit, depth):
+            inside = value_at + value_length
+        if length == _UNDEFINED_LENGTH:
+            if inside + _ITEM.size > end or _ITEM.unpack_from(data, inside) != (_ITEM_END, 0):
+                return -1
+            inside += _ITEM.size
+        elif inside != limit or limit > end:
+            return -1
+        at = inside
+    return -1
+
+
+def _checked(values: Mapping[int, bytes], vrs: Mapping[int, bytes], held: int) -> Mapping[str, str] | None:
+    """Return the UIDs, where each value that is read later can be read."""
+    encoding = _CHARACTER_SETS.get(values.get(_CHARACTER_SET, b"").rstrip(b" \0"))
+    wanted = {_SAMPLES: b"US", _FRAMES: b"IS", **dict.fromkeys(_DECIMALS, b"DS"), **dict.fromkeys(_UIDS, b"UI")}
+    if encoding is None or any(vrs.get(tag, vr) != vr for tag, vr in wanted.items()):
+        return None
+    if any(vrs.get(tag) != b"US" or len(values[tag]) != 2 for tag in _SIZES) or any(tag not in vrs for tag in _UIDS):
+        return None
+    try:
+        for tag in _TEXTS:
+            values.get(tag, b"").decode(encoding)
+        for tag in _DECIMALS:
+            _numbers(values.get(tag, b""), float)
+        frames = _numbers(values.get(_FRAMES, b""), int) or [1]
+        uids = {keyword: values[tag].rstrip(b"\0 ").decode("ascii") for tag, keyword in _UIDS.items()}
+    except ValueError:
+        return None
+    rows, columns, allocated = (int.from_bytes(values[tag], "little") for tag in _SIZES)
+    samples = int.from_bytes(values.get(_SAMPLES, b"")[:2], "little") or 1
+    needed = rows * columns * allocated * samples * frames[0]
+    return uids if len(frames) == 1 and 0 <= needed <= held * 8 else None
+
+
+def _numbers(value: bytes, kind: Callable[[str], float]) -> list[float]:
+    text = value.decode("ascii").strip(" \0")
+    return [kind(number.strip()) for number in text.split("\\")] if text else []
