@@ -7,8 +7,10 @@ Next: the workers, which the node knows by the names of their tasks alone.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +27,7 @@ from node.core.ledger import Ledger, deliveries, jobs, queues, studies
 from node.core.reasons import Outage, StudyRefusal
 from node.core.records import EarlyRefusal, JobRequest, PatientFacts
 from node.core.settings import Settings
+from node.core.spool import Spool
 from node.core.states import JobState, Stage, StudyState
 
 _log = log.get("handoff")
@@ -33,6 +36,7 @@ _TASKS = {stage: f"crlm.{stage}" for stage in Stage}
 _SOCKET_TIMEOUT_S = 2.0
 _DELIVERIES_AT_ONCE = 32
 _MANIFEST = "manifest.json"
+_RESULT = "result.json"
 
 
 def build_request(
@@ -68,6 +72,22 @@ def _engine(settings: Settings) -> str:
     except OSError:
         weights = "none"
     return f"networks on {settings.device.split(':')[0]}, weights {weights}"
+
+
+def dated_as_before(request: JobRequest, spool: Spool) -> JobRequest:
+    """Return the request with the date of the result that lies in its work folder, if there is one.
+
+    The date is in the objects, whose UIDs come from the key: where the ledger was lost and rebuilt, the same job makes
+    the same bytes under the same UIDs once more.
+    """
+    work = spool.work(request.key)
+    if not work.has(_RESULT):
+        return request
+    try:
+        at = datetime.fromisoformat(json.loads(work.read(_RESULT))["study"]["requested_at"])
+    except (ValueError, KeyError, TypeError):  # cut or of another form: its objects are made anew
+        return request
+    return replace(request, requested_at=at)
 
 
 def priority(content: StudyContent, settings: Settings) -> int:

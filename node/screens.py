@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from node.core.codes import LESION_COUNT, MEASUREMENTS, UNIT_DISPLAY, MeasurementCoding
 from node.core.ledger import Ledger, deliveries, jobs, studies
-from node.core.ledger.tables import Delivery, Event, Job, Study
+from node.core.ledger.tables import Delivery, Event, Job, Study, StudyFlag
 from node.core.peer import Peer, Stored
-from node.core.reasons import NotComputed, NoteCode, StudyRefusal
+from node.core.reasons import Flag, NotComputed, NoteCode, Outage, StudyRefusal
 from node.core.states import DeliveryState, JobState, StudyState
 from node.send import SendReport, files_below, send_folder
 
@@ -31,7 +33,7 @@ _STYLES = {
     StudyState.NOT_ANALYSABLE: _WARNING,
     DeliveryState.PROVEN: _GOOD,
 }
-_SENTENCES = {str(one): one.sentence for one in (*NotComputed, *StudyRefusal)}
+_SENTENCES = {str(one): one.sentence for one in (*NotComputed, *StudyRefusal, *Outage, *Flag)}
 _EVERYWHERE = "all"
 _PARTIAL_VOLUME = (
     "A mean over a whole organ lies 2 to 3 HU off the truth: voxels at its rim hold some of the fat around it, as in "
@@ -111,9 +113,9 @@ def status(console: Console, ledger: Ledger, prefix: str) -> bool:
             job = known[-1] if known else None
             made = deliveries.of_job(session, job.key) if job else []
             console.print(f"[bold]{study.uid}[/]", highlight=False, soft_wrap=True)
-            console.print(_account(study, job, made))
+            console.print(_account(study, job, made, flags_of(session, study.uid)))
     if prefix and len(found) == 1:
-        _timeline(console, ledger, found[0])
+        timeline(console, ledger, found[0])
     return bool(found)
 
 
@@ -236,7 +238,12 @@ def _difference(value: float | str, true: float | str | None, coding: Measuremen
     return f"{100 * difference / true:+.2f} %"
 
 
-def _account(study: Study, job: Job | None, made: Sequence[Delivery]) -> Table:
+def flags_of(session: Session, study_uid: str) -> Sequence[StudyFlag]:
+    """Return what a person should look at in a study."""
+    return session.scalars(select(StudyFlag).where(StudyFlag.study_uid == study_uid).order_by(StudyFlag.at)).all()
+
+
+def _account(study: Study, job: Job | None, made: Sequence[Delivery], flags: Sequence[StudyFlag]) -> Table:
     """Return what became of a study, in a few lines."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(min_width=11)
@@ -245,7 +252,10 @@ def _account(study: Study, job: Job | None, made: Sequence[Delivery]) -> Table:
     grid.add_row("  study", _coloured(study.state) + _because(study.reason if job is None else None, ""))
     if job is not None:
         stage = f", {job.stage}" if job.state in (JobState.QUEUED, JobState.RUNNING) else ""
+        stage += ", STAT" if job.priority else ""
         grid.add_row("  job", _coloured(job.state) + stage + _because(job.reason, job.detail))
+    for flag in flags:
+        grid.add_row("  flag", f"[{_WARNING}]{flag.code}[/]: " + escape(_SENTENCES.get(flag.code, "")))
     for destination in dict.fromkeys(one.destination for one in made):
         there = [one for one in made if one.destination == destination]
         grid.add_row("  delivery", f"to {destination}: " + ", ".join(_delivered(one) for one in there))
@@ -273,7 +283,8 @@ def _coloured(state: StudyState | JobState | DeliveryState) -> str:
     return f"[{style}]{state}[/]" if style else str(state)
 
 
-def _timeline(console: Console, ledger: Ledger, study: Study) -> None:
+def timeline(console: Console, ledger: Ledger, study: Study) -> None:
+    """Print all that happened to a study, its jobs and their deliveries, in the order of time."""
     grid = Table.grid(padding=(0, 2))
     for _ in range(3):
         grid.add_column(no_wrap=True)

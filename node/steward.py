@@ -1,7 +1,8 @@
 """The steward: the one process that moves studies on. Exactly one works in a home.
 
 Comes in: settings. Each round: what is complete is assembled, selected and handed off (stages 3 to 5), jobs whose
-worker was lost are queued again, and the broker is told what it has to be told. What can go wrong: an outage of
+worker was lost are queued again, the broker is told what it has to be told, and inputs whose retention time is over
+are removed. What can go wrong: an outage of
 ledger, spool or broker is logged once when it begins and once when it ends, and never stops the rounds. Who is next:
 the workers.
 """
@@ -26,6 +27,7 @@ from node.core.reasons import Coded
 from node.core.settings import Settings
 from node.core.spool import Spool
 from node.facts import patient_facts
+from node.retention import Retention
 
 _log = log.get("steward")
 
@@ -44,6 +46,8 @@ class Steward:
         self._settings = settings
         self._assembly = Assembly(ledger, spool, settings, self._hand_on)
         self._outbox = handoff.Outbox(ledger, settings)
+        self._retention = Retention(ledger, spool, settings)
+        self._spool = spool
         self._outages: set[tuple[str, Coded]] = set()
 
     def round(self) -> None:
@@ -51,6 +55,7 @@ class Steward:
         self._part("assembly", self._assembly.round)
         self._part("reclaim", self._reclaim)
         self._part("outbox", self._tell)
+        self._part("retention", self._retention.round)
 
     def _hand_on(self, content: StudyContent) -> None:
         """Stages 4 and 5 of one study."""
@@ -59,6 +64,7 @@ class Steward:
         first = choice.candidates[0].series_instance_uid
         facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
         request = handoff.build_request(content.study_instance_uid, choice, facts, settings, now())
+        request = handoff.dated_as_before(request, self._spool)
         handoff.enter(self._ledger, content, request, handoff.priority(content, settings))
 
     def _reclaim(self) -> None:

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done, 1 the job failed or was refused, 2 wrong use. An expected failure is one sentence on stderr.
 Commands of the workers are looked up by name (entry-point group `crlm_node.commands`): the node never imports them.
-Modules by subject: `processes`, `studies`, `configuration`, on `application`.
+Modules by subject: `processes`, `studies`, `upkeep`, `configuration`, on `application`.
 """
 
 import sys
@@ -10,7 +10,7 @@ import sys
 import typer
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from node.cli import configuration, processes, studies  # noqa: F401 - they add their commands
+from node.cli import configuration, processes, studies, trail, upkeep  # noqa: F401 - they add their commands
 from node.cli.application import FAILED, INTERRUPTED, OK, WRONG_USE, WrongUse, app, tell
 from node.core.errors import NodeError
 from node.core.ledger import SchemaMismatch
@@ -24,6 +24,8 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
         code = app(prog_name="crlm-node", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except typer.TyperException as error:
         where = getattr(getattr(error, "ctx", None), "command_path", "crlm-node")
         sentence = error.format_message().rstrip(".").replace("Value error, ", "")
@@ -40,6 +42,4 @@ def main() -> None:
         code = tell(f"the ledger cannot be used: {error.orig}", FAILED)
     except OSError as error:
         code = tell(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), FAILED)
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
     sys.exit(code if isinstance(code, int) else OK)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from node import screens
+from node import overview, screens
 from node.cli.application import (
     FAILED,
     FILE,
@@ -105,6 +105,7 @@ def status(
 ) -> None:
     """Show studies, or all that happened to one."""
     ledger = ledger_of(settings_in_force())
+    overview.paused(console, ledger)
     if screens.status(console, ledger, study or ""):
         return
     if study:

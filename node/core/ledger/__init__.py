@@ -136,11 +136,7 @@ class Ledger:
         Unavailable
             `ledger-failed`: the database cannot be reached.
         """
-        try:
-            with self._engine.connect() as connection:
-                found = MigrationContext.configure(connection).get_current_revision()
-        except _AWAY as error:
-            raise _unavailable(error) from error
+        found = self.schema()
         script = ScriptDirectory.from_config(_migrations())
         wanted = script.get_current_head()
         if found == wanted:
@@ -151,6 +147,20 @@ class Ledger:
             f"the ledger has schema {found}, this version needs {wanted}: start the steward of "
             "this version, which migrates it, or run crlm-node ledger upgrade"
         )
+
+    def schema(self) -> str | None:
+        """Return the revision of the database's schema; None where it has none.
+
+        Raises
+        ------
+        Unavailable
+            `ledger-failed`: the database cannot be reached.
+        """
+        try:
+            with self._engine.connect() as connection:
+                return MigrationContext.configure(connection).get_current_revision()
+        except _AWAY as error:
+            raise _unavailable(error) from error
 
     def close(self) -> None:
         """Close all connections."""

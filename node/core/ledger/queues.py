@@ -11,12 +11,12 @@ passed only by STAT jobs that come within that time after it.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from node.core.ledger import now
-from node.core.ledger.tables import Job, Queue
-from node.core.states import JobState, Stage
+from node.core.ledger.tables import Delivery, Job, Queue
+from node.core.states import DeliveryState, JobState, Stage
 
 ROUTINE, STAT = 0, 1
 HEAD_START = timedelta(hours=1)
@@ -107,6 +107,15 @@ def resume(session: Session, stage: Stage) -> bool:
 def paused(session: Session) -> dict[Stage, Queue]:
     """Return the queues that a person has paused, by stage."""
     return {queue.stage: queue for queue in session.scalars(select(Queue).where(Queue.paused_at.is_not(None)))}
+
+
+def count_waiting(session: Session, stage: Stage) -> int:
+    """Return how many jobs wait for a stage, or for `deliver`, how many objects."""
+    if stage is Stage.DELIVER:
+        query = select(func.count()).select_from(Delivery).where(Delivery.state == DeliveryState.PENDING)
+    else:
+        query = select(func.count()).select_from(Job).where(Job.state == JobState.QUEUED, Job.stage == stage)
+    return session.scalar(query) or 0
 
 
 def is_paused(session: Session, stage: Stage) -> bool:

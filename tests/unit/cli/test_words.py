@@ -15,7 +15,10 @@ from node.core.settings import Settings
 from node.phantom import PhantomFiles
 
 COMMANDS = (
-    *("demo", "up", "listen", "steward", "worker", "send", "analyse", "phantom", "status"),
+    *("demo", "up", "listen", "steward", "worker", "send", "analyse", "phantom", "status", "audit"),
+    *("replay", "pause", "resume"),
+    *("quarantine list", "quarantine show", "quarantine release", "quarantine delete"),
+    *("ledger upgrade", "ledger check", "ledger rebuild"),
     *("config check", "config show", "config reference"),
     *("models list", "models verify", "models fetch"),
 )
@@ -51,7 +54,7 @@ def test_help_is_complete(words: str, crlm_node: Callable[..., Any]) -> None:
     assert "<path>" not in done.out
 
 
-@pytest.mark.parametrize("words", [(), ("config",), ("models",)])
+@pytest.mark.parametrize("words", [(), ("config",), ("models",), ("quarantine",), ("ledger",)])
 def test_no_command_prints_the_help(words: tuple[str, ...], crlm_node: Callable[..., Any]) -> None:
     """Wrong use, and the list of commands on stderr."""
     done = crlm_node(*words)
@@ -76,6 +79,9 @@ def test_version(crlm_node: Callable[..., Any]) -> None:
         (("send", "EMPTY"), "Missing option '--to' (see crlm-node send --help)"),
         (("send", "EMPTY", "--to", "A@127.0.0.1:104"), "EMPTY holds no DICOM file"),
         (("send", "MISSING", "--to", "A@127.0.0.1:104"), "Invalid value for 'DIR': dir 'MISSING' does not exist"),
+        (("replay",), "Missing argument 'STUDY' (see crlm-node replay --help)"),
+        (("pause", "x"), "Invalid value for 'segment|measure|deliver': 'x' is not one of"),
+        (("quarantine", "delete"), "Missing argument 'STUDY' (see crlm-node quarantine delete --help)"),
         (("worker", "--queue", "x"), "Invalid value for '--queue': 'x' is not one of"),
         (("worker", "--concurrency", "0"), "Invalid value for '--concurrency'"),
         (("analyse", "EMPTY", "--out", "OUT"), "EMPTY holds no readable DICOM file"),

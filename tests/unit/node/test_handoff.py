@@ -1,8 +1,10 @@
+import json
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -20,8 +22,9 @@ from node.core.ledger.tables import Job, Study
 from node.core.reasons import Outage, StudyRefusal
 from node.core.records import Candidate, Instance, JobRequest, LeftOut, PatientFacts, parse
 from node.core.settings import CallingPeer, ImportRules, MeasurementSettings, Settings
+from node.core.spool import Spool
 from node.core.states import JobState, Stage, StudyState
-from node.handoff import Outbox, build_request, enter, priority
+from node.handoff import Outbox, build_request, dated_as_before, enter, priority
 
 Store = Callable[..., list[str]]
 Requests = Callable[..., JobRequest]
@@ -102,6 +105,19 @@ def test_a_request_holds_all_that_a_worker_is_told() -> None:
     assert (request.study_instance_uid, request.requested_at, request.facts) == ("1.2.3", AT, FACTS)
     assert (request.imports, request.measurement) == (settings.imports, settings.measurement)
     assert (request.engine, request.version) == ("imported", __version__)
+
+
+def test_a_result_that_outlived_the_ledger_keeps_its_date(tmp_path: Path, request_of: Requests) -> None:
+    """The same job makes the same bytes once more; what is no result document is passed over."""
+    spool, request = Spool(tmp_path), request_of()
+    spool.prepare()
+    assert dated_as_before(request, spool) == request
+    for content in (b"cut", b"[]", b'{"study": {}}', b'{"study": {"requested_at": 7}}'):
+        spool.work(request.key).write("result.json", content)
+        assert dated_as_before(request, spool) == request
+    at = "2026-01-05T10:15:00"
+    spool.work(request.key).write("result.json", json.dumps({"study": {"requested_at": at}}).encode())
+    assert dated_as_before(request, spool) == replace(request, requested_at=datetime.fromisoformat(at))
 
 
 @pytest.mark.parametrize(

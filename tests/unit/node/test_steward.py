@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 
 from node import steward as module
 from node.core.errors import Unavailable
-from node.core.ledger import Ledger, jobs, studies
+from node.core.ledger import Ledger, jobs, queues, studies
 from node.core.ledger.tables import Job, Study
 from node.core.reasons import StudyRefusal
 from node.core.records import HeightSource, Instance, JobRequest, parse
-from node.core.settings import ImportRules, Settings
+from node.core.settings import CallingPeer, ImportRules, Settings
 from node.core.spool import Spool
 from node.core.states import JobState, Stage, StudyState
 from node.steward import SecondSteward, Steward
@@ -69,6 +69,25 @@ def test_a_round_takes_a_study_from_the_spool_to_the_broker(
     assert list(request.candidates[0].instances) == sorted(taken[:12], key=lambda one: one.sop_instance_uid)
     assert [one.why for one in request.left_out] == ["localizer"]
     assert (request.facts.height_m, request.requested_at) == (1.75, clock())
+
+
+def test_haste_goes_from_the_sender_to_the_job(
+    ledger: Ledger,
+    clock: Any,
+    spool: Spool,
+    settings: Settings,
+    redis_url: str,
+    series: Datasets,
+    receive: Receive,
+) -> None:
+    """What a STAT peer sends is a STAT job."""
+    peers = (CallingPeer(ae_title="EMERGENCY", priority="stat"),)
+    steward = Steward(ledger, spool, settings.model_copy(update={"broker_url": redis_url, "calling": peers}))
+    receive(series(), calling="EMERGENCY")
+    receive(series("1.2.4.1", study="1.2.4"), association="a2")
+    clock.forward(1)
+    steward.round()
+    assert [jobs_of(ledger, uid)[0].priority for uid in ("1.2.3", "1.2.4")] == [queues.STAT, queues.ROUTINE]
 
 
 def test_late_slices_make_a_new_job_that_supersedes(
@@ -181,7 +200,9 @@ def test_an_outage_of_the_ledger_does_not_end_the_steward(
         broken = Steward(Ledger(ledger.url), started._assembly._spool, started._settings)
         broken.round()
         broken.round()
-    assert [one["part"] for one in logs if one["event"] == "outage-begins"] == ["assembly", "reclaim", "outbox"]
+    parts = ["assembly", "reclaim", "outbox", "retention"]
+    assert [one["part"] for one in logs if one["event"] == "outage-begins"] == parts
+    assert [one for one in logs if one["event"] == "outage-ends"] == []
 
 
 class TestRealData:

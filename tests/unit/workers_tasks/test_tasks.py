@@ -1,8 +1,9 @@
+import json
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,20 @@ class TestAgain:
             assert one.state is wanted
         desk.deliver(done, "folder")
         assert {one.state for one in delivery_rows(done).values()} == {DeliveryState.PROVEN}
+
+    def test_the_date_that_a_result_tells_makes_the_same_bytes(
+        self, desk: Desk, request_of_phantom: JobRequest
+    ) -> None:
+        """The date of a job is finer than what is written of it: a ledger that was rebuilt knows only the latter."""
+        digests = []
+        for at in ("2026-11-21T12:00:00.654321", "2026-11-21T12:00:00"):
+            request = replace(request_of_phantom, requested_at=datetime.fromisoformat(at))
+            outcome = analysis.segment(request, desk.spool, desk.spool.work(request.key))
+            outcome = analysis.measure(request, desk.spool, desk.spool.work(request.key))
+            digests.append({one.sop_instance_uid: one.digest for one in outcome.products})
+            written = json.loads(desk.spool.work(request.key).read("result.json"))["study"]["requested_at"]
+            assert written == "2026-11-21T12:00:00"
+        assert digests[0] == digests[1]
 
     def test_another_content_gets_uids_of_its_own(
         self,
