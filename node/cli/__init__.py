@@ -2,7 +2,7 @@
 
 Exit codes: 0 done, 1 the job failed or was refused, 2 wrong use. An expected failure is one sentence on stderr.
 Commands of the workers are looked up by name (entry-point group `crlm_node.commands`): the node never imports them.
-Modules by subject: `processes`, `studies`, `upkeep`, `configuration`, on `application`.
+Modules by subject: `processes`, `studies`, `upkeep`, `trail`, `configuration`, on `application`.
 """
 
 import sys
