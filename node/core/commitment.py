@@ -3,7 +3,7 @@
 Comes in: SOP classes and instances, and a transaction UID that the ledger holds already. Goes out: the report, where it
 comes on the same association; a PACS may as well send it later on an association of its own, which `node.commitment`
 takes. What can go wrong: the service is not offered or the request not taken (`commitment-refused`, and a query has
-to prove), no association (`destination-unreachable`).
+to prove), no association (`destination-unreachable`). An association that breaks off is no answer: one may yet come.
 """
 
 import threading
@@ -161,9 +161,8 @@ def _request(assoc: Association, transaction_uid: str, objects: Sequence[tuple[s
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = UID(sop_class_uid), UID(sop_instance_uid)
         ds.ReferencedSOPSequence.append(item)
     status, _ = assoc.send_n_action(ds, _REQUEST_ACTION, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
-    if "Status" not in status:
-        raise Unavailable(Outage.DESTINATION_UNREACHABLE, "the association was lost before N-ACTION was answered")
-    if status.Status != _SUCCESS:
+    # Without an answer it may have been taken, or not: some break off who do not want to commit themselves.
+    if status.get("Status", _SUCCESS) != _SUCCESS:
         raise Unavailable(Outage.COMMITMENT_REFUSED, f"N-ACTION answered {int(status.Status):04X}")
 
 

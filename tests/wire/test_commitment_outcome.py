@@ -1,9 +1,11 @@
 """Storage commitment from the delivery to its outcome in the ledger: by our listener, at once, or by a query."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -11,12 +13,16 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import build_context
 
 from node.commitment import Reports
+from node.core import commitment
+from node.core.errors import Unavailable
 from node.core.ledger import Ledger, deliveries, jobs
 from node.core.ledger.deliveries import Schedule
 from node.core.ledger.tables import Commitment, Delivery, Study
+from node.core.reasons import Outage
 from node.core.records import JobRequest, PatientFacts
 from node.core.settings import CallingPeer, ImportRules, MeasurementSettings, PacsDestination
 from node.core.states import DeliveryState, StudyState
+from node.servers import Orthanc
 from workers.delivery import deliver
 
 from .conftest import Site
@@ -88,12 +94,12 @@ Open = Callable[..., Bench]
 def bench(open_site: Callable[..., Site], free_port: Callable[[], int]) -> Open:
     """Return a function that opens a bench; the wait for an answer may be given."""
 
-    def open_it(wait_s: float = 3600.0, **changes: object) -> Bench:
-        pacs = Pacs(free_port(), on_commitment=lambda _request, _send: None)
+    def open_it(wait_s: float = 3600.0, ae_title: str = "PACS", pacs_port: int = 0, **changes: object) -> Bench:
+        pacs = Pacs(pacs_port or free_port(), on_commitment=lambda _request, _send: None)
         destination = PacsDestination(
             kind="dicom",
             name="pacs",
-            ae_title="PACS",
+            ae_title=ae_title,
             host="127.0.0.1",
             port=pacs.port,
             commitment=True,
@@ -101,7 +107,7 @@ def bench(open_site: Callable[..., Site], free_port: Callable[[], int]) -> Open:
         )
         values = {
             "destinations": (destination,),
-            "calling": (CallingPeer(ae_title="PACS"),),
+            "calling": (CallingPeer(ae_title=ae_title),),
             "retry_base_s": 0.01,
             "retry_longest_s": 0.02,
         }
@@ -302,20 +308,33 @@ def test_a_service_that_is_not_offered(bench: Open) -> None:
     assert "abstract syntax not supported" in proof
 
 
-def test_a_pacs_that_goes_away_before_it_is_asked(bench: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was sent is not sent again: it is asked for, in a new transaction, when the PACS is back."""
-    one = bench()
-    answer = Pacs.on_action
+def test_a_pacs_that_breaks_off_when_it_is_asked(bench: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have taken the request: an answer is waited for, and then the query proves."""
+    one = bench(wait_s=0.2)
     monkeypatch.setattr(Pacs, "on_action", lambda _pacs, event: event.assoc.abort())
     with serving(one.pacs, CT):
         one.deliver()
-        assert one.states() == [(SENT, "destination-unreachable")] * 2
-    monkeypatch.setattr(Pacs, "on_action", answer)
+        assert one.states() == [(SENT, None)] * 2
+        one.deliver()
+    assert one.proofs() == {"found by C-FIND at PACS, no storage commitment within 0.2 s"}
+
+
+def test_a_pacs_that_goes_away_before_it_is_asked(bench: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was sent is not sent again: it is asked for, in a new transaction, when the PACS is back."""
+    one = bench()
     one.pacs.on_commitment = lambda request, send: send(*report_of(request))
+
+    def away(*_: object) -> None:
+        raise Unavailable(Outage.DESTINATION_UNREACHABLE, "connection refused")
+
     with serving(one.pacs, CT):
+        with monkeypatch.context() as patched:
+            patched.setattr(commitment, "ask", away)
+            one.deliver()
+        assert one.states() == [(SENT, "destination-unreachable")] * 2
         one.deliver()
     assert one.states() == [(PROVEN, None)] * 2
-    assert len(one.pacs.received) == 2
+    assert len(one.pacs.received) == len(one.commitments()) == 2
 
 
 def test_a_report_that_overtakes_the_answer(bench: Open) -> None:
@@ -332,3 +351,89 @@ def test_a_report_that_overtakes_the_answer(bench: Open) -> None:
         one.deliver()
     assert statuses == [0x0000]
     assert one.states() == [(PROVEN, None)] * 2
+
+
+# --- a real Orthanc ---------------------------------------------------------------------------------------------------
+
+
+class Peculiar(Orthanc):
+    """An Orthanc that answers success and may forget, may be unwilling to commit itself, or report elsewhere."""
+
+    def __init__(self, folder: Path, port: int, *, forget: bool = False, commit: bool = True) -> None:
+        super().__init__(folder, "ORTHANC", {"NODE": ("127.0.0.1", port)})
+        self._forget, self._commit = forget, commit
+        self._port = port
+
+    def configuration(self) -> dict[str, object]:
+        """Return its settings."""
+        script = self.folder / "forget.lua"
+        script.write_text("function ReceivedInstanceFilter(dicom, origin, info)\n  return false\nend\n")
+        known = {"AET": "NODE", "Host": "127.0.0.1", "Port": self._port, "AllowStorageCommitment": self._commit}
+        scripts = [str(script)] if self._forget else []
+        return super().configuration() | {"LuaScripts": scripts, "DicomModalities": {"NODE": known}}
+
+
+Peculiarly = Callable[..., AbstractContextManager[Bench]]
+
+
+@pytest.fixture
+def peculiarly(bench: Open, tmp_path: Path, free_port: Callable[[], int], lacking: Callable[[str], None]) -> Peculiarly:
+    """Return a function that opens a bench whose PACS is such an Orthanc."""
+    if not Orthanc.available():
+        lacking("Orthanc")
+
+    @contextmanager
+    def run(
+        *, forget: bool = False, commit: bool = True, stray: bool = False, wait_s: float = 3600.0
+    ) -> Iterator[Bench]:
+        port = free_port()
+        report_to = free_port() if stray else port
+        with Peculiar(tmp_path / "orthanc", report_to, forget=forget, commit=commit) as server:
+            yield bench(wait_s, "ORTHANC", server.dicom_port, port=port)
+
+    return run
+
+
+def settled(one: Bench) -> None:
+    """Wait until the PACS has reported."""
+    until = time.monotonic() + 60
+    while {row.state for row in one.rows()} == {SENT} and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def test_orthanc_commits_itself(peculiarly: Peculiarly) -> None:
+    """It reports to our listener, on an association of its own."""
+    with peculiarly() as one:
+        one.deliver()
+        settled(one)
+        (transaction,) = one.commitments()
+        assert one.proofs() == {f"committed in transaction {transaction.transaction_uid}"}
+
+
+def test_an_orthanc_that_forgets_is_caught(peculiarly: Peculiarly) -> None:
+    """It answers success to C-STORE and keeps nothing: it says so itself when it is asked."""
+    with peculiarly(forget=True) as one:
+        one.deliver()
+        settled(one)
+        assert one.states() == [(PENDING, "commitment-refused")] * 2
+        assert {row.detail for row in one.rows()} == {"0112, no such object instance"}
+
+
+def test_an_orthanc_that_does_not_commit_itself(peculiarly: Peculiarly) -> None:
+    """The query proves in the end, and the proof says what was missing."""
+    with peculiarly(commit=False, wait_s=2.0) as one:
+        one.deliver()
+        one.deliver()
+        (proof,) = one.proofs()
+        assert proof == "found by C-FIND at ORTHANC, no storage commitment within 2 s"
+
+
+@pytest.mark.parametrize("forget", [False, True], ids=["keeps", "forgets"])
+def test_an_orthanc_whose_report_never_comes(peculiarly: Peculiarly, *, forget: bool) -> None:
+    """It reports to a port at which nobody listens: the query finds the objects, or finds them missing."""
+    with peculiarly(stray=True, forget=forget, wait_s=2.0) as one:
+        one.deliver()
+        assert one.states() == [(SENT, None)] * 2
+        one.deliver()
+        expected = (PENDING, "destination-lost") if forget else (PROVEN, None)
+        assert one.states() == [expected] * 2
