@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 
-from node.core.dicom import TRANSFER_SYNTAXES, read_header
+from node.core.dicom import PARSER_FAULTS, TRANSFER_SYNTAXES, read_header
 from node.core.errors import NotAnalysable, Refused, Unavailable, Untrusted
 from node.core.grid import Plane, plane, stack
 from node.core.reasons import Outage, StudyRefusal
@@ -25,6 +25,9 @@ from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
 from node.phantom import is_phantom
 from workers.records import Acquisition, Volume
+
+# What pydicom and its decoders raise on damaged or missing pixel data.
+_DECODER_FAULTS = (*PARSER_FAULTS, RuntimeError)
 
 
 def read(candidate: Candidate, spool: Spool, settings: MeasurementSettings) -> Volume:
@@ -83,7 +86,12 @@ def _plane(instance: Instance, spool: Spool) -> Plane:
 
 def _verified(instance: Instance, spool: Spool, known: Plane) -> FileDataset:
     """Return a slice as it was received; its header must be the one that gave it its place."""
-    ds = dcmread(BytesIO(spool.verified(instance)))
+    content = spool.verified(instance)
+    try:
+        ds = dcmread(BytesIO(content))
+    except PARSER_FAULTS as error:  # behind the pixel data, where nobody has looked before
+        detail = f"{instance.sop_instance_uid}: {type(error).__name__}"
+        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, detail) from error
     if plane(ds) != known:
         raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"{instance.sop_instance_uid} was changed while it was read")
     return ds
@@ -94,8 +102,7 @@ def _hounsfield(ds: FileDataset, shape: tuple[int, ...]) -> NDArray[Any]:
     try:
         stored = ds.pixel_array
         slope, intercept = float(ds.RescaleSlope), float(ds.RescaleIntercept)
-    # What pydicom and its decoders raise on damaged or missing pixel data.
-    except (AttributeError, EOFError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except _DECODER_FAULTS as error:
         raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{ds.SOPInstanceUID}: {type(error).__name__}") from error
     if stored.shape != shape:
         raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{ds.SOPInstanceUID}: shape {stored.shape}")
@@ -104,6 +111,8 @@ def _hounsfield(ds: FileDataset, shape: tuple[int, ...]) -> NDArray[Any]:
     if not (slope.is_integer() and intercept.is_integer()):
         return (stored * slope + intercept).astype(np.float32)
     least, most = sorted(int(slope) * int(value) + int(intercept) for value in (stored.min(), stored.max()))
+    if least < -(2**31) or most >= 2**31 or abs(slope) >= 2**31 or abs(intercept) >= 2**31:
+        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{ds.SOPInstanceUID}: rescale leads out of all range")
     if least >= -(2**15) and most < 2**15 and abs(slope) < 2**15 and abs(intercept) < 2**15:
         # In 16 bits, where a sum that runs over comes back: only the result has to fit.
         return stored.astype(np.int16) * np.int16(slope) + np.int16(intercept)
@@ -112,17 +121,17 @@ def _hounsfield(ds: FileDataset, shape: tuple[int, ...]) -> NDArray[Any]:
 
 def _acquisition(ds: Dataset) -> Acquisition:
     """Read the acquisition from a slice: the lowest, to which the others are joined."""
-    contrast = str(ds.get("ContrastBolusAgent") or "")
-    if not contrast and ds.get("ContrastBolusAgentSequence"):
-        contrast = str(ds.ContrastBolusAgentSequence[0].get("CodeMeaning", "coded agent"))
+    contrast = str(_value(ds, "ContrastBolusAgent") or "")
+    if not contrast and (agents := _value(ds, "ContrastBolusAgentSequence")):
+        contrast = str(_value(agents[0], "CodeMeaning") or "coded agent")
     return Acquisition(
-        kvp=_number(ds.get("KVP")),
-        slice_thickness_mm=_number(ds.get("SliceThickness")),
-        kernel=_text(ds.get("ConvolutionKernel")),
+        kvp=_number(_value(ds, "KVP")),
+        slice_thickness_mm=_number(_value(ds, "SliceThickness")),
+        kernel=_text(_value(ds, "ConvolutionKernel")),
         contrast=contrast,
         lossy=_lossy(ds),
-        manufacturer=_text(ds.get("Manufacturer")),
-        patient_position=_text(ds.get("PatientPosition")),
+        manufacturer=_text(_value(ds, "Manufacturer")),
+        patient_position=_text(_value(ds, "PatientPosition")),
         synthetic=is_phantom(ds),
     )
 
@@ -134,7 +143,15 @@ def _joined(acquisition: Acquisition, ds: Dataset) -> Acquisition:
 
 
 def _lossy(ds: Dataset) -> bool:
-    return str(ds.get("LossyImageCompression", "")) == "01"
+    return str(_value(ds, "LossyImageCompression")) == "01"
+
+
+def _value(ds: Dataset, keyword: str) -> Any:
+    """Return an attribute that nothing is measured by; None where it is absent or makes no sense."""
+    try:
+        return ds.get(keyword)
+    except PARSER_FAULTS:
+        return None
 
 
 def _number(value: object) -> float | None:
