@@ -18,7 +18,7 @@ from node.content import Header, StudyContent, gather, header, require_one_patie
 from node.core import log
 from node.core.dicom import read_header
 from node.core.errors import ANSWERS, NotAnalysable, Refused, Unavailable, Untrusted, Verdict
-from node.core.ledger import Ledger, jobs, studies
+from node.core.ledger import Ledger, corrections, jobs, studies
 from node.core.ledger.tables import StoredInstance
 from node.core.reasons import Coded, Outage, StudyRefusal
 from node.core.settings import Settings
@@ -72,6 +72,7 @@ class Assembly:
         quiet = timedelta(seconds=self._settings.quiet_time_s)
         idle = timedelta(seconds=self._settings.association_idle_s)
         with self._ledger.transaction() as session:
+            corrections.reopen(session)
             return [study.uid for study in studies.quiet_studies(session, quiet, idle)]
 
     def _one(self, study_uid: str) -> None:

@@ -30,7 +30,7 @@ from node.content import Identity, header, require_one_patient
 from node.core import log
 from node.core.dicom import PARSER_FAULTS, read_header
 from node.core.errors import Refused, Untrusted
-from node.core.ledger import Ledger, corrections, studies, succession
+from node.core.ledger import Ledger, arrivals, corrections, studies, succession
 from node.core.ledger.tables import StoredInstance, Variant
 from node.core.reasons import Flag
 from node.core.records import Instance
@@ -84,7 +84,7 @@ def settle(ledger: Ledger, spool: Spool, study_uid: str) -> None:
         ordered = corrections.ordered(session, study_uid, REPLAY)
         if succession.was_delivered(session, study_uid) and not ordered:
             detail = f"{len(found)} of {len(rows)} instances; crlm-node replay measures the later data"
-            corrections.flag(session, study_uid, Flag.PATIENT_CHANGED, detail)
+            arrivals.flag(session, study_uid, Flag.PATIENT_CHANGED, detail)
             _log.warning("patient-changed", study=study_uid, instances=len(found))
             return
     try:
@@ -160,7 +160,7 @@ def _take(
             corrections.exchange(session, uid, correction.variant.digest)
         session.flush()
         corrections.withdraw(session, study_uid, "the patient of the study was corrected")
-        corrections.flag(session, study_uid, Flag.PATIENT_CORRECTED, f"{len(found)} of {len(rows)} instances")
+        arrivals.flag(session, study_uid, Flag.PATIENT_CORRECTED, f"{len(found)} of {len(rows)} instances")
         corrections.unflag(session, study_uid, Flag.PATIENT_CHANGED)
         if not corrections.newer_than_measured(session, study_uid):
             corrections.unflag(session, study_uid, Flag.VARIANT_KEPT)

@@ -104,7 +104,7 @@ def restore(row: StoredInstance | Variant, instance: Instance) -> None:
 
 
 def keep_beside(session: Session, measured: StoredInstance, arrival: Arrival) -> Variant:
-    """Enter a variant of an instance and flag its study, which receives again: it may be a correction."""
+    """Enter a variant of an instance and flag its study, which goes its way all the same."""
     variant = Variant(
         sop_instance_uid=measured.sop_instance_uid,
         study_uid=measured.study_uid,
@@ -117,7 +117,6 @@ def keep_beside(session: Session, measured: StoredInstance, arrival: Arrival) ->
     )
     session.add(variant)
     flag(session, measured.study_uid, Flag.VARIANT_KEPT, measured.sop_instance_uid)
-    _receive(session, [measured.study_uid], now())
     session.flush()
     return variant
 

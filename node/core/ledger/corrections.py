@@ -6,11 +6,11 @@ file, also where the two change places: content that was sent again is never new
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.orm import Session
 
-from node.core.ledger import now, studies
-from node.core.ledger.moves import move_job
+from node.core.ledger import studies
+from node.core.ledger.moves import move_job, move_study
 from node.core.ledger.tables import Event, Job, StoredInstance, Study, StudyFlag, Variant
 from node.core.reasons import Flag
 from node.core.states import JobState, StudyState
@@ -21,6 +21,21 @@ _EXCHANGED = ("digest", "path", "transfer_syntax_uid", "calling_ae_title", "asso
 def variants_of(session: Session, study_uid: str) -> Sequence[Variant]:
     """Return the variants of a study's instances, oldest first."""
     return session.scalars(select(Variant).where(Variant.study_uid == study_uid).order_by(Variant.id)).all()
+
+
+def reopen(session: Session) -> None:
+    """Have every study receive again that a variant came for since its last instance: it may be a correction.
+
+    A study whose files were removed stays closed: there is nothing left that a variant could be compared with.
+    """
+    newest = func.max(Variant.received_at)
+    removed = exists().where(StoredInstance.study_uid == Study.uid, StoredInstance.removed_at.is_not(None))
+    query = select(Study, newest).join(Variant, Variant.study_uid == Study.uid).where(~removed).group_by(Study.uid)
+    for study, at in session.execute(query.having(newest > Study.last_received_at)).all():
+        if study.state is not StudyState.RECEIVING:
+            move_study(session, study, StudyState.RECEIVING, "an instance came again with other content")
+            study.reason = None
+        study.last_received_at = at
 
 
 def newer_than_measured(session: Session, study_uid: str) -> Mapping[str, Sequence[Variant]]:
@@ -65,15 +80,6 @@ def ordered(session: Session, study_uid: str, command: str) -> bool:
 def lock(session: Session, study_uid: str) -> Study | None:
     """Keep others from adding to a study until the transaction ends."""
     return session.get(Study, study_uid, with_for_update=True)
-
-
-def flag(session: Session, study_uid: str, code: Flag, detail: str) -> None:
-    """Flag a study; the first time stays."""
-    row = session.get(StudyFlag, (study_uid, code.value))
-    if row is None:
-        session.add(StudyFlag(study_uid=study_uid, code=code.value, at=now(), detail=detail))
-    else:
-        row.detail = detail
 
 
 def unflag(session: Session, study_uid: str, *codes: Flag) -> None:

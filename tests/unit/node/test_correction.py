@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from node import handoff
 from node import steward as module
-from node.core.ledger import Ledger, deliveries, jobs, studies
+from node.core.ledger import Ledger, arrivals, deliveries, jobs, studies
+from node.core.ledger.arrivals import Arrival
 from node.core.ledger.moves import move_study
 from node.core.ledger.tables import Association, Delivery, Job, StoredInstance, Study, StudyFlag, Variant
 from node.core.reasons import Flag, StudyRefusal
@@ -37,40 +38,37 @@ class Site:
     def judge(self) -> None:
         """Let the study fall quiet, and the steward make the rounds in which it settles (the broker is away)."""
         self.clock.forward(1)
-        for _ in range(3):
+        for _ in range(4):
             self.steward._assembly.round()
 
     def again(
         self, datasets: Sequence[Dataset], association: str = "a2", syntax: Any = None, *, open_: bool = False
     ) -> list[str]:
-        """Take instances in whose UIDs are taken: kept beside, and the study receives; return their digests."""
+        """Take instances in whose UIDs are taken, as intake does; return their digests."""
         made = []
+        self.clock.forward(0.0001)
         with self.ledger.transaction() as session:
             if session.get(Association, association) is None:
                 studies.open_association(session, association, "PACS", "127.0.0.1")
             for ds in datasets:
                 content = encoded(ds, syntax)
                 made.append(digest(content))
+                written = syntax or ds.file_meta.TransferSyntaxUID
                 row = session.get_one(StoredInstance, str(ds.SOPInstanceUID))
                 path = f"{row.path.removesuffix('.dcm')}.{made[-1][:12]}.dcm"
                 self.spool.write(path, content)
-                session.add(
-                    Variant(
-                        sop_instance_uid=row.sop_instance_uid,
-                        study_uid=row.study_uid,
-                        transfer_syntax_uid=str(syntax or ds.file_meta.TransferSyntaxUID),
-                        digest=made[-1],
-                        path=path,
-                        calling_ae_title="PACS",
-                        association_id=association,
-                        received_at=self.clock(),
-                    )
+                arrivals.keep_beside(
+                    session,
+                    row,
+                    Arrival(
+                        Instance(row.sop_instance_uid, row.sop_class_uid, str(written), made[-1], path),
+                        row.study_uid,
+                        row.series_uid,
+                        association,
+                        "PACS",
+                        "127.0.0.1",
+                    ),
                 )
-            study = session.get_one(Study, STUDY)
-            study.last_received_at = self.clock()
-            if study.state is not StudyState.RECEIVING:
-                move_study(session, study, StudyState.RECEIVING, "an instance came again with other content")
-            session.merge(StudyFlag(study_uid=STUDY, code=Flag.VARIANT_KEPT.value, at=self.clock(), detail="x"))
             if not open_:
                 studies.close_association(session, association, "released")
         return made
@@ -144,7 +142,8 @@ OTHER = {"PatientID": "P2", "PatientName": "Roe^Mary", "PatientBirthDate": "1961
 def site(
     ledger: Ledger, clock: Any, spool: Spool, settings: Settings, receive: Receive, monkeypatch: pytest.MonkeyPatch
 ) -> Site:
-    monkeypatch.setattr(module, "now", clock)
+    for one in (module, arrivals):
+        monkeypatch.setattr(one, "now", clock)
     return Site(ledger, spool, settings, clock, receive)
 
 
@@ -374,6 +373,17 @@ def test_what_comes_while_the_study_is_judged_is_judged_too(
     site.judge()
     site.judge()
     assert {ds.PatientID for ds in site.measured()} == {"P2"}
+
+
+def test_a_study_whose_files_were_removed_stays_closed(site: Site, first: list[Dataset]) -> None:
+    """There is nothing to compare with; that something came is flagged."""
+    site.again(changed(first, **OTHER))
+    with site.ledger.transaction() as session:
+        for row in studies.instances_of(session, STUDY):
+            row.removed_at = site.clock()
+    site.judge()
+    assert site.study() == (StudyState.COMPLETE, None)
+    assert site.flags() == {Flag.VARIANT_KEPT}
 
 
 def test_no_patient_is_told(site: Site, first: list[Dataset]) -> None:
