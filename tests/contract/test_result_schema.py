@@ -127,6 +127,7 @@ def drop(*path: str) -> Callable[[Any], None]:
     return lambda document: at(*path[:-1])(document).pop(path[-1])
 
 
+OLD: dict[str, Any] = {"job": "0" * 32, "requested_at": "2026-11-20T12:00:00", "revision": 1, "sr": ["2.25.1"]}
 LIVER = ("measurements", "liver.volume")
 SCORE = ("measurements", "rad_score.kha-2026.score")
 SEGMENTS = ("quality", "segmentation", "segments", "0")
@@ -152,11 +153,20 @@ HARM = {
     "a refusal beside numbers": put("refusal", value={"code": "uneven-spacing", "text": "x"}),
     "a SHA-1 of something": put("quality", "volume_sha1", value="abc"),
     "a job key of something": put("job", value="7"),
+    "a revision of nothing": put("revision", value=0),
+    "a superseded result without its SR": put("supersedes", value=OLD | {"sr": None}),
+    "a superseded result without its job": put("supersedes", value={key: OLD[key] for key in OLD if key != "job"}),
     "another version of the schema": put("schema_version", value="0.9"),
     "a structure of its own": put("quality", "segmentation", "searched", value=["spleen"]),
     "a height in centimetres": put("study", "patient", "height_m", value=170),
     "no UID": put("study", "study_instance_uid", value="abc"),
 }
+
+
+def test_a_result_that_supersedes_another_is_valid(coarse_phantom: Study) -> None:
+    """It names the earlier one and counts on from it."""
+    document = copy.deepcopy(coarse_phantom.document) | {"revision": 2, "supersedes": OLD}
+    assert faults(document) == []
 
 
 @pytest.mark.parametrize("name", HARM)

@@ -2,8 +2,8 @@
 
 Patient and study attributes are those of the source slices, decoded from their character set and written in
 ISO_IR 192. Series and instance UIDs derive from the job key; dates are the job's, in local time, not those of a retry.
-A result that supersedes a delivered one says so in the description of its series, `rev 2`, and has higher series
-numbers: viewers show SEG and SR from the latest date, or from the highest number, down.
+A result that supersedes a delivered one says so at the start of the description of its series, `rev 2`, since viewers
+cut the end, and has higher series numbers: they list SEG and SR from the latest date or the highest number down.
 """
 
 from collections.abc import Sequence
@@ -104,8 +104,8 @@ def seal(ds: Dataset, source: Dataset, findings: Findings, description: str) -> 
             ds[keyword] = source[keyword]
     ds.SpecificCharacterSet = "ISO_IR 192"
     demonstration = f"{DEMONSTRATION} " if findings.labels and findings.labels.demonstration else ""
-    revision = f" rev {request.revision}" if request.supersedes else ""
-    ds.SeriesDescription = f"{demonstration}{description}{revision} ({RESEARCH})"[:_DESCRIPTION_LENGTH]
+    revision = f"rev {request.revision}: " if request.supersedes else ""
+    ds.SeriesDescription = f"{demonstration}{revision}{description} ({RESEARCH})"[:_DESCRIPTION_LENGTH]
     ds.Manufacturer = MANUFACTURER
     ds.ManufacturerModelName = MODEL
     ds.DeviceSerialNumber = SERIAL_NUMBER

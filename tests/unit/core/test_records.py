@@ -12,6 +12,7 @@ from node.core.errors import Untrusted
 from node.core.reasons import NotComputed, NoteCode, StudyRefusal
 from node.core.records import (
     Candidate,
+    Document,
     EarlyRefusal,
     HeightSource,
     Instance,
@@ -21,6 +22,7 @@ from node.core.records import (
     Note,
     PatientFacts,
     Status,
+    Superseded,
     computed,
     dump,
     not_computed,
@@ -72,6 +74,15 @@ requests = st.builds(
     engine=text,
     version=text,
     refusal=st.none() | st.builds(EarlyRefusal, st.sampled_from(StudyRefusal), text),
+    after=text,
+    supersedes=st.none()
+    | st.builds(
+        Superseded,
+        text,
+        st.datetimes(),
+        st.integers(1, 99),
+        st.lists(st.builds(Document, text, text), max_size=2).map(tuple),
+    ),
 )
 notes = st.lists(st.builds(Note, st.sampled_from(NoteCode), text), max_size=3)
 values = st.builds(lambda value, those: computed(value, *those), st.floats(-1e6, 1e6) | text, notes)
@@ -138,6 +149,7 @@ MATTERS: dict[str, JobRequest] = {
     "labels": replace(REQUEST, imports=ImportRules(ae_titles=("LAB",), labels={})),
     "refusal": replace(REQUEST, refusal=EarlyRefusal(StudyRefusal.TOO_FEW_SLICES, "")),
     "another refusal": replace(REQUEST, refusal=EarlyRefusal(StudyRefusal.PATIENT_CONFLICT, "")),
+    "the job that came between": replace(REQUEST, after="ab" * 16),
     "engine": replace(REQUEST, engine="totalsegmentator"),
     "version": replace(REQUEST, version="0.1.1"),
     "psoas": with_measurement(psoas="psoas_major"),
@@ -194,8 +206,9 @@ def everywhere(change: Callable[[tuple[Instance, ...]], tuple[Instance, ...]]) -
         replace(REQUEST, left_out=()),
         with_first(description="other words", why="other words"),
         replace(REQUEST, imports=ImportRules(manufacturers=("X",), labels={"tumour_1": Structure.LESION})),
+        replace(REQUEST, supersedes=Superseded("ab" * 16, datetime.fromisoformat("2026-01-01T00:00"), 3, ())),
     ],
-    ids=["paths", "order", "time", "left-out", "words", "senders"],
+    ids=["paths", "order", "time", "left-out", "words", "senders", "what it supersedes"],
 )
 def test_the_key_does_not_change_with_what_changes_no_number(same: JobRequest) -> None:
     """Where files lie, in what order they came and when it was asked does not make another job."""

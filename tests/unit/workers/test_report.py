@@ -3,6 +3,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from made_seg import drawn, write_seg
 from made_series import AXIAL, Layout, candidate, request, write_series
 from made_series import spool as absolute
 from pydicom import Dataset
+from pydicom.uid import Comprehensive3DSRStorage
 from sr_reading import children, evidence, groups, image_of, meaning, name, number, texts, walk, words
-from studies import Study, run
+from studies import REQUESTED_AT, Study, run
 
 from node.core.codes import Structure
 from node.core.dicom import result_uid
 from node.core.reasons import NotComputed
-from node.core.records import PatientFacts
+from node.core.records import Document, PatientFacts, Superseded
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
 from workers import segmentation, volume
@@ -315,3 +317,99 @@ def test_evidence_and_outlines_of_a_reordered_series(made: Made, tmp_path: Path)
     assert meaning(diameter) == "Largest axial diameter"
     assert evidence(study.dataset("sr-viewer.dcm")) == set(shown)
     assert io.BytesIO(study.path("sr.dcm").read_bytes()).read(132)[128:] == b"DICM"
+
+
+OLD = Superseded(
+    job="0" * 32,
+    requested_at=REQUESTED_AT - timedelta(days=1),
+    revision=1,
+    documents=(Document("2.25.101", "2.25.102"), Document("2.25.103", "2.25.104")),
+)
+
+
+@pytest.fixture(scope="module")
+def revised(plain: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The study of boxes measured once more, when a first result had been delivered."""
+    return superseding(plain, OLD, tmp_path_factory.mktemp("revised"))
+
+
+def superseding(study: Study, old: Superseded, folder: Path) -> Study:
+    home = Spool(folder)
+    home.prepare()
+    return run(replace(study.request, supersedes=old), home)
+
+
+def predecessors(ds: Dataset) -> set[tuple[str, str, str, str]]:
+    """Return study, series, SOP class and instance of each predecessor document."""
+    return {
+        (
+            str(study.StudyInstanceUID),
+            str(series.SeriesInstanceUID),
+            str(one.ReferencedSOPClassUID),
+            str(one.ReferencedSOPInstanceUID),
+        )
+        for study in ds.get("PredecessorDocumentsSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for one in series.ReferencedSOPSequence
+    }
+
+
+def test_both_sr_name_the_documents_that_they_supersede(plain: Study, revised: Study) -> None:
+    """By the reference macro of PS3.3 Table C.17-3; a first result names none, and a SEG has no such sequence."""
+    expected = {
+        (str(plain.request.study_instance_uid), one.series_instance_uid, Comprehensive3DSRStorage, one.sop_instance_uid)
+        for one in OLD.documents
+    }
+    for file in ("sr.dcm", "sr-viewer.dcm"):
+        assert predecessors(revised.dataset(file)) == expected, file
+        assert "PredecessorDocumentsSequence" not in plain.dataset(file)
+    assert "PredecessorDocumentsSequence" not in revised.dataset("seg.dcm")
+
+
+def test_a_revision_is_seen_in_every_list_of_series(plain: Study, revised: Study) -> None:
+    """The description begins with it, and the series number is higher than any of an earlier revision."""
+    before = {int(ds.SeriesNumber) for _, ds in reports(plain)}
+    for file, ds in reports(revised):
+        assert str(ds.SeriesDescription).startswith("rev 2: crlm-node"), file
+        assert "research use" in ds.SeriesDescription
+        assert int(ds.SeriesNumber) > max(before)
+        assert "rev" not in plain.dataset(file).SeriesDescription
+
+
+def test_the_page_says_first_which_result_it_supersedes(plain: Study, revised: Study, tmp_path: Path) -> None:
+    """With its date in local time, before all measurements; what is drawn on the images stays as it was."""
+    local = OLD.requested_at.replace(tzinfo=UTC).astimezone()
+    sentence = f"Supersedes the result of {local:%Y-%m-%d %H:%M} (rev 1)."
+    ds = revised.dataset("sr.dcm")
+    order = [item for item in ds.ContentSequence if item.ValueType in ("TEXT", "CONTAINER")]
+    assert [item.get("TextValue", name(item)) for item in order][-2:] == [sentence, "126010"]
+    assert [group.ContentSequence for group in groups(revised.dataset("sr-viewer.dcm"))] == [
+        group.ContentSequence for group in groups(plain.dataset("sr-viewer.dcm"))
+    ]
+    assert sentence not in texts(revised.dataset("sr-viewer.dcm"))
+    refused = superseding(
+        replace(plain, request=replace(plain.request, segmentations=())), OLD, tmp_path / "refused"
+    ).dataset("sr.dcm")
+    assert sentence in texts(refused)
+    assert len(predecessors(refused)) == 2
+
+
+def test_a_result_of_which_only_the_seg_arrived_is_no_document(plain: Study, tmp_path: Path) -> None:
+    """There is nothing to name, and the revision is said all the same."""
+    study = superseding(plain, replace(OLD, revision=1234567, documents=()), tmp_path)
+    for _, ds in reports(study):
+        assert "PredecessorDocumentsSequence" not in ds
+        assert ds.SeriesDescription.startswith("rev 1234568: ")
+        assert len(ds.SeriesDescription) <= 64
+
+
+def test_a_revision_changes_no_uid_and_no_number(plain: Study, revised: Study) -> None:
+    """What was delivered before is no input of the measurement: the key, and with it every UID, is without it."""
+    assert revised.request.key == plain.request.key
+    assert revised.document["measurements"] == plain.document["measurements"]
+    assert [ds.SOPInstanceUID for _, ds in reports(revised)] == [ds.SOPInstanceUID for _, ds in reports(plain)]
+    assert (plain.document["revision"], plain.document["supersedes"]) == (1, None)
+    assert (revised.document["revision"], revised.document["supersedes"]) == (
+        2,
+        {"job": OLD.job, "requested_at": "2026-11-20T12:00:00", "revision": 1, "sr": ["2.25.102", "2.25.104"]},
+    )
