@@ -6,7 +6,7 @@ export PYTHON
 # .venv/bin comes last, for it may hold a small redis-server of its own that must not hide the system's.
 RUN := PYTHONSAFEPATH=1 PYTHONPATH= PATH="$$PATH:$(CURDIR)/.venv/bin" .venv/bin
 
-.PHONY: help install demo test check system clean
+.PHONY: help install demo test soak check system clean
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -21,6 +21,12 @@ demo: install ## the main job once, on real processes: make demo [STUDY=folder] 
 test: ## all tests: make test [ARGS="-k liver"]
 	@bash deploy/setup/install.sh test
 	@$(RUN)/pytest $(ARGS)
+
+# The tests come last on sys.path: what they find of the product is the installed wheel.
+soak: ## a thousand faults, two hours at most, report in docs/soak.md: make soak [ARGS="--faults 100 --hours 0.5"]
+	@bash deploy/setup/install.sh test
+	@$(RUN)/python -c 'import runpy, sys; sys.path += ["$(CURDIR)", "$(CURDIR)/tests/support"]; \
+		runpy.run_module("tests.faults.soak", run_name="__main__", alter_sys=True)' $(ARGS)
 
 check: ## ruff, mypy and the import contracts
 	@bash deploy/setup/install.sh check
