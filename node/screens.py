@@ -90,11 +90,10 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
 
 def models(console: Console, listed: Sequence[Any]) -> None:
     """Print the weights that are needed, how they stand, and what they may be used for."""
-    rows = [
-        [escape(one.name), _state_of_weights(one), f"{one.size_bytes / 1e6:.1f}", one.licence, one.purpose]
-        for one in listed
-    ]
-    console.print(_table(("Weights", "State", "MB>", "Licence", "For"), rows))
+    rows = [[escape(one.name), _state_of_weights(one), f"{one.size_bytes / 1e6:.1f}"] for one in listed]
+    console.print(_table(("Weights", "State", "MB>"), rows))
+    for remark in dict.fromkeys(one.remark for one in listed):
+        console.print(escape(remark), highlight=False, soft_wrap=True)
     if missing := sum(one.state == "missing" for one in listed):
         console.print(f"{missing} of {len(listed)} are missing: crlm-node models fetch, on a connected machine")
 

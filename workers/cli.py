@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from node.core.errors import NodeError, NotAnalysable, Untrusted
+from node.core.errors import NotAnalysable, Untrusted
 from node.core.ledger import Ledger, audit
 from node.core.records import EarlyRefusal, JobRequest
 from node.core.settings import Settings
@@ -27,7 +27,7 @@ from workers.segmentation.demo import folder as demo_folder
 from workers.segmentation.port import Networks
 
 _NETWORK_LIBRARIES = ("torch", "totalsegmentator", "nnunetv2")
-_OPEN, _ANY = "Apache-2.0", "CT, research use"
+_UNTRUSTED = "NOT TRUSTED"
 _RESULT = "result.json"
 _NAMES = (_RESULT, "seg.dcm", "sr.dcm", "sr-viewer.dcm")
 
@@ -128,14 +128,13 @@ def _analyse(request: JobRequest, spool: Spool, networks: Networks | None) -> tu
 
 @dataclass(frozen=True)
 class Model:
-    """One line of `crlm-node models`: a set of weights, how it stands, its licence, and what it may be used for."""
+    """One line of `crlm-node models`: a set of weights, how it stands, its licence and what it may be used for."""
 
     name: str
     state: str
     sound: bool
     size_bytes: int
-    licence: str
-    purpose: str
+    remark: str
 
 
 def models(settings: Settings, action: str) -> list[Model]:
@@ -159,22 +158,26 @@ def models(settings: Settings, action: str) -> list[Model]:
 
 def _demonstration(folder: Path) -> Model:
     """Say how the demonstration model stands; its few megabytes are hashed each time."""
-    try:
-        state, sound = f"verified, {demo_folder.proven(folder)[:12]}", True
-    except NodeError as error:
-        state, sound = ("missing" if isinstance(error, NotAnalysable) else f"NOT TRUSTED: {error.detail}"), False
+    remark = "Demonstration model: Apache-2.0; for synthetic studies only."
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Model("demonstration model", state, sound, size, "Apache-2.0", "synthetic studies only")
+    try:
+        digest = demo_folder.proven(folder)
+    except NotAnalysable as error:
+        return Model("demonstration model", "missing", False, size, f"{remark} {error.detail}")
+    except Untrusted as error:
+        return Model("demonstration model", _UNTRUSTED, False, size, f"{remark} {error.detail}")
+    return Model("demonstration model", "verified", True, size, f"{remark} Manifest {digest[:12]}.")
 
 
 def _library(folder: Path, psoas: Psoas, *, fast: bool, verified: bool) -> list[Model]:
     """Say how the data sets of TotalSegmentator stand, that the tasks of these settings touch."""
+    remark = "TotalSegmentator: Apache-2.0, for these open tasks; CT of patients, research use only."
     try:
         found = weights.inventory(folder, psoas, fast=fast)
-    except NotAnalysable as error:
-        return [Model("TotalSegmentator", error.detail, False, 0, _OPEN, _ANY)]
+    except (NotAnalysable, Untrusted) as error:
+        return [Model("TotalSegmentator", _UNTRUSTED, False, 0, f"{remark} {error.detail}")]
     return [
-        Model(one.folder, _state(one, verified=verified), one.present and one.listed, one.size_bytes, _OPEN, _ANY)
+        Model(one.folder, _state(one, verified=verified), one.present and one.listed, one.size_bytes, remark)
         for one in found
     ]
 
@@ -183,5 +186,5 @@ def _state(one: weights.Installed, *, verified: bool) -> str:
     if not one.present:
         return "missing"
     if not one.listed:
-        return "NOT TRUSTED: not in the manifest"
+        return _UNTRUSTED
     return "verified" if verified else "there, not hashed"

@@ -99,8 +99,7 @@ class Engine:
             except (EOFError, BrokenPipeError, ConnectionResetError) as error:
                 raise self._lost() from error
             if isinstance(reply, _Refusal):
-                if reply.kind is Unavailable:  # what a process once found of its device stays; the next one looks anew
-                    self.close()
+                self.close()  # what a process once found of device or weights stays with it: the next one looks anew
                 raise reply.kind(reply.code, reply.detail)
             _log.info("segmented", way=order.way, seconds=round(monotonic() - started, 1))
         answer: Answer = reply

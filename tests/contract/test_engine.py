@@ -1,14 +1,16 @@
-"""The engine process on the real demonstration model: its faults are coded, and the worker lives on."""
+"""The engine process: its faults are coded, it leaves no file behind, and the worker lives on.
 
-import json
+On the demonstration model of the repository, and on stand-in weights of TotalSegmentator for what asks for a device.
+"""
+
 import os
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from node.core.records import Candidate
 from node.phantom import covering_grid, render, standard_anatomy
 from workers.engine import Engine
 from workers.records import Acquisition, Volume
+from workers.segmentation import data_sets, manifest
+from workers.segmentation.demo.folder import FILES
 from workers.segmentation.port import Order, Way
 
 MODEL = Path(__file__).parents[2] / "models" / "demo"
@@ -35,11 +39,27 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture(scope="module", autouse=True)
 def _torch(lacking: Callable[[str], None]) -> None:
     """Networks need torch and nnU-Net, which the worker brings."""
-    for module in ("torch", "nnunetv2"):
+    for module in ("torch", "nnunetv2", "totalsegmentator"):
         if find_spec(module) is None:
             lacking(module)
+
+
+@pytest.fixture(scope="module")
+def demo(lacking: Callable[[str], None]) -> Path:
+    """Folder of the demonstration model."""
     if not MODEL.is_dir():
-        pytest.skip("the demonstration model has not joined the repository yet")
+        lacking("models/demo")
+    return MODEL
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stand-in weights of TotalSegmentator at 3 mm."""
+    from workers.training.standins.banded import write_banded
+
+    folder = tmp_path_factory.mktemp("weights") / "banded"
+    write_banded(folder, data_sets.required(fast=True))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -54,114 +74,202 @@ def volume() -> Volume:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def model(demo: Path, tmp_path: Path) -> Path:
     """A copy of the model that a test may damage."""
-    return Path(shutil.copytree(MODEL, tmp_path / "demo"))
+    return Path(shutil.copytree(demo, tmp_path / "demo"))
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    """An engine with room and time."""
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which temporary files are made."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine with room and time, warm from the tests before."""
+    made = Engine(PATIENT_S, ROOMY_MB, tmp_path_factory.mktemp("log") / "engine.log")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def fresh(scratch: Path, tmp_path: Path) -> Iterator[Engine]:
+    """An engine of this test alone, whose temporary folder lies in `scratch`."""
     made = Engine(PATIENT_S, ROOMY_MB, tmp_path / "engine.log")
     yield made
     made.close()
 
 
-def order(folder: Path = MODEL) -> Order:
+def order(folder: Path) -> Order:
     """Order the demonstration model."""
     return Order(Way.DEMO, folder, "cpu", "iliopsoas")
 
 
-def test_a_warm_engine_answers_again_in_the_same_process(engine: Engine, volume: Volume) -> None:
+def test_a_warm_engine_answers_again_in_the_same_process(
+    fresh: Engine, volume: Volume, demo: Path, scratch: Path
+) -> None:
     """The second answer comes from the process that gave the first, equal to it and sooner."""
     started = time.monotonic()
-    first = engine.segment(order(), volume)
-    cold, pid = time.monotonic() - started, engine.pid
+    first = fresh.segment(order(demo), volume)
+    cold, pid = time.monotonic() - started, fresh.pid
     started = time.monotonic()
-    second = engine.segment(order(), volume)
-    assert engine.pid == pid
+    second = fresh.segment(order(demo), volume)
+    assert fresh.pid == pid
     assert time.monotonic() - started < cold
     assert Structure.LIVER in first.regions
     assert first.regions.keys() == second.regions.keys()
     assert all((first.regions[one].mask == second.regions[one].mask).all() for one in first.regions)
-    engine.close()
+    assert len(list(scratch.iterdir())) == 1
+    fresh.close()
     assert pid is not None
     assert not psutil.pid_exists(pid)
+    assert list(scratch.iterdir()) == []
 
 
-def test_killed_midway(engine: Engine, volume: Volume) -> None:
-    """A process that is killed while it works is `engine-lost`; the next question starts another."""
+def test_killed_midway(fresh: Engine, volume: Volume, demo: Path, scratch: Path) -> None:
+    """A process that is killed in the middle of a forward pass is `engine-lost`; the next question starts another."""
+    fresh.segment(order(demo), volume)  # loaded: what comes next is the network alone
     failed: list[Outage] = []
 
     def ask() -> None:
         with pytest.raises(Unavailable) as caught:
-            engine.segment(order(), volume)
+            fresh.segment(order(demo), volume)
         failed.append(caught.value.code)
 
+    pid = fresh.pid
+    assert pid is not None
+    process = psutil.Process(pid)
+    before = process.cpu_times().user
     thread = threading.Thread(target=ask)
     thread.start()
-    pid = _until(lambda: engine.pid)
-    _until(lambda: psutil.Process(pid).cpu_times().user > 1.0)
+    _until(lambda: process.cpu_times().user > before + 0.3)
     os.kill(pid, signal.SIGKILL)
     thread.join(60)
     assert failed == [Outage.ENGINE_LOST]
-    assert engine.segment(order(), volume).regions
-    assert engine.pid != pid
+    assert list(scratch.iterdir()) == []
+    assert fresh.segment(order(demo), volume).regions
+    assert fresh.pid != pid
 
 
 @pytest.mark.parametrize(
     ("time_limit_s", "memory_limit_mb", "code"),
     [(0.5, ROOMY_MB, Outage.ENGINE_TIMEOUT), (PATIENT_S, 60, Outage.ENGINE_MEMORY)],
 )
-def test_limits(time_limit_s: float, memory_limit_mb: int, code: Outage, volume: Volume, tmp_path: Path) -> None:
+def test_limits(
+    time_limit_s: float, memory_limit_mb: int, code: Outage, volume: Volume, demo: Path, scratch: Path, tmp_path: Path
+) -> None:
     """Time and memory end the process at their limits, and say so."""
     engine = Engine(time_limit_s, memory_limit_mb, tmp_path / "engine.log")
     with pytest.raises(Unavailable) as caught:
-        engine.segment(order(), volume)
+        engine.segment(order(demo), volume)
     assert caught.value.code is code
     assert engine.pid is None
+    assert list(scratch.iterdir()) == []
     engine.close()
 
 
 def test_missing_file(engine: Engine, volume: Volume, model: Path) -> None:
-    """A model that is not whole is `weights-missing`; the process lives on."""
-    (model / "plans.json").unlink()
+    """A model that is not whole is `weights-missing`; the next question is put to a new process."""
+    (model / FILES[-1]).unlink()
     with pytest.raises(NotAnalysable) as caught:
         engine.segment(order(model), volume)
     assert caught.value.code is StudyRefusal.WEIGHTS_MISSING
-    assert engine.pid is not None
-    assert engine.segment(order(), volume).regions
+    assert engine.pid is None
 
 
 def test_wrong_digest(engine: Engine, volume: Volume, model: Path) -> None:
-    """A file that is not what the manifest says is untrusted, and nothing of it is opened."""
-    weights = model / "fold_0" / "weights.npz"
-    weights.write_bytes(weights.read_bytes() + b"x")
+    """A file that is not what the manifest says is untrusted: one bit is enough."""
+    path = model / FILES[-1]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
     with pytest.raises(Untrusted) as caught:
         engine.segment(order(model), volume)
-    assert "was changed" in caught.value.detail
+    assert "not what the manifest says" in caught.value.detail
+    assert engine.pid is None
 
 
-def test_corrupt_weights_with_a_manifest_that_agrees(engine: Engine, volume: Volume, model: Path) -> None:
+@pytest.mark.parametrize("fault", ["cut", "noise inside", "of the other network", "plans"])
+def test_unsound_model_with_a_manifest_that_agrees(fault: str, engine: Engine, volume: Volume, model: Path) -> None:
     """A manifest can be made to agree; what cannot be loaded is then untrusted all the same."""
-    weights = model / "fold_0" / "weights.npz"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    path = model / "manifest.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["files"]["fold_0/weights.npz"]["sha256"] = sha256(weights.read_bytes()).hexdigest()
-    path.write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(Untrusted):
+    path, other = (model / name / "fold_0" / "weights.npz" for name in ("structures", "levels"))
+    whole = path.read_bytes()
+    if fault == "plans":
+        (model / "structures" / "plans.json").write_text("{}")
+    elif fault == "cut":
+        path.write_bytes(whole[:1000])
+    elif fault == "noise inside":
+        path.write_bytes(whole[:5000] + bytes(500) + whole[5500:])
+    else:
+        path.write_bytes(other.read_bytes())
+    write_manifest(model)
+    with pytest.raises(Untrusted) as caught:
         engine.segment(order(model), volume)
-    assert engine.pid is not None
+    assert caught.value.code is StudyRefusal.INPUT_UNTRUSTED
+    assert engine.pid is None
 
 
-def test_a_turned_grid_gives_the_turned_answer(engine: Engine, volume: Volume) -> None:
+def test_no_gpu_is_no_cpu(volume: Volume, scratch: Path, fresh: Engine, weights_dir: Path) -> None:
+    """A site that asks for a GPU that is not there is told so; the network does not run on the CPU instead.
+
+    The process that has looked in vain ends: the next attempt looks anew.
+    """
+    for device in ("gpu:99", "gpu:98"):
+        with pytest.raises(Unavailable) as caught:
+            fresh.segment(Order(Way.TOTALSEGMENTATOR, weights_dir, device, "iliopsoas", fast=True), volume)
+        assert caught.value.code is Outage.DEVICE_MISSING
+        assert device in caught.value.detail
+        assert fresh.pid is None
+    assert list(scratch.iterdir()) == []
+
+
+def test_what_libraries_leave_behind_goes_with_the_process(
+    scratch: Path, fresh: Engine, volume: Volume, weights_dir: Path
+) -> None:
+    """TotalSegmentator's temporary files lie in the process's own folder, and go when it is told to end or killed."""
+    wanted = Order(Way.TOTALSEGMENTATOR, weights_dir, "cpu", "iliopsoas", fast=True)
+    small = replace(volume, hu=volume.hu[:20, :40, :40].copy(), geometry=replace(volume.geometry, shape=(20, 40, 40)))
+    fresh.segment(wanted, small)
+    [own] = scratch.iterdir()
+    assert list(own.iterdir()), "the library has made no file: nothing was tried"
+    fresh.close()
+    assert list(scratch.iterdir()) == []
+    fresh.segment(wanted, small)
+    [own] = scratch.iterdir()
+    assert fresh._process is not None
+    fresh._process.kill()
+    fresh._process.wait()
+    fresh.segment(wanted, small)
+    [other] = scratch.iterdir()
+    assert other != own
+    fresh.close()
+
+
+def test_a_process_whose_worker_is_gone_sweeps_up_itself(scratch: Path, fresh: Engine) -> None:
+    """Where the worker was killed nobody else can: the process ends at the end of its connection, and its folder."""
+    fresh._running().close()  # as the system closes it when the worker is killed
+    assert fresh._process is not None
+    assert fresh._process.wait(60) == 0
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_turned_grid_gives_the_turned_answer(engine: Engine, volume: Volume, demo: Path) -> None:
     """Rows and columns that run the other way: the same voxels, turned."""
     turned = replace(volume, hu=volume.hu[:, ::-1, ::-1].copy(), geometry=_turned(volume.geometry))
-    straight, other = engine.segment(order(), volume), engine.segment(order(), turned)
+    straight, other = engine.segment(order(demo), volume), engine.segment(order(demo), turned)
     shape = volume.geometry.shape
     for structure, region in straight.regions.items():
         assert (region.full(shape) == other.regions[structure].full(shape)[:, ::-1, ::-1]).all(), structure
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the manifest anew, as if the files had come like this."""
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    manifest.write(folder, {"model": "demo"}, manifest.entries_of(folder, names - {manifest.NAME}))
 
 
 def _turned(geometry: Geometry) -> Geometry:

@@ -162,7 +162,7 @@ class TotalSegmentator:
             return
         weights.verify(self._weights_dir, self._psoas, fast=self._fast)
         if weights.engine_name(self._weights_dir, self._psoas, fast=self._fast) != self.name:
-            raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, "the weights were exchanged: restart the worker")
+            raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, "the weights were exchanged while they were loaded")
         self._seal = stamps
 
 

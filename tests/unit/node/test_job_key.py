@@ -1,0 +1,39 @@
+"""What may segment is part of a job's key: with other networks, another device or other weights it is another job."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from node.content import Choice
+from node.core.records import PatientFacts
+from node.core.settings import MeasurementSettings, Settings
+from node.handoff import build_request
+
+AT = datetime.fromisoformat("2026-11-21T12:00:00")
+
+
+def key(**settings: Any) -> str:
+    """Return the key of one and the same content under these settings."""
+    facts = PatientFacts(None, None, None, None, "")
+    return build_request("1.2.3", Choice((), (), ()), facts, Settings(**settings), AT).key
+
+
+def test_what_may_segment_is_in_the_key(tmp_path: Path) -> None:
+    """Networks on or off, kind of device, weights, resolution: each makes a job of its own; which GPU does not."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "manifest.json").write_text(f'{{"files": {{"{folder.name}": 1}}}}')
+    none = tmp_path / "none"
+    coarse = MeasurementSettings(segmentation_resolution="3mm")
+    keys = [
+        key(weights_dir=first),
+        key(networks=True, weights_dir=none),
+        key(networks=True, weights_dir=first),
+        key(networks=True, weights_dir=second),
+        key(networks=True, weights_dir=first, device="gpu"),
+        key(networks=True, weights_dir=first, measurement=coarse),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert key(networks=True, weights_dir=first, device="gpu:1") == keys[4]
+    assert key(weights_dir=second, device="gpu") == keys[0]

@@ -1,0 +1,73 @@
+"""The demonstration model's folder is proven before anything of it is opened; the bytes here are made up."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from node.core.errors import NotAnalysable, Untrusted
+from node.core.reasons import Coded, StudyRefusal
+from workers.segmentation import manifest
+from workers.segmentation.demo.folder import FILES, proven
+
+CARD = "MODEL_CARD.md"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with every file of the model and a card, and its manifest."""
+    for name in (*FILES, CARD):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    manifest.write(tmp_path, {"model": "demo"}, manifest.entries_of(tmp_path, (*FILES, CARD)))
+    return tmp_path
+
+
+def refused(action: Callable[[], object], kind: type[NotAnalysable | Untrusted]) -> tuple[Coded, str]:
+    """Return code and detail that an action is refused with."""
+    with pytest.raises(kind) as caught:
+        action()
+    return caught.value.code, caught.value.detail
+
+
+def test_two_networks_are_named() -> None:
+    """Plans, data set and weights of either network are what has to be vouched for."""
+    assert len(FILES) == 6
+    assert {name.split("/")[0] for name in FILES} == {"levels", "structures"}
+
+
+def test_untouched(folder: Path) -> None:
+    """An untouched folder is named by a digest, the same each time; another manifest is another name."""
+    name = proven(folder)
+    assert proven(folder) == name
+    manifest.write(folder, {"model": "another"}, manifest.read(folder))
+    assert proven(folder) != name
+
+
+@pytest.mark.parametrize("name", [*FILES, CARD, manifest.NAME])
+def test_missing(name: str, folder: Path) -> None:
+    """Whichever file is gone, the model counts as missing."""
+    (folder / name).unlink()
+    assert refused(lambda: proven(folder), NotAnalysable)[0] is StudyRefusal.WEIGHTS_MISSING
+
+
+@pytest.mark.parametrize("name", [*FILES, CARD])
+def test_changed(name: str, folder: Path) -> None:
+    """Whichever file changed by one bit, of the same length, is found and named."""
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    code, detail = refused(lambda: proven(folder), Untrusted)
+    assert code is StudyRefusal.INPUT_UNTRUSTED
+    assert name in detail
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_unlisted(name: str, folder: Path) -> None:
+    """A manifest that says nothing of a file vouches for nothing, though the file is there."""
+    entries = manifest.read(folder)
+    del entries[name]
+    manifest.write(folder, {"model": "demo"}, entries)
+    code, detail = refused(lambda: proven(folder), Untrusted)
+    assert code is StudyRefusal.INPUT_UNTRUSTED
+    assert name in detail
