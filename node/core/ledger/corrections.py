@@ -15,7 +15,7 @@ from node.core.ledger.tables import Event, Job, StoredInstance, Study, StudyFlag
 from node.core.reasons import Flag
 from node.core.states import JobState, StudyState
 
-_EXCHANGED = ("digest", "path", "transfer_syntax_uid", "calling_ae_title", "association_id", "received_at")
+_EXCHANGED = ("digest", "path", "transfer_syntax_uid", "association_id", "received_at")
 
 
 def variants_of(session: Session, study_uid: str) -> Sequence[Variant]:
@@ -50,7 +50,11 @@ def newer_than_measured(session: Session, study_uid: str) -> Mapping[str, Sequen
 
 
 def exchange(session: Session, sop_instance_uid: str, digest: str) -> None:
-    """Have the variant of that digest measured, and keep the file that was measured as a variant."""
+    """Have the variant of that digest measured, and keep the file that was measured as a variant.
+
+    Both are of whoever sent the image first: whose segmentations are imported does not change with who passes on a
+    correction. The associations tell who brought which.
+    """
     row = session.get_one(StoredInstance, sop_instance_uid, with_for_update=True)
     query = select(Variant).where(Variant.sop_instance_uid == sop_instance_uid, Variant.digest == digest)
     variant = session.scalars(query).one()
@@ -58,6 +62,7 @@ def exchange(session: Session, sop_instance_uid: str, digest: str) -> None:
         old = getattr(row, name)
         setattr(row, name, getattr(variant, name))
         setattr(variant, name, old)
+    variant.calling_ae_title = row.calling_ae_title
 
 
 def withdraw(session: Session, study_uid: str, cause: str) -> None:

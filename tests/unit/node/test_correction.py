@@ -1,5 +1,6 @@
 import copy
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -8,7 +9,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 from structlog.testing import capture_logs
 
-from node import handoff
+from node import handoff, operations
 from node import steward as module
 from node.core.ledger import Ledger, arrivals, deliveries, jobs, studies
 from node.core.ledger.arrivals import Arrival
@@ -19,7 +20,6 @@ from node.core.records import Instance, JobRequest, parse
 from node.core.settings import Settings
 from node.core.spool import Spool, digest
 from node.core.states import JobState, StudyState
-from node.correction import REPLAY
 from node.steward import Steward
 
 Datasets = Callable[..., list[Dataset]]
@@ -77,6 +77,8 @@ class Site:
         """Let the current job report, and its one object reach the destination."""
         with self.ledger.transaction() as session:
             job = jobs.of_study(session, STUDY)[-1]
+            jobs.take(session, job.key, job.stage, "w1", timedelta(seconds=60))
+            jobs.finish(session, job.key, "w1")
             deliveries.plan(
                 session, job_key=job.key, destination="pacs", kind="sr", sop_instance_uid="2.25.1", file="x", digest="x"
             )
@@ -216,8 +218,7 @@ def test_after_delivery_it_is_flagged_and_a_person_decides(site: Site, first: li
     assert site.digests() == before
     assert [one.key for one in site.jobs()] == [job.key]
     assert site.flags() == {Flag.VARIANT_KEPT, Flag.PATIENT_CHANGED}
-    with site.ledger.transaction() as session:
-        move_study(session, session.get_one(Study, STUDY), StudyState.RECEIVING, f"{REPLAY} by somebody")
+    operations.replay(site.ledger, site.spool, STUDY, "corrected in the PACS")
     site.judge()
     assert (site.digests(), site.kept()) == (new, before)
     assert [one.state for one in site.jobs()] == [JobState.SUPERSEDED, JobState.QUEUED]
@@ -309,6 +310,17 @@ def test_a_correction_may_come_in_another_uncompressed_encoding(site: Site, firs
     site.judge()
     assert site.digests() == new
     assert {ds.PatientID for ds in site.measured()} == {"P2"}
+
+
+def test_who_passes_on_a_correction_is_not_who_made_the_image(site: Site, first: list[Dataset]) -> None:
+    """The rules of import and priority go by the first sender; the associations still tell who brought what."""
+    site.again(changed(first, **OTHER))
+    site.judge()
+    with site.ledger.transaction() as session:
+        rows = studies.instances_of(session, STUDY)
+        assert {(row.calling_ae_title, row.association_id) for row in rows} == {("SCANNER", "a2")}
+        kept = {(row.calling_ae_title, row.association_id) for row in session.query(Variant)}
+    assert kept == {("SCANNER", "a1")}
 
 
 def test_the_uncorrected_study_again_changes_nothing_back(site: Site, first: list[Dataset]) -> None:
