@@ -16,7 +16,7 @@ from node.commitment import Reports
 from node.core import commitment
 from node.core.errors import Unavailable
 from node.core.ledger import Ledger, deliveries, jobs
-from node.core.ledger.deliveries import Schedule
+from node.core.ledger.deliveries import REJECTION, Schedule
 from node.core.ledger.tables import Commitment, Delivery, Study
 from node.core.reasons import Outage
 from node.core.records import JobRequest, PatientFacts
@@ -94,7 +94,14 @@ Open = Callable[..., Bench]
 def bench(open_site: Callable[..., Site], free_port: Callable[[], int]) -> Open:
     """Return a function that opens a bench; the wait for an answer may be given."""
 
-    def open_it(wait_s: float = 3600.0, ae_title: str = "PACS", pacs_port: int = 0, **changes: object) -> Bench:
+    def open_it(
+        wait_s: float = 3600.0,
+        ae_title: str = "PACS",
+        pacs_port: int = 0,
+        *,
+        commitment: bool = True,
+        **changes: object,
+    ) -> Bench:
         pacs = Pacs(pacs_port or free_port(), on_commitment=lambda _request, _send: None)
         destination = PacsDestination(
             kind="dicom",
@@ -102,7 +109,7 @@ def bench(open_site: Callable[..., Site], free_port: Callable[[], int]) -> Open:
             ae_title=ae_title,
             host="127.0.0.1",
             port=pacs.port,
-            commitment=True,
+            commitment=commitment,
             commitment_wait_s=wait_s,
         )
         values = {
@@ -351,6 +358,58 @@ def test_a_report_that_overtakes_the_answer(bench: Open) -> None:
         one.deliver()
     assert statuses == [0x0000]
     assert one.states() == [(PROVEN, None)] * 2
+
+
+# --- without commitment -----------------------------------------------------------------------------------------------
+
+
+def test_an_object_that_is_refused_does_not_hold_up_the_other(bench: Open) -> None:
+    """One is answered A900, the other is stored and proven at once; the first goes its way alone."""
+    one = bench(commitment=False)
+    one.pacs.statuses = [0xA900, 0]
+    with serving(one.pacs, CT):
+        one.deliver()
+        assert one.states() == [(PENDING, "destination-refused"), (PROVEN, None)]
+        one.pacs.statuses = [0]
+        one.deliver()
+    assert one.states() == [(PROVEN, None)] * 2
+    assert len(one.pacs.received) == 3
+
+
+@pytest.mark.parametrize("rejected", [True, False], ids=["rejected", "still listed"])
+def test_a_note_that_the_pacs_hides(bench: Open, monkeypatch: pytest.MonkeyPatch, *, rejected: bool) -> None:
+    """A PACS may take the note out of sight with what it rejects: that these are gone proves it."""
+    one = bench(commitment=False)
+    old = ct_slice(StudyInstanceUID=STUDY)
+    with serving(one.pacs, CT):
+        one.deliver()
+        _plan_note(one, old)
+        monkeypatch.setattr(Bench, "objects", lambda _: [] if rejected else [old])
+        one.deliver()
+    note = next(row for row in one.rows() if row.kind == REJECTION)
+    if rejected:
+        assert note.proof == "what it rejects is not found by C-FIND at PACS"
+    else:
+        assert (note.state, note.reason) == (PENDING, "destination-lost")
+
+
+def _plan_note(one: Bench, old: Dataset) -> None:
+    """Plan a rejection note for an object."""
+    note, study, series, item = ct_slice(StudyInstanceUID=STUDY), Dataset(), Dataset(), Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = old.SOPClassUID, old.SOPInstanceUID
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = old.SeriesInstanceUID, [item]
+    study.StudyInstanceUID, study.ReferencedSeriesSequence = STUDY, [series]
+    note.CurrentRequestedProcedureEvidenceSequence = [study]
+    with one.site.ledger.transaction() as session:
+        deliveries.plan(
+            session,
+            job_key=one.job,
+            destination="pacs",
+            kind=REJECTION,
+            sop_instance_uid=str(note.SOPInstanceUID),
+            file="note.dcm",
+            digest=one.site.spool.work(one.job).write("note.dcm", file_of(note)),
+        )
 
 
 # --- a real Orthanc ---------------------------------------------------------------------------------------------------

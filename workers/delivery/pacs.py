@@ -18,6 +18,7 @@ from node.core.ledger.tables import Delivery
 from node.core.peer import Peer
 from node.core.reasons import Outage
 from node.core.settings import PacsDestination
+from node.core.states import DeliveryState
 from workers.delivery.consignment import Consignment, Outcome
 
 _log = log.get("delivery")
@@ -55,7 +56,7 @@ def _commit(
     """Ask for storage commitment and enter what is answered at once; return what needs no answer any more."""
     wait = timedelta(seconds=destination.commitment_wait_s)
     with consignment.ledger.transaction() as session:
-        rows = consignment.still_open(session, sent)
+        rows = [row for row in consignment.still_open(session, sent) if _may_be_asked_for(row)]
         if not rows:
             return {}
         transaction_uid = commitments.enter(session, rows, wait)
@@ -72,6 +73,11 @@ def _commit(
             commitments.settle(session, report, Schedule.of(consignment.settings))
         _log.info("commitment-answered", transaction=transaction_uid, failed=len(report.failed))
     return {}
+
+
+def _may_be_asked_for(row: Delivery) -> bool:
+    """Say whether an object was sent and no other worker has asked for it meanwhile."""
+    return row.state is DeliveryState.SENT and row.transaction_uid is None
 
 
 def _found(consignment: Consignment, peer: Peer, sent: Sequence[Delivery], remark: str = "") -> dict[str, Outcome]:
