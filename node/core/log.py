@@ -26,8 +26,9 @@ def configure(level: str = "info", form: Literal["console", "json"] = "console")
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
-    # pydicom's warnings quote values of headers, which are patient data.
-    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    # Their warnings quote values of headers, which are patient data; highdicom tells of every attribute that it copies.
+    for library in ("pydicom", "highdicom"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     # pynetdicom logs what peers send; what matters of it is an event of stage 1 or a coded error.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"pydicom\.")
