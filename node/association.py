@@ -332,7 +332,8 @@ class _Conversation(RequestHandler):
 
     def _hang_up(self) -> None:
         with contextlib.suppress(OSError):  # closed already
-            cast(socket.socket, self.request).shutdown(socket.SHUT_RD)
+            # Not the method of a TLS socket, which would drop the encryption for what is still to be said.
+            socket.socket.shutdown(cast(socket.socket, self.request), socket.SHUT_RD)
 
     def _on_requested(self, event: evt.Event) -> None:
         """Reject a caller that the settings do not name, and one that wants somebody else (PS3.8 section 9.3.4)."""
