@@ -16,6 +16,7 @@ import pytest
 from certificates import HOST, Authority, Identity
 from pydicom.uid import CTImageStorage
 from pynetdicom import AE, build_context, evt
+from pynetdicom.pdu_primitives import A_ABORT
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 
 from node import association
@@ -216,6 +217,23 @@ def test_a_client_that_says_nothing_under_tls_leaves_no_thread(
     while set(threading.enumerate()) - before and time.monotonic() < until:
         time.sleep(0.05)
     assert set(threading.enumerate()) <= before
+
+
+def test_stopping_aborts_what_is_open_under_tls(site: Site, authority: Authority) -> None:
+    """An association that stays open is aborted after the grace, under TLS to its end, and the port is free."""
+    received: list[type] = []
+    handlers: list[Any] = [(evt.EVT_ACSE_RECV, lambda event: received.append(type(event.primitive)))]
+    context = caller_context(_caller(authority, authority.issue("modality")))
+    assoc = AE(CALLER).associate(
+        HOST, site.port, [build_context(Verification)], "NODE", evt_handlers=handlers, tls_args=(context, HOST)
+    )
+    assert assoc.is_established
+    site.listener.stop()
+    assoc.join(30)
+    assert assoc.is_aborted
+    assert received[-1] is A_ABORT
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((HOST, site.port))
 
 
 def test_a_revoked_certificate_is_refused(open_site: OpenSite, authority: Authority) -> None:
