@@ -29,7 +29,7 @@ def replay(study: Study, cause: Cause = "") -> None:
     """
     config = settings_in_force()
     uid = operations.replay(ledger_of(config), Spool(config.spool_dir), study, cause)
-    say(f"{uid} is measured again: crlm-node status {uid}")
+    say(f"{uid} is measured again")
 
 
 @app.command()
@@ -72,7 +72,7 @@ def quarantine_release(study: Study, cause: Cause = "") -> None:
     Mend first what is the cause: a study that still has it is set aside again.
     """
     uid = operations.release(ledger_of(settings_in_force()), study, cause)
-    say(f"{uid} is judged again: crlm-node status {uid}")
+    say(f"{uid} is judged again")
 
 
 @quarantine_app.command("delete")

@@ -158,7 +158,9 @@ def give_up(session: Session, key: str, owner: str, error: NodeError) -> bool:
     job = _held(session, key, owner)
     if job is None:
         return False
-    _fail(session, job, error.code, str(error))
+    job.reason, job.detail = error.code, str(error)
+    move_job(session, job, JobState.FAILED, job.detail)
+    _release(job)
     return True
 
 
@@ -167,7 +169,7 @@ def try_again(session: Session, key: str, owner: str, error: NodeError, patience
     job = _held(session, key, owner)
     if job is None:
         return False
-    _again(session, job, error.code, str(error), patience)
+    _again(session, job, error.code, error.detail, patience)
     return True
 
 
@@ -207,13 +209,16 @@ def _held(session: Session, key: str, owner: str) -> Job | None:
 
 
 def _again(session: Session, job: Job, reason: Coded, detail: str, patience: Patience) -> None:
+    failure = f"attempt {job.attempts} failed: " + (f"{reason}: {detail}" if detail else reason)
     if job.attempts < patience.attempts:
-        move_job(session, job, JobState.QUEUED, f"attempt {job.attempts} failed: {detail}")
+        move_job(session, job, JobState.QUEUED, failure)
         job.not_before = now() + patience.pause(job.attempts)
         _release(job)
         return
-    seen = "; ".join([*_failures(session, job), f"attempt {job.attempts} failed: {detail}"])
-    _fail(session, job, reason, seen)
+    seen = "; ".join([*_failures(session, job), failure])
+    job.reason, job.detail = reason, seen
+    move_job(session, job, JobState.FAILED, failure)
+    _release(job)
     if reason in _POISON:
         show(session, job.study_uid, StudyState.QUARANTINED, reason, f"{reason.sentence} ({seen})")
 
@@ -228,12 +233,6 @@ def _failures(session: Session, job: Job) -> Sequence[str]:
         Event.cause.startswith("attempt "),
     )
     return session.scalars(query.order_by(Event.id.desc()).limit(job.attempts - 1)).all()[::-1]
-
-
-def _fail(session: Session, job: Job, reason: Coded, detail: str) -> None:
-    job.reason, job.detail = reason, detail
-    move_job(session, job, JobState.FAILED, detail)
-    _release(job)
 
 
 def _release(job: Job) -> None:

@@ -300,7 +300,7 @@ def test_attempts_pause_longer_each_time_and_end(ledger: Ledger, clock: Any, key
         assert jobs.try_again(session, key, "w1", FAULT, PATIENCE)
     job = job_of(ledger, key)
     assert (job.state, job.reason) == (JobState.FAILED, Outage.WORKER_FAILED)
-    assert str(job.detail).count("(seen)") == 3
+    assert str(job.detail).count("worker-failed: seen") == 3
 
 
 def test_a_job_ends_with_results_or_with_the_refusal(ledger: Ledger, key: str, request_of: Requests) -> None:

@@ -287,8 +287,8 @@ except SecondSteward as error:
         time.sleep(0.5)
         begin = time.monotonic()
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
-        assert time.monotonic() - begin < 3
+        _, errors = process.communicate(timeout=60)
+        assert time.monotonic() - begin < 15  # half a pause
         assert process.returncode == 0
         assert "Traceback" not in errors
         assert "stopped" in errors

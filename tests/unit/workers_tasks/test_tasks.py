@@ -278,7 +278,7 @@ def test_an_outage_is_tried_again_then_fails_visibly(
         desk.measure(job)
         row = job_row(job)
         assert (row.state, row.attempts, row.published_at) == (JobState.QUEUED, attempt, None)
-        assert f"attempt {attempt} failed: The spool" in causes(ledger, job)[-1]
+        assert f"attempt {attempt} failed: spool-failed: No such file" in causes(ledger, job)[-1]
     desk.measure(job)
     assert (job_row(job).state, job_row(job).reason) == (JobState.FAILED, "spool-failed")
 
