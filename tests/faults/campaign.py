@@ -26,6 +26,9 @@ from .sender import Log, Sender, forms
 from .site import Site
 
 
+_AHEAD = 20
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a campaign does.
@@ -184,8 +187,8 @@ class Campaign:
             time.sleep(pause_s)
 
     def _draw(self) -> tuple[Fault, str] | None:
-        """Take the first fault of the list whose part is free."""
-        for place, fault in enumerate(self._waiting):
+        """Take the first fault of the list whose part is free; none from far behind, so that the mix stays."""
+        for place, fault in enumerate(self._waiting[:_AHEAD]):
             if part := self._injector.claim(fault):
                 del self._waiting[place]
                 return fault, part

@@ -75,6 +75,7 @@ _MANNER = {
     Fault.OUTBOUND_SILENT: Manner.SILENT,
 }
 _AT_ONCE = {"inbound": 2, "outbound": 2}  # cuts that wait for their byte; of every other part, one fault
+_LONGEST_REST_S = 10.0
 _REST_S = (0.5, 5.0)  # that a part has to work between two faults, beside the time that the last one took
 _REACH = {Way.THERE: 40_000, Way.BACK: 1_500}  # bytes of a study or its results, and of the answers
 _LEFT_FREE = (0, 0, 16_384, 200_000, 900_000, 1_300_000)  # below and above the watermark of 1 MB
@@ -139,7 +140,9 @@ class Injector:
                 self._taken[part] -= 1
                 if part not in _AT_ONCE:  # as long as it took, and a little: on a slow machine it works slowly, too
                     ended = time.monotonic()
-                    self._rests_until[part] = ended + (ended - begun) + self._random.uniform(*_REST_S)
+                    self._rests_until[part] = (
+                        ended + min(ended - begun, _LONGEST_REST_S) + self._random.uniform(*_REST_S)
+                    )
         return Injected(fault, begun - self._begun, time.monotonic() - begun, detail)
 
     def _parts(self, fault: Fault) -> list[str]:
