@@ -77,7 +77,9 @@ class PacsDestination(_Section):
     host: str = Field(description="Its host name or address.")
     port: Port = Field(description="Its DICOM port.")
     tls: CallerTls | None = Field(None, description="TLS towards it; absent: plain DICOM.")
-    commitment: bool = Field(False, description="Ask for storage commitment; without an answer, the query proves.")
+    commitment: bool = Field(
+        False, description="Ask for storage commitment; to answer it has to be in `calling`, else the query proves."
+    )
     commitment_wait_s: float = Field(300.0, gt=0, description="An answer that takes longer is not waited for.")
     reject_superseded: bool = Field(
         False, description="Reject a superseded result there by an IHE IOCM rejection note."
