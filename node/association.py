@@ -51,9 +51,8 @@ from node.core.offer import Offer, Taken
 from node.core.reasons import Coded
 from node.core.settings import CallingPeer, Settings
 from node.invalid_pdu import withstand
-from node.transfer import StoreAnswer, StoreRequest, StoreTransfer
+from node.transfer import MAXIMUM_PDU_BYTES, StoreAnswer, StoreRequest, StoreTransfer
 
-MAXIMUM_PDU_BYTES = 262_144
 GREETING_TIMEOUT_S = 10.0
 CLOSING_GRACE_S = 2.0
 _ABORT_GRACE_S = 0.5
@@ -246,6 +245,9 @@ class _Server(ThreadedAssociationServer):
         if all(caller.hosts and plain(host) not in {plain(str(one)) for one in caller.hosts} for caller in named):
             return Rejection.HOST_NOT_ALLOWED
         return None if called_ae_title.strip() == self.ae_title.strip() else Rejection.CALLED_UNKNOWN
+
+    def service_actions(self) -> None:
+        """Leave it to Python when to collect garbage: pynetdicom does so every few seconds, in all threads' time."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log a connection that failed, without what it sent."""

@@ -74,23 +74,34 @@ class BoundedSocket(AssociationSocket):
         """
         if nr_bytes > self._longest:
             raise ConnectionAbortedError(errno.EMSGSIZE, "a PDU is longer than was agreed")
-        connection = cast(socket.socket, self.socket)
         content = bytearray(nr_bytes)
-        view = memoryview(content)
+        return content[: self.fill(memoryview(content))]
+
+    def fill(self, view: memoryview) -> int:
+        """Read so many bytes as the view has, or fewer where the connection ends; return how many.
+
+        Raises
+        ------
+        OSError
+            As `recv`.
+        """
+        connection, nr_bytes = cast(socket.socket, self.socket), len(view)
+        if nr_bytes > self._longest:
+            raise ConnectionAbortedError(errno.EMSGSIZE, "a PDU is longer than was agreed")
         held = min(nr_bytes, len(self._put_back))
-        content[:held] = self._put_back[:held]
+        view[:held] = self._put_back[:held]
         del self._put_back[:held]
         self.received += held
         deadline = time.monotonic() + self._idle_s
         while held < nr_bytes:
             count = connection.recv_into(view[held:])
             if count == 0:
-                return content[:held]
+                break
             held += count
             self.received += count
             if held < nr_bytes and time.monotonic() > deadline:
                 raise TimeoutError(errno.ETIMEDOUT, "a PDU took too long")
-        return content
+        return held
 
 
 def greets(connection: socket.socket) -> bool:

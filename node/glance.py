@@ -31,21 +31,21 @@ _ROWS, _COLUMNS, _ALLOCATED, _SAMPLES, _FRAMES = 0x00280010, 0x00280011, 0x00280
 _SIZES = (_ROWS, _COLUMNS, _ALLOCATED)
 
 
-def glance(data_set: bytes | bytearray) -> Mapping[str, str] | None:
-    """Return the four UIDs by keyword, where the data set is plain and whole; else None."""
+def glance(content: bytes, begin: int = 0) -> Mapping[str, str] | None:
+    """Return the four UIDs by keyword, where the data set that begins there is plain and whole; else None."""
     wanted = {_CHARACTER_SET, *_UIDS, *_TEXTS, *_DECIMALS, *_SIZES, _SAMPLES, _FRAMES}
     values: dict[int, bytes] = {}
     vrs: dict[int, bytes] = {}
-    for tag, vr, begin, length in _elements(data_set, 0, len(data_set)):
+    for tag, vr, at, length in _elements(content, begin, len(content)):
         if tag == _PIXEL_DATA:
-            whole = vr in (b"OW", b"OB") and begin + length <= len(data_set)
+            whole = vr in (b"OW", b"OB") and at + length <= len(content)
             return _checked(values, vrs, length) if whole else None
         if tag in wanted:
-            values[tag], vrs[tag] = bytes(data_set[begin : begin + length]), vr
+            values[tag], vrs[tag] = content[at : at + length], vr
     return None
 
 
-def _elements(data: bytes | bytearray, at: int, end: int, depth: int = 0) -> Iterator[tuple[int, bytes, int, int]]:
+def _elements(data: bytes, at: int, end: int, depth: int = 0) -> Iterator[tuple[int, bytes, int, int]]:
     """Yield tag, VR, begin and length of each value, as long as everything is plain; the pixel data comes last."""
     last = 0
     while at + _SHORT.size <= end:
@@ -67,7 +67,7 @@ def _elements(data: bytes | bytearray, at: int, end: int, depth: int = 0) -> Ite
             return
 
 
-def _sequence_length(data: bytes | bytearray, begin: int, end: int, depth: int) -> int:
+def _sequence_length(data: bytes, begin: int, end: int, depth: int) -> int:
     """Return the length of a sequence of undefined length and its delimiter (PS3.5 section 7.5); -1: not plain."""
     at = begin
     while at + _ITEM.size <= end:

@@ -50,7 +50,7 @@ def compose(offer: Offer) -> bytes:
         )
     )
     length = _element(0x0000, b"UL", len(meta).to_bytes(4, "little"))
-    return b"".join((_PREAMBLE, length, meta, offer.data_set))
+    return b"".join((_PREAMBLE, length, meta, *offer.data_set))
 
 
 def same(one: bytes, other: bytes) -> bool:
@@ -72,7 +72,7 @@ def header_uids(content: bytes, offer: Offer) -> Mapping[str, str]:
         `uid-invalid`, `dataset-unreadable`, `dataset-truncated`.
     """
     plain = offer.transfer_syntax_uid == ExplicitVRLittleEndian and offer.sop_class_uid in IMAGE_CLASSES
-    found = glance(offer.data_set) if plain else None
+    found = glance(content, _data_set_begin(content)) if plain else None
     return _require_uids(found) if found is not None else uids(read_header(content))
 
 
@@ -123,10 +123,14 @@ def _element(name: int, vr: bytes, value: bytes) -> bytes:
 
 
 def _data_set(content: bytes) -> bytes:
-    return content[_META_LENGTH.stop + int.from_bytes(content[_META_LENGTH], "little") :]
+    return content[_data_set_begin(content) :]
+
+
+def _data_set_begin(content: bytes) -> int:
+    return _META_LENGTH.stop + int.from_bytes(content[_META_LENGTH], "little")
 
 
 def _transfer_syntax(content: bytes) -> bytes:
-    at = content.find(_TRANSFER_SYNTAX, 0, _META_LENGTH.stop + int.from_bytes(content[_META_LENGTH], "little"))
+    at = content.find(_TRANSFER_SYNTAX, 0, _data_set_begin(content))
     begin = at + len(_TRANSFER_SYNTAX) + _LENGTH_SIZE
     return content[begin : begin + int.from_bytes(content[begin - _LENGTH_SIZE : begin], "little")] if at >= 0 else b""

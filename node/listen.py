@@ -3,6 +3,7 @@
 Stages 1 and 2 meet here and nowhere else. Several listeners may run: they share the port (SO_REUSEPORT).
 """
 
+import gc
 import os
 import signal
 import threading
@@ -89,6 +90,7 @@ def run(config: Settings) -> None:
     threading.excepthook = _note_thread_death
     listener = Listener(config)
     listener.start()
+    gc.freeze()  # what is there now stays: looking through it again and again would hold up all associations
     try:
         with audit.running(listener.ledger, "listen"):
             stopped.wait()

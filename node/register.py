@@ -45,6 +45,11 @@ class _Entry:
     def uid(self) -> str:
         return self.arrival.instance.sop_instance_uid
 
+    @property
+    def is_first_place(self) -> bool:
+        """Whether the file lies where the first instance of a UID lies."""
+        return self.arrival.instance.path.endswith(f"/{self.uid}.dcm")
+
 
 class Register:
     """Enters arrivals; used by many associations at once.
@@ -120,7 +125,7 @@ class Register:
     def _enter_new(self, batch: list[_Entry]) -> bool:
         """Enter slices of which nothing is known yet, as nearly all are; False, and nothing done, where one is."""
         new = len({entry.uid for entry in batch}) == len(batch) and all(entry.is_new for entry in batch)
-        if not new or any(self._place(entry.arrival) != entry.arrival.instance.path for entry in batch):
+        if not new or any(not entry.is_first_place for entry in batch):
             return False
         at = time.monotonic()
         noted = {entry.arrival.association_id: self._noted.get(entry.arrival.association_id) for entry in batch}

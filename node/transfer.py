@@ -18,8 +18,10 @@ from pynetdicom.presentation import PresentationContext
 
 from node.connection import BoundedSocket
 
+MAXIMUM_PDU_BYTES = 262_144
 MAXIMUM_INSTANCE_BYTES = 2**30  # 2,000 slices of 512 x 512 in one
 _LONGEST_COMMAND_BYTES = 2**16
+_KEPT_BUFFERS = 8
 _MAXIMUM_OTHER_BYTES = 4 * 2**20  # of any other message: a report of thousands of instances has less
 _TICK_S = 0.05  # so often a thread that waits for data looks whether the association is to end
 
@@ -38,12 +40,15 @@ _CLOSED, _INVALID_PDU = "Evt17", "Evt19"
 
 @dataclass(frozen=True)
 class StoreRequest:
-    """A C-STORE request, nothing of it checked but that its presentation context was accepted."""
+    """A C-STORE request, nothing of it checked but that its presentation context was accepted.
+
+    `data_set` is in pieces, which are valid until the request is answered.
+    """
 
     context: PresentationContext
     sop_class_uid: str
     sop_instance_uid: str
-    data_set: bytearray
+    data_set: tuple[memoryview, ...]
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class StoreTransfer:
         self._assoc, self._dul, self._connection, self._answer = assoc, assoc.dul, connection, answer
         self._pass_on = assoc.dul._is_transport_event  # noqa: SLF001 - there is no public way
         self._passed_bytes = 0
+        self._buffers: list[bytearray] = []
+        self._used_buffers = 0
         assoc.dul._is_transport_event = self._look  # type: ignore[method-assign]  # noqa: SLF001
 
     def _look(self) -> bool:
@@ -138,13 +145,14 @@ class StoreTransfer:
     def _command(self) -> tuple[int, Mapping[int, bytes], list["_Value"]]:
         """Read the command set of a C-STORE request, and what came with it of the data set; put anything else back."""
         read, encoded, complete = bytearray(), bytearray(), False
+        self._used_buffers = 0
         while not complete and len(read) < _LONGEST_COMMAND_BYTES:
             kind, length = _PDU.unpack(head := self._exactly(_PDU.size))
             read += head
             if kind != _P_DATA:
                 break
-            read += (content := self._exactly(length))
-            values = _values(memoryview(content))
+            read += (content := self._content(length))
+            values = _values(content)
             while values and values[0].is_command and not complete:
                 value = values.pop(0)
                 encoded += value.content
@@ -160,23 +168,37 @@ class StoreTransfer:
         accepted = context_id in self._assoc._accepted_cx  # noqa: SLF001
         return accepted and _number(command, _FIELD) == _C_STORE_RQ and _number(command, _DATA_SET_TYPE) != _NO_DATA_SET
 
-    def _data_set(self, context_id: int, values: list["_Value"]) -> bytearray:
+    def _data_set(self, context_id: int, values: list["_Value"]) -> tuple[memoryview, ...]:
         """Read the rest of the data set."""
-        data_set = bytearray()
+        data_set: list[memoryview] = []
+        held = 0
         while True:
             for number, value in enumerate(values, 1):
                 if value.is_command or value.context_id != context_id:
                     raise _Invalid
-                data_set += value.content
-                if len(data_set) > MAXIMUM_INSTANCE_BYTES or (value.is_last and number < len(values)):
+                data_set.append(value.content)
+                held += len(value.content)
+                if held > MAXIMUM_INSTANCE_BYTES or (value.is_last and number < len(values)):
                     raise _Invalid
                 if value.is_last:
-                    return data_set
+                    return tuple(data_set)
             kind, length = _PDU.unpack(head := self._exactly(_PDU.size))
             if kind != _P_DATA:
                 self._connection.put_back(head)
                 raise _NotHere
-            values = _values(memoryview(self._exactly(length)))
+            values = _values(self._content(length))
+
+    def _content(self, length: int) -> memoryview:
+        """Read the content of a PDU, into memory that the next request uses again."""
+        if length > MAXIMUM_PDU_BYTES or self._used_buffers == _KEPT_BUFFERS:
+            return memoryview(self._exactly(length))
+        if self._used_buffers == len(self._buffers):
+            self._buffers.append(bytearray(MAXIMUM_PDU_BYTES))
+        view = memoryview(self._buffers[self._used_buffers])[:length]
+        self._used_buffers += 1
+        if self._connection.fill(view) < length:
+            raise ConnectionResetError
+        return view
 
     def _exactly(self, count: int) -> bytearray:
         content = self._connection.recv(count)
@@ -184,7 +206,7 @@ class StoreTransfer:
             raise ConnectionResetError
         return content
 
-    def _request(self, context_id: int, command: Mapping[int, bytes], data_set: bytearray) -> StoreRequest:
+    def _request(self, context_id: int, command: Mapping[int, bytes], data_set: tuple[memoryview, ...]) -> StoreRequest:
         sop_class, sop_instance = (
             command.get(name, b"").rstrip(b"\0 ").decode("ascii", "replace") for name in (_SOP_CLASS, _SOP_INSTANCE)
         )

@@ -19,7 +19,7 @@ class Offer:
     sop_class_uid, sop_instance_uid
         What the request announces.
     data_set
-        The encoded data set, as it came.
+        The encoded data set, as it came, in pieces; they are not kept.
     """
 
     association_id: str
@@ -30,7 +30,7 @@ class Offer:
     transfer_syntax_uid: str
     sop_class_uid: str
     sop_instance_uid: str
-    data_set: bytes | bytearray
+    data_set: tuple[bytes | memoryview, ...]
 
 
 class Taken(StrEnum):

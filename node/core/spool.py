@@ -117,7 +117,7 @@ class Spool:
             `spool-failed`: disk full, no rights, input/output error. Nothing is left behind.
         """
         target = self.root / path
-        if target.exists():
+        if os.path.lexists(target):
             return False
         try:
             handle, temporary = tempfile.mkstemp(dir=self.root / "tmp")

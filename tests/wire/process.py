@@ -32,9 +32,11 @@ class ListenerProcess:
         A free one.
     memory
         Address space in bytes; None: no limit.
+    log
+        Name of its log in the home.
     """
 
-    def __init__(self, home: Path, port: int, memory: int | None = None) -> None:
+    def __init__(self, home: Path, port: int, memory: int | None = None, log: str = "log") -> None:
         self.settings = Settings(home=home, port=port, ae_title="NODE")
         ledger = Ledger(self.settings.ledger)
         ledger.upgrade()
@@ -44,11 +46,14 @@ class ListenerProcess:
             f'home = "{home}"\nport = {port}\nae_title = "NODE"\nlog_form = "json"\nlog_level = "debug"\n'
             f'[[calling]]\nae_title = "{CALLER}"\nhosts = ["127.0.0.1"]\n'
         )
-        self.log = home / "log"
+        self.log = home / log
         start = ["-m", "node.listen"] if memory is None else ["-c", _LIMITED.format(memory=memory)]
-        with self.log.open("wb") as log:
+        with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *start], env={**os.environ, "CRLM_NODE_CONFIG": str(config)}, stdout=log, stderr=log
+                [sys.executable, *start],
+                env={**os.environ, "CRLM_NODE_CONFIG": str(config)},
+                stdout=output,
+                stderr=output,
             )
         self._wait()
 
@@ -57,7 +62,7 @@ class ListenerProcess:
         """Our own client, as the known caller."""
         return Peer("NODE", "127.0.0.1", self.settings.port, CALLER)
 
-    def _wait(self, limit_s: float = 30) -> None:
+    def _wait(self, limit_s: float = 120) -> None:
         until = time.monotonic() + limit_s
         while True:
             try:
@@ -69,7 +74,7 @@ class ListenerProcess:
             else:
                 return
 
-    def end(self, number: int = signal.SIGTERM, limit_s: float = 15) -> int:
+    def end(self, number: int = signal.SIGTERM, limit_s: float = 60) -> int:
         """Send a signal and return the exit status."""
         self.process.send_signal(number)
         try:

@@ -3,14 +3,18 @@
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import FileDataset
+from pydicom.uid import generate_uid
 
 from node.core.ledger import Ledger
 from node.core.ledger.tables import Association, StoredInstance
-from node.core.spool import Spool
+from node.core.spool import Spool, digest
 
 from .process import ListenerProcess
 from .sender import associate, ct_slice, offer_slice
@@ -56,6 +60,41 @@ def test_what_was_answered_survives_a_kill(process: ListenerProcess) -> None:
     assert {row.sop_instance_uid for row in rows} == {ds.SOPInstanceUID for ds in slices}
     for row in rows:
         assert spool.write("work/copy", spool.read(row.path)) == row.digest
+
+
+def test_two_listeners_serve_one_port(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    """Both take associations, also of one study; one is killed, the other serves on; ledger and spool are whole."""
+    port = free_port()
+    first, second = ListenerProcess(tmp_path, port), ListenerProcess(tmp_path, port, log="log2")
+    until = time.monotonic() + 60
+    while '"event": "listening"' not in second.log.read_text() and time.monotonic() < until:
+        time.sleep(0.05)  # the first has answered for both
+    try:
+        study = generate_uid()
+        slices = [ct_slice(StudyInstanceUID=study) for _ in range(40)]
+
+        def send(ds: FileDataset) -> int:
+            assoc = associate(port)
+            status = offer_slice(assoc, ds)
+            assoc.release()
+            return status
+
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(send, slices)) == {0}
+        for one in (first, second):
+            assert '"event": "association-accepted"' in one.log.read_text()
+        first.process.kill()
+        first.process.wait()
+        assert send(late := ct_slice(StudyInstanceUID=study)) == 0
+    finally:
+        first.process.kill()
+        second.end()
+    ledger, spool = Ledger(first.settings.ledger), Spool(first.settings.spool_dir)
+    with ledger.transaction() as session:
+        rows = list(session.query(StoredInstance))
+    ledger.close()
+    assert {row.sop_instance_uid for row in rows} == {ds.SOPInstanceUID for ds in (*slices, late)}
+    assert {row.digest for row in rows} == {digest(spool.read(row.path)) for row in rows}
 
 
 def test_ledger_of_another_version_stops_the_start(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """C-STORE: what is answered, and what lies in the spool and the ledger by then."""
 
+import errno
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,7 @@ from pydicom.uid import (
     SegmentationStorage,
     generate_uid,
 )
+from structlog.testing import capture_logs
 
 from node.core.ledger import deliveries, moves, now
 from node.core.ledger.tables import Base, Job, StoredInstance, Study, StudyFlag, Variant
@@ -413,6 +416,40 @@ def test_failing_spool_asks_for_a_second_sending(site: Site, send: Send) -> None
     assert site.row(ds.SOPInstanceUID) is None
     site.spool.prepare()
     assert send(ds).Status == 0
+
+
+def test_full_disk_asks_for_a_second_sending(open_site: Callable[..., Site]) -> None:
+    """Below the mark A700 is answered, never a permanent reject; the association goes on, and nothing is written."""
+    site = open_site(spool_full_mb=10**9)
+    assoc = associate(site.port)
+    with capture_logs() as said:
+        for _ in range(3):
+            ds = ct_slice()
+            answer = offer(assoc, data_set_of(file_of(ds)), ds.SOPInstanceUID)
+            assert (answer.Status, answer.ErrorComment.split(":")[0]) == (0xA700, "out-of-resources")
+    assoc.release()
+    assert site.files() == []
+    assert [event["event"] for event in said].count("disk-full") == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO], ids=lambda number: errno.errorcode[number])
+def test_disk_that_fills_in_the_middle_asks_for_a_second_sending(
+    site: Site, send: Send, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Whatever fails while the file is made durable: A700, and nothing is left; later the same slice is taken."""
+    ds = ct_slice()
+
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("node.core.spool.os.fsync", fail)
+        answer = send(ds)
+    code = "spool-failed" if number == errno.EIO else "out-of-resources"
+    assert (answer.Status, answer.ErrorComment.split(":")[0]) == (0xA700, code)
+    assert site.files() == []
+    assert send(ds).Status == 0
+    _assert_ledger_equals_spool(site)
 
 
 def test_failing_ledger_asks_for_a_second_sending(site: Site, send: Send) -> None:
