@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -28,8 +28,9 @@ from node.core.reasons import Outage
 from node.core.settings import Settings, SettingsError
 
 _BUSY_TIMEOUT_S = 30
+_TURN = 0x63726C6D  # of the lock that every transaction takes in PostgreSQL: any number that is ours
 _CONNECTIONS = 20
-_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+_AWAY = (OperationalError, InterfaceError, PoolTimeout, ProgrammingError)  # the last: its tables are gone
 _NEWER = "a newer version of crlm-node made it, update this one"
 
 
@@ -65,6 +66,8 @@ class Ledger:
         else:
             # A connection that a restart of the database has broken is replaced before it is used.
             self._engine = create_engine(url, pool_pre_ping=True, pool_size=_CONNECTIONS, hide_parameters=True)
+        if self._engine.dialect.name == "postgresql":
+            event.listen(self._engine, "begin", _wait_for_turn)
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
 
     @classmethod
@@ -192,3 +195,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_at_once(connection: Any) -> None:
     """Take the write lock at the start, so that two writers wait for each other instead of failing midway."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _wait_for_turn(connection: Any) -> None:
+    """Give transactions in PostgreSQL the order that they have in SQLite: one after the other, none on old reading."""
+    patience_ms = round(_BUSY_TIMEOUT_S * 1000)
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {patience_ms}; SELECT pg_advisory_xact_lock({_TURN})")
