@@ -25,7 +25,6 @@ from .outside import Books, holdings
 from .sender import Log, Sender, forms
 from .site import Site
 
-
 _AHEAD = 20
 
 
