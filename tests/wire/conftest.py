@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 
 from node.core.ledger import Ledger
 from node.core.ledger.tables import Event, StoredInstance, Study
@@ -53,6 +54,18 @@ class Site:
     def files(self) -> list[Path]:
         """Return all files of the spool, those being written too."""
         return [path for path in self.spool.root.rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority of the hospital."""
+    return Authority(tmp_path_factory.mktemp("tls") / "ours")
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that the hospital does not know."""
+    return Authority(tmp_path_factory.mktemp("tls") / "strange")
 
 
 @pytest.fixture

@@ -1,20 +1,15 @@
-"""DICOM TLS, both ways: who is let in and who is not, and that the reason stands in the audit trail."""
+"""DICOM TLS of the listener: who is let in and who is not, and that the reason stands in the audit trail."""
 
-import os
-import shutil
 import socket
-import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from certificates import HOST, Authority, Identity
-from pydicom.uid import CTImageStorage
 from pynetdicom import AE, build_context, evt
 from pynetdicom.pdu_primitives import A_ABORT
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
@@ -26,41 +21,20 @@ from node.core.ledger.audit import AuditEvent, Rejection
 from node.core.ledger.tables import Audit
 from node.core.peer import Peer
 from node.core.reasons import Outage
-from node.core.settings import CallerTls, ListenerTls
+from node.core.settings import CallerTls
 from node.core.tls import CIPHER_SUITES, TlsFault, caller_context
 
 from .conftest import Site
 from .sender import CALLER, ct_slice, data_set_of, file_of
+from .tls_parties import caller_tls, listener_tls, program, run, stores
 
 OpenSite = Callable[..., Site]
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The authority of the hospital."""
-    return Authority(tmp_path_factory.mktemp("tls") / "ours")
-
-
-@pytest.fixture(scope="session")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """An authority that the hospital does not know."""
-    return Authority(tmp_path_factory.mktemp("tls") / "strange")
 
 
 @pytest.fixture
 def site(open_site: OpenSite, authority: Authority) -> Site:
     """A running site whose port serves TLS alone."""
-    return open_site(tls=_listener(authority))
-
-
-def _listener(authority: Authority, identity: Identity | None = None, authorities: Path | None = None) -> ListenerTls:
-    own = identity or authority.issue("node")
-    return ListenerTls(certificate=own.certificate, key=own.key, authorities=authorities or authority.file)
-
-
-def _caller(authority: Authority, identity: Identity | None) -> CallerTls:
-    own = {"certificate": identity.certificate, "key": identity.key} if identity else {}
-    return CallerTls(authorities=authority.file, **own)
+    return open_site(tls=listener_tls(authority))
 
 
 def _peer(site: Site, tls: CallerTls | None) -> Peer:
@@ -72,27 +46,17 @@ def _trail(site: Site, event: AuditEvent = AuditEvent.REJECTED) -> list[Audit]:
         return [row for row in audit.rows(session) if audit.kind_of(row) is event.value]
 
 
-def _rejections(site: Site, limit_s: float = 20) -> list[str]:
-    """Return the reasons in the audit trail, when there is one."""
+def _rejections(site: Site, count: int = 1, limit_s: float = 20) -> list[str]:
+    """Return the reasons in the audit trail, when there are so many."""
     until = time.monotonic() + limit_s
-    while not (found := [row.detail.partition(":")[0] for row in _trail(site)]) and time.monotonic() < until:
+    while len(found := [row.detail.partition(":")[0] for row in _trail(site)]) < count and time.monotonic() < until:
         time.sleep(0.02)
     return found
 
 
-def _stores(peer: Peer, folder: Path) -> bytes:
-    """Echo, then store a slice; return its data set."""
-    peer.echo()
-    path = folder / "slice.dcm"
-    path.write_bytes(file_of(ct_slice()))
-    (stored,) = peer.store([path])
-    assert (stored.status, stored.error) == (0, None)
-    return data_set_of(path.read_bytes())
-
-
 def test_a_known_client_is_served(site: Site, authority: Authority, tmp_path: Path) -> None:
     """With a certificate of the authority a client is echoed and stored, byte by byte, and nothing is told of it."""
-    sent = _stores(_peer(site, _caller(authority, authority.issue("modality"))), tmp_path)
+    sent = stores(_peer(site, caller_tls(authority, authority.issue("modality"))), tmp_path)
     assert [data_set_of(path.read_bytes()) for path in site.files()] == [sent]
     assert _trail(site) == []
 
@@ -139,7 +103,7 @@ def test_a_client_without_a_good_certificate_is_refused(
     with pytest.raises(
         Unavailable, match=rf"TLS: the peer ended the handshake \((tlsv1 |sslv3 )?({words})\)"
     ) as caught:
-        _peer(site, _caller(authority, identity(authority, stranger))).echo()
+        _peer(site, caller_tls(authority, identity(authority, stranger))).echo()
     assert caught.value.code is Outage.DESTINATION_UNREACHABLE
     assert _rejections(site) == [fault]
     (row,) = _trail(site)
@@ -162,7 +126,7 @@ def test_a_health_check_is_no_alarm(site: Site, authority: Authority, bytes_sent
     if bytes_sent:
         assert _rejections(site) == [TlsFault.BROKEN]
     else:
-        _peer(site, _caller(authority, authority.issue("modality"))).echo()
+        _peer(site, caller_tls(authority, authority.issue("modality"))).echo()
         assert _trail(site) == []
 
 
@@ -174,7 +138,7 @@ def test_half_open_handshakes_hold_up_nobody(site: Site, authority: Authority, m
         one.sendall(b"\x16\x03\x01\x02\x00")
     dribbling = threading.Thread(target=_dribble, args=(stuck[0],))
     dribbling.start()
-    _peer(site, _caller(authority, authority.issue("modality"))).echo()
+    _peer(site, caller_tls(authority, authority.issue("modality"))).echo()
     for one in stuck:
         one.settimeout(30)
         with one:
@@ -208,7 +172,7 @@ def test_a_client_that_says_nothing_under_tls_leaves_no_thread(
 ) -> None:
     """A good certificate does not buy the right to hold a connection for ever, or to leave a thread behind."""
     before = set(threading.enumerate())
-    context = caller_context(_caller(authority, authority.issue("modality")))
+    context = caller_context(caller_tls(authority, authority.issue("modality")))
     for wait in (False, True):
         plain = socket.create_connection((HOST, site.port), timeout=60)
         with context.wrap_socket(plain, server_hostname=HOST) as secured:
@@ -223,7 +187,7 @@ def test_stopping_aborts_what_is_open_under_tls(site: Site, authority: Authority
     """An association that stays open is aborted after the grace, under TLS to its end, and the port is free."""
     received: list[type] = []
     handlers: list[Any] = [(evt.EVT_ACSE_RECV, lambda event: received.append(type(event.primitive)))]
-    context = caller_context(_caller(authority, authority.issue("modality")))
+    context = caller_context(caller_tls(authority, authority.issue("modality")))
     assoc = AE(CALLER).associate(
         HOST, site.port, [build_context(Verification)], "NODE", evt_handlers=handlers, tls_args=(context, HOST)
     )
@@ -239,17 +203,17 @@ def test_stopping_aborts_what_is_open_under_tls(site: Site, authority: Authority
 def test_a_revoked_certificate_is_refused(open_site: OpenSite, authority: Authority) -> None:
     """Where the file of authorities holds a revocation list, a certificate on it is refused and another is not."""
     good, revoked = authority.issue("modality"), authority.issue("revoked")
-    site = open_site(tls=_listener(authority, authorities=authority.with_revoked(revoked)))
-    _peer(site, _caller(authority, good)).echo()
+    site = open_site(tls=listener_tls(authority, authorities=authority.with_revoked(revoked)))
+    _peer(site, caller_tls(authority, good)).echo()
     with pytest.raises(Unavailable, match=r"certificate revoked"):
-        _peer(site, _caller(authority, revoked)).echo()
+        _peer(site, caller_tls(authority, revoked)).echo()
     assert _rejections(site) == [TlsFault.CERTIFICATE_REVOKED]
 
 
-def test_a_certificate_does_not_make_a_caller(site: Site, authority: Authority) -> None:
+def test_a_certificate_does_not_make_acaller_tls(site: Site, authority: Authority) -> None:
     """Under TLS, too, AE title and host must be in the settings."""
     with pytest.raises(Unavailable, match="association rejected"):
-        Peer("NODE", HOST, site.port, "STRANGER", _caller(authority, authority.issue("modality"))).echo()
+        Peer("NODE", HOST, site.port, "STRANGER", caller_tls(authority, authority.issue("modality"))).echo()
     assert _rejections(site) == [Rejection.CALLER_UNKNOWN]
 
 
@@ -259,13 +223,9 @@ def _files(identity: Identity, authority: Authority) -> list[str]:
 
 def _s_client(site: Site, authority: Authority, identity: Identity, *options: str) -> tuple[int, str]:
     """Let OpenSSL's own client say what it sees; return its exit code and its words."""
-    if shutil.which("openssl") is None:
-        (pytest.fail if os.environ.get("CRLM_TEST_REQUIRE_ALL") else pytest.skip)("openssl is missing")
-    command = ["openssl", "s_client", "-connect", f"{HOST}:{site.port}", "-verify_return_error", *options]
-    done = subprocess.run(
-        [*command, *_files(identity, authority)], input=b"", capture_output=True, timeout=60, check=False
-    )
-    return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+    where = ("-connect", f"{HOST}:{site.port}", "-verify_return_error")
+    done = run("openssl", "s_client", *where, *options, *_files(identity, authority))
+    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
@@ -312,7 +272,8 @@ def test_a_weak_key_is_refused(site: Site, authority: Authority) -> None:
 def test_a_renegotiation_is_refused(site: Site, authority: Authority) -> None:
     """A client of TLS 1.2 that asks for new keys midway gets none, and the next client is served."""
     identity = authority.issue("modality")
-    command = ["openssl", "s_client", "-connect", f"{HOST}:{site.port}", "-tls1_2", *_files(identity, authority)]
+    where = ("-connect", f"{HOST}:{site.port}", "-tls1_2")
+    command = program("openssl", "s_client", *where, *_files(identity, authority))
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -323,150 +284,19 @@ def test_a_renegotiation_is_refused(site: Site, authority: Authority) -> None:
     process.stdin.flush()
     rest, _ = process.communicate(timeout=60)
     assert b"no renegotiation" in rest, rest
-    _peer(site, _caller(authority, identity)).echo()
+    _peer(site, caller_tls(authority, identity)).echo()
 
 
-@pytest.fixture
-def dcmtk() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs a program of DCMTK that can speak TLS."""
-    if shutil.which("storescu") is None:
-        (pytest.fail if os.environ.get("CRLM_TEST_REQUIRE_ALL") else pytest.skip)("dcmtk is missing")
-
-    def run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [program, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    return run
-
-
-def test_dcmtk_stores_under_tls(
-    site: Site, authority: Authority, dcmtk: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_dcmtk_stores_under_tls(site: Site, authority: Authority, tmp_path: Path) -> None:
     """A foreign client stores with a certificate; without one, and without TLS, it gets nowhere."""
     path = tmp_path / "slice.dcm"
     path.write_bytes(file_of(ct_slice()))
     own = authority.issue("modality")
     titles = ("-aet", CALLER, "-aec", "NODE", HOST, str(site.port), path)
-    done = dcmtk("storescu", "-v", "+tls", own.key, own.certificate, "+cf", authority.file, *titles)
+    done = run("storescu", "-v", "+tls", own.key, own.certificate, "+cf", authority.file, *titles)
     assert done.returncode == 0, done.stderr
     assert [data_set_of(stored.read_bytes()) for stored in site.files()] == [data_set_of(path.read_bytes())]
     assert _trail(site) == []
-    assert dcmtk("storescu", "+tla", "+cf", authority.file, *titles).returncode != 0
-    assert dcmtk("storescu", *titles).returncode != 0
-    assert set(_rejections(site)) == {TlsFault.NO_CERTIFICATE, TlsFault.PLAIN_CLIENT}
-
-
-def test_our_client_stores_to_dcmtk_under_tls(
-    authority: Authority,
-    free_port: Callable[[], int],
-    dcmtk: Callable[..., subprocess.CompletedProcess[str]],
-    tmp_path: Path,
-) -> None:
-    """A foreign server that wants a certificate is echoed and stored to with ours."""
-    own, received, port = authority.issue("pacs"), tmp_path / "received", free_port()
-    received.mkdir()
-    options = ["+tls", own.key, own.certificate, "+cf", authority.file, "-od", received, port]
-    server = subprocess.Popen(["storescp", *map(str, options)])
-    peer = Peer("STORESCP", HOST, port, "US", _caller(authority, authority.issue("node")))
-    try:
-        until = time.monotonic() + 30
-        while not _answers(peer) and time.monotonic() < until:
-            time.sleep(0.05)
-        _stores(peer, tmp_path)
-    finally:
-        server.kill()
-        server.wait()
-    assert len(list(received.iterdir())) == 1
-
-
-def _answers(peer: Peer) -> bool:
-    try:
-        peer.echo()
-    except Unavailable:
-        return False
-    return True
-
-
-@contextmanager
-def _pacs(port: int, context: ssl.SSLContext | None) -> Iterator[list[str]]:
-    """Run a PACS that takes CT images; yield the calling AE titles of whoever has asked for an association."""
-    ae, asked = AE("PACS"), list[str]()
-    ae.supported_contexts = [build_context(CTImageStorage), build_context(Verification)]
-    ae.acse_timeout = 20
-
-    def hear(event: evt.Event) -> None:
-        if event.assoc.requestor.primitive is not None:
-            asked.append(str(event.assoc.requestor.primitive.calling_ae_title))
-
-    handlers: list[Any] = [(evt.EVT_C_STORE, lambda _: 0x0000), (evt.EVT_REQUESTED, hear)]
-    ae.start_server((HOST, port), block=False, ssl_context=context, evt_handlers=handlers)
-    try:
-        yield asked
-    finally:
-        ae.shutdown()
-
-
-def _server(identity: Identity, authority: Authority | None = None) -> ssl.SSLContext:
-    """Return the context of a foreign server; with an authority it wants a certificate of its clients."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(identity.certificate, identity.key)
-    if authority is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(authority.file)
-    return context
-
-
-def test_our_client_knows_the_server(authority: Authority, free_port: Callable[[], int], tmp_path: Path) -> None:
-    """With the right authority and address it echoes and stores, and shows its own certificate when asked."""
-    port = free_port()
-    with _pacs(port, _server(authority.issue("pacs"), authority)) as asked:
-        _stores(Peer("PACS", HOST, port, "US", _caller(authority, authority.issue("node"))), tmp_path)
-        assert asked == ["US", "US"]
-
-
-_UNTRUSTED: list[tuple[Callable[[Authority, Authority], Identity], str]] = [
-    (_wrong_authority, "not of an authority that is accepted"),
-    (_expired, "has expired"),
-    (_early, "not valid yet"),
-    (lambda authority, _: authority.issue("elsewhere", "192.0.2.7", "pacs.example"), "another host name or address"),
-]
-
-
-@pytest.mark.parametrize(("identity", "words"), _UNTRUSTED, ids=[words for _, words in _UNTRUSTED])
-def test_our_client_tells_an_untrusted_server_nothing(
-    authority: Authority,
-    stranger: Authority,
-    free_port: Callable[[], int],
-    identity: Callable[[Authority, Authority], Identity],
-    words: str,
-) -> None:
-    """A server of another authority, expired, or of another name hears no association request; the error says why."""
-    port = free_port()
-    with _pacs(port, _server(identity(authority, stranger))) as asked:
-        with pytest.raises(Unavailable, match=f"TLS: the (peer|server)'s certificate .*{words}") as caught:
-            Peer("PACS", HOST, port, "US", _caller(authority, authority.issue("node"))).echo()
-        assert caught.value.code is Outage.DESTINATION_UNREACHABLE
-        assert asked == []
-
-
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_our_client_takes_no_older_tls(authority: Authority, free_port: Callable[[], int]) -> None:
-    """A server that speaks nothing newer than TLS 1.1, or no TLS at all, is not spoken to."""
-    old = _server(authority.issue("pacs"))
-    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
-    old.set_ciphers("ALL:@SECLEVEL=0")
-    for context, words in ((old, "protocol version"), (None, "TLS: ")):
-        port = free_port()
-        with _pacs(port, context) as asked:
-            with pytest.raises(Unavailable, match=words):
-                Peer("PACS", HOST, port, "US", _caller(authority, authority.issue("node"))).echo()
-            assert asked == []
-
-
-def test_a_server_that_wants_a_certificate_is_understood(authority: Authority, free_port: Callable[[], int]) -> None:
-    """Where we have no certificate and the server wants one, the error says so."""
-    port = free_port()
-    with _pacs(port, _server(authority.issue("pacs"), authority)) as asked:
-        with pytest.raises(Unavailable, match=r"certificate required"):
-            Peer("PACS", HOST, port, "US", _caller(authority, None)).echo()
-        assert asked == []
+    assert run("storescu", "+tla", "+cf", authority.file, *titles).returncode != 0
+    assert run("storescu", *titles).returncode != 0
+    assert set(_rejections(site, 2)) == {TlsFault.NO_CERTIFICATE, TlsFault.PLAIN_CLIENT}
