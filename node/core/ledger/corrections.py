@@ -30,12 +30,14 @@ def reopen(session: Session) -> None:
     """
     newest = func.max(Variant.received_at)
     removed = exists().where(StoredInstance.study_uid == Study.uid, StoredInstance.removed_at.is_not(None))
-    query = select(Study, newest).join(Variant, Variant.study_uid == Study.uid).where(~removed).group_by(Study.uid)
-    for study, at in session.execute(query.having(newest > Study.last_received_at)).all():
+    query = select(Study.uid, newest).join(Variant, Variant.study_uid == Study.uid).where(~removed)
+    late = query.group_by(Study.uid, Study.last_received_at).having(newest > Study.last_received_at)
+    for uid, at in session.execute(late.order_by(Study.uid)).all():
+        study = session.get_one(Study, uid, with_for_update=True, populate_existing=True)
+        study.last_received_at = max(at, study.last_received_at)
         if study.state is not StudyState.RECEIVING:
             move_study(session, study, StudyState.RECEIVING, "an instance came again with other content")
             study.reason = None
-        study.last_received_at = at
 
 
 def newer_than_measured(session: Session, study_uid: str) -> Mapping[str, Sequence[Variant]]:

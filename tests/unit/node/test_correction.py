@@ -199,13 +199,15 @@ def test_a_correction_that_is_still_coming_is_waited_for(site: Site, first: list
 
 
 def test_what_was_made_and_not_yet_sent_is_never_sent(site: Site, first: list[Dataset]) -> None:
-    """A result that waits for its delivery tells of the wrong patient."""
+    """A result that waits for its delivery tells of the wrong patient: it is stopped at once, before a new job is."""
     site.deliver(proven=False)
     site.again(changed(first, **OTHER))
-    site.judge()
+    site.clock.forward(1)
+    site.steward._assembly.round()
+    assert site.flags() == {Flag.PATIENT_CORRECTED}
+    assert [job.state for job in site.jobs()] == [JobState.SUPERSEDED]
     with site.ledger.transaction() as session:
         assert list(deliveries.waiting(session)) == []
-    assert Flag.PATIENT_CORRECTED in site.flags()
 
 
 def test_after_delivery_it_is_flagged_and_a_person_decides(site: Site, first: list[Dataset]) -> None:
