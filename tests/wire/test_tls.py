@@ -132,7 +132,7 @@ def test_a_health_check_is_no_alarm(site: Site, authority: Authority, bytes_sent
 
 def test_half_open_handshakes_hold_up_nobody(site: Site, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """While forty clients are stuck in the handshake, one of them dribbling, a good one is served; then they go."""
-    monkeypatch.setattr(association, "GREETING_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(association, "GREETING_TIMEOUT_S", 8.0)
     stuck = [socket.create_connection((HOST, site.port)) for _ in range(40)]
     for one in stuck:
         one.sendall(b"\x16\x03\x01\x02\x00")
@@ -210,7 +210,7 @@ def test_a_revoked_certificate_is_refused(open_site: OpenSite, authority: Author
     assert _rejections(site) == [TlsFault.CERTIFICATE_REVOKED]
 
 
-def test_a_certificate_does_not_make_acaller_tls(site: Site, authority: Authority) -> None:
+def test_a_certificate_does_not_make_a_caller(site: Site, authority: Authority) -> None:
     """Under TLS, too, AE title and host must be in the settings."""
     with pytest.raises(Unavailable, match="association rejected"):
         Peer("NODE", HOST, site.port, "STRANGER", caller_tls(authority, authority.issue("modality"))).echo()

@@ -6,8 +6,8 @@ the log, and what was refused stays refused. Never called for a single slice. Wh
 the trail.
 """
 
-import getpass
 import os
+import pwd
 import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -211,9 +211,10 @@ def _ours(
 
 
 def _account() -> str:
+    """Return the account of this process, as the system knows it: the environment says what it was told."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # an account without a name
         return str(os.getuid())
 
 
