@@ -8,7 +8,15 @@ from .conftest import SETUP, Machine
 
 PACKAGES = SETUP / "packages.sh"
 RUNNING = ["orthanc", "orthanc-dicomweb", "redis-server"]
-JUDGING = ["orthanc-python", "dcmtk", "dicom3tools", "libpixelmed-java", "default-jre-headless", "chromium"]
+JUDGING = [
+    "orthanc-python",
+    "dcmtk",
+    "dicom3tools",
+    "libpixelmed-java",
+    "default-jre-headless",
+    "chromium",
+    "postgresql",
+]
 
 
 @pytest.fixture(autouse=True)
