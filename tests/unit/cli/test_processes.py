@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -101,6 +102,26 @@ def answers(port: int) -> bool:
 def test_no_ledger(command: str, start: Start) -> None:
     """Before the steward has made the ledger, nobody else starts, and says so."""
     assert "ledger" in start(command).sentence()
+
+
+@pytest.mark.parametrize("command", ["listen", "worker", "steward", "up"])
+def test_a_ledger_of_a_newer_version(command: str, start: Start, tmp_path: Path) -> None:
+    """Nobody works on a schema that he does not know, and nobody takes it back: exit code 1, and the cure."""
+    make_ledger(tmp_path / "home")
+    with sqlite3.connect(tmp_path / "home" / "ledger.sqlite") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert "a newer version of crlm-node made it, update this one" in start(command).sentence()
+
+
+@pytest.mark.parametrize("command", ["listen", "worker"])
+def test_a_ledger_of_an_older_version(command: str, start: Start, tmp_path: Path) -> None:
+    """Only steward and `ledger upgrade` migrate it: the others say so and end."""
+    make_ledger(tmp_path / "home")
+    with sqlite3.connect(tmp_path / "home" / "ledger.sqlite") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    sentence = start(command).sentence()
+    assert sentence.startswith("the ledger has schema 0001, this version needs ")
+    assert "crlm-node ledger upgrade" in sentence
 
 
 def test_the_port_is_taken(start: Start, site: tuple[Path, int], tmp_path: Path) -> None:
