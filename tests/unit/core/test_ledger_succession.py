@@ -7,6 +7,8 @@ import pytest
 from node.core.dicom import result_series_uid, result_uid
 from node.core.errors import Unavailable
 from node.core.ledger import Ledger, deliveries, jobs, succession
+from node.core.ledger.deliveries import Schedule
+from node.core.ledger.patience import Patience
 from node.core.ledger.tables import Delivery, Job
 from node.core.reasons import Outage
 from node.core.records import Document, JobRequest, Superseded
@@ -54,7 +56,7 @@ def send(ledger: Ledger, job_key: str, *kinds: str, then: DeliveryState = Delive
                 deliveries.mark_proven(session, row, "found")
             elif then is DeliveryState.PENDING:
                 lost = Unavailable(Outage.DESTINATION_LOST, "pacs")
-                deliveries.try_again(session, row, lost, 9, timedelta(seconds=1))
+                deliveries.try_again(session, row, lost, Schedule(Patience(9, HOLD, HOLD), timedelta(days=9)))
             assert row.state is then
 
 
