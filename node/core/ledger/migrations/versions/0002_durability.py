@@ -82,6 +82,11 @@ def _guard() -> None:
                     f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} "
                     f"BEGIN SELECT RAISE(ABORT, '{table} is only ever added to'); END"
                 )
+            op.execute(  # INSERT OR REPLACE deletes without asking the trigger of DELETE
+                f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+                f"WHEN EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id) "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is only ever added to'); END"  # noqa: S608 - names of our own
+            )
     elif op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE FUNCTION only_added_to() RETURNS trigger LANGUAGE plpgsql AS "
@@ -89,6 +94,6 @@ def _guard() -> None:
         )
         for table in _GUARDED:
             op.execute(
-                f"CREATE TRIGGER {table}_guard BEFORE UPDATE OR DELETE ON {table} "
-                "FOR EACH ROW EXECUTE FUNCTION only_added_to()"
+                f"CREATE TRIGGER {table}_guard BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+                "FOR EACH STATEMENT EXECUTE FUNCTION only_added_to()"
             )
