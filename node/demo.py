@@ -81,10 +81,8 @@ def run(console: Console, *, study: Path | None, seg: Path | None, keep: bool) -
         if study is None:
             with console.status("Making the synthetic abdomen"):
                 files = write_phantom(home / "phantom")
-            console.print(
-                f"Synthetic abdomen: {len(files.ct)} slices of 512 x 512, and its truth as SEG", highlight=False
-            )
-            study, seg, truth = home / "phantom" / "ct", files.seg, files.truth
+            console.print(f"Synthetic abdomen: {len(files.ct)} slices of 512 x 512", highlight=False)
+            study, truth = home / "phantom" / "ct", files.truth
             study_uid = _study_uid(study, seg)
         code = 1
         if _send(console, stage, study, seg):

@@ -74,6 +74,7 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
     computed = {name: one for name, one in numbers.items() if one["status"] == "computed"}
     marks = _marks(computed)
     console.print(f"\n[bold]Measurements[/] (research use only) of {_measured(document)}", highlight=False)
+    console.print(f"Segmentation: {escape(document['quality']['segmentation']['engine'])}", highlight=False)
     rows = []
     for name, one in computed.items():
         coding = MEASUREMENTS[name]

@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     ledger_password_file: Path | None = Field(None, description="File with the password of the ledger's database.")
     broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis of the job queue.")
     models_dir: Path | None = Field(None, description="Folder of models and signatures; empty: the installed ones.")
-    networks: bool = Field(False, description="Segment by networks what comes without a segmentation; still on trial.")
+    networks: bool = Field(True, description="Segment by networks what comes without a segmentation.")
     weights_dir: Path | None = Field(None, description="Folder of TotalSegmentator's weights; empty: in `home`.")
     device: str = Field("cpu", pattern=r"^(cpu|gpu(:\d+)?)$", description="Where networks run: `cpu`, `gpu`, `gpu:1`.")
     engine_time_limit_s: float = Field(1800.0, gt=0, description="Longest segmentation of one series.")

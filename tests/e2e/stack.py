@@ -30,6 +30,7 @@ PATIENCE_S = 90.0
 _CONFIG = """
 home = "{home}"
 broker_url = "{broker}"
+models_dir = "{home}/no-models"
 ae_title = "{node}"
 port = {port}
 quiet_time_s = 1.0

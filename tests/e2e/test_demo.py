@@ -92,7 +92,7 @@ def assert_nothing_left(home: Path, *, besides: str = "") -> None:
 
 
 def test_demo_with_a_pacs(installed: Demo, tmp_path: Path) -> None:
-    """The one command of the README: full-size abdomen, every number beside its truth, SEG and SR found in the PACS."""
+    """The one command of the README: full-size abdomen, segmented by the demonstration model, beside its truth."""
     code, printed = ended(installed())
     assert code == 0, printed
     assert "PACS (Orthanc) ORTHANC@127.0.0.1:" in printed
@@ -101,17 +101,18 @@ def test_demo_with_a_pacs(installed: Demo, tmp_path: Path) -> None:
         assert coding.name in printed
     rows = {line[:33].strip(): line[33:].split() for line in printed.splitlines()}
     differences = {
-        "Liver volume": 0.5,
-        "Iliopsoas left volume": 0.5,
-        "Iliopsoas right volume": 0.5,
-        "PMVI (iliopsoas)": 0.5,
-        "PMI (iliopsoas)": 1.0,
-        "Largest axial diameter": 1.0,
+        "Liver volume": 3.0,
+        "Iliopsoas left volume": 3.0,
+        "Iliopsoas right volume": 3.0,
+        "PMVI (iliopsoas)": 6.0,
     }
     for name, percent in differences.items():
         assert "%" in rows[name], rows[name]
         assert abs(float(rows[name][rows[name].index("%") - 1])) <= percent, (name, rows[name])
-    assert rows["L1 density, mean"][1] == "HU"
+    density = rows["L1 density, mean"]
+    assert density[1] == "HU"
+    assert abs(float(density[3])) <= 10, density
+    assert "Segmentation: DEMONSTRATION MODEL" in printed
     found = [line for line in printed.splitlines() if " found " in line]
     assert [line.split()[0] for line in found] == ["SEG", "SR", "SR-VIEWER"]
     assert all(_UID.search(line) for line in found)
@@ -148,11 +149,11 @@ def test_demo_with_the_users_own_study(bare: Demo, test_data: Path) -> None:
     assert [line.split()[0] for line in printed.splitlines() if " found " in line] == ["SEG", "SR", "SR-VIEWER"]
 
 
-def test_demo_with_a_study_that_is_refused(bare: Demo, phantom: Path, tmp_path: Path) -> None:
-    """No segmentation: exit 1, with the reason, and the SR that tells it is the one object at the destination."""
-    code, printed = ended(bare("--study", phantom / "ct"))
+def test_demo_with_a_study_that_is_refused(bare: Demo, test_data: Path) -> None:
+    """A patient without segmentation: exit 1, with the reason; the SR that tells it is all that the folder gets."""
+    code, printed = ended(bare("--study", test_data / "abdomen3mm" / "ct"))
     assert code == 1
-    assert "Not measured: segmentation-unavailable" in printed
+    assert "Not measured: weights-missing" in printed
     assert [line.split()[0] for line in printed.splitlines() if " found " in line] == ["SR"]
 
 

@@ -53,12 +53,12 @@ def assert_refused_by_report(stack: Stack, view: View, code: str) -> None:
 
 
 def test_the_patient_of_the_population(stack: Stack, test_data: Path) -> None:
-    """CRLM-CT-1004 comes without a segmentation: refused as such, with the published SHA-1 of its volume."""
+    """CRLM-CT-1004 comes without a segmentation, and no weights are there: refused, with its volume's known SHA-1."""
     slices = sorted((test_data / "crlm-ct-1004").glob("*.dcm"))
     uid = str(dcmread(slices[0], stop_before_pixels=True).StudyInstanceUID)
     stack.give(slices, SCANNER)
     view = stack.wait(uid)
-    assert_refused_by_report(stack, view, "segmentation-unavailable")
+    assert_refused_by_report(stack, view, "weights-missing")
     assert stack.document(view)["quality"]["volume_sha1"] == "298929ede663ed0ac496d5fa9febc63d550ffd1f"
 
 
@@ -66,7 +66,7 @@ def test_a_segmentation_from_a_stranger_is_not_imported(stack: Stack, study: Sen
     """The scanner may send, but not segmentations that are measured; from the reader the same SEG is imported."""
     stack.give([study.seg, *study.slices], SCANNER)
     view = stack.wait(study.uid)
-    assert_refused_by_report(stack, view, "segmentation-unavailable")
+    assert_refused_by_report(stack, view, "weights-missing")
     imported = copy_with(study.seg, study.seg.with_name("again.dcm"), SOPInstanceUID="2.25.77001")
     ds = dcmread(imported)
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
@@ -112,7 +112,7 @@ def test_late_slices_make_a_new_result(stack: Stack, study: Sent) -> None:
     stack.give([study.seg], READER)
     stack.give(study.slices[15:], SCANNER)
     first = stack.wait(study.uid)
-    assert_refused_by_report(stack, first, "segmentation-unavailable")
+    assert_refused_by_report(stack, first, "weights-missing")
     send_all(stack, study)
     second = stack.wait(study.uid, lambda now: len(now.jobs) == 2 and now.proven)
     assert [job.state for job in second.jobs] == [JobState.SUPERSEDED, JobState.REPORTED]

@@ -57,6 +57,8 @@ def choose(volume: Volume, request: JobRequest, networks: Networks) -> Order:
     if volume.acquisition.synthetic or networks.force_demo:
         if psoas != "iliopsoas":
             raise NotAnalysable(StudyRefusal.DEMO_MODEL_REFUSED, "it knows the iliopsoas only")
+        if not networks.demo_dir.is_dir():
+            raise NotAnalysable(StudyRefusal.WEIGHTS_MISSING, f"no demonstration model, and no weights: {_CURE}")
         return Order(Way.DEMO, networks.demo_dir, "cpu", psoas)
     raise NotAnalysable(StudyRefusal.WEIGHTS_MISSING, _CURE)
 

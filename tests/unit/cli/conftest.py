@@ -35,9 +35,12 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def crlm_node(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
-    """Return a function that runs a command; without words about settings, its home is one of this test."""
+    """Return a function that runs a command; without words about settings, its home is one of this test.
+
+    No network runs there: what is measured comes with its segmentation.
+    """
     config = tmp_path / "config.toml"
-    config.write_text(f'home = "{tmp_path / "home"}"\n')
+    config.write_text(f'home = "{tmp_path / "home"}"\nnetworks = false\n')
     monkeypatch.setenv(CONFIG_VARIABLE, str(config))
 
     def run(*words: object) -> Done:

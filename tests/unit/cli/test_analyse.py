@@ -98,6 +98,16 @@ def test_no_segmentation(crlm_node: Callable[..., Any], small_phantom: PhantomFi
     assert {path.name for path in out.iterdir()} == {"result.json", "sr.dcm"}
 
 
+def test_a_patient_without_weights(
+    crlm_node: Callable[..., Any], test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real CT is never given to the demonstration model: refused, with the command that fetches the weights."""
+    monkeypatch.setenv("CRLM_NODE_NETWORKS", "true")
+    done = crlm_node("analyse", test_data / "abdomen3mm" / "ct", "--out", tmp_path / "out")
+    document = assert_refused(done, tmp_path / "out", "weights-missing")
+    assert "crlm-node models fetch" in document["refusal"]["text"]
+
+
 def test_one_slice(crlm_node: Callable[..., Any], part: Callable[..., Path], tmp_path: Path) -> None:
     """Too few slices, said before anything is read."""
     done = crlm_node("analyse", part(30), "--out", tmp_path / "out")
