@@ -25,7 +25,7 @@ from workers.segmentation.demo.labels import PARTS, Label, Labels, part_mask
 from workers.segmentation.demo.model import Model
 from workers.training.truth import network_labels
 
-UNSEEN_SEEDS = (11, 12, 13, 14, 15)
+UNSEEN_SEEDS = (21, 22, 23, 24, 25)
 """Phantoms that the bars are held to; far from the seeds of training."""
 NOISE_SD_HU = 14.0
 BARS = {
