@@ -25,7 +25,7 @@ def main(
         float, typer.Option(help="Most minutes of processor time to train both networks; the evaluation follows.")
     ] = 50.0,
     seed: Annotated[int, typer.Option(help="Seed of phantoms, weights and order.")] = 0,
-    steps: Annotated[int, typer.Option(help="Steps to train each network.")] = Run.steps,
+    steps: Annotated[int | None, typer.Option(help="Steps to train each network; as its task says.")] = None,
     phantoms: Annotated[int, typer.Option(help="Phantoms to train on.")] = Run.phantoms,
     threads: Annotated[int, typer.Option(help="Threads of the network.")] = Run.threads,
 ) -> None:

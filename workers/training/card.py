@@ -20,15 +20,17 @@ labels mean nothing.** The node gives it only studies that its own phantom made,
 
 ## What it is
 Two PlainConvUNets of nnU-Net v2. {networks}
-`levels` sees the whole abdomen at once and so can name vertebrae; `structures` sees a part of it on fine voxels and
-finds surfaces. Input: CT in HU, slices from the feet to the head. Labels: {labels}.
+`levels` sees the whole abdomen at once and so can name vertebrae; `structures` sees a part of it on fine voxels, and
+beside the CT where `levels` found liver and psoas muscles, and finds surfaces. Input: CT in HU, slices from the feet
+to the head. Labels: {labels}.
 A whole vertebra is its body and its arch; the liver is liver and lesion. Weights: float16 arrays in
 `fold_0/weights.npz`, no pickle. Licence: Apache-2.0.
 
 ## Data
 {phantoms} random phantoms of `node/phantom` (seeds from {first_seed} on): size, pose, fat, muscle, spine, liver,
 lesions, attenuation and contrast phase vary; noise of 0.5 to 4 HU (`levels`) and 1 to 9 HU (`structures`) after
-averaging to the network's voxels, errors of the HU scale of up to 3 % and 6 HU, positions that vary. No patient's data.
+averaging to the network's voxels, errors of the HU scale of up to 3 % and 6 HU, positions that vary. What `structures`
+is shown of `levels` is the truth, blurred, moved and with parts that are missing or false. No patient's data.
 
 ## Training
 `python -m workers.training --out models/demo --seed {seed}` on a CPU, {threads} thread for the network and one for

@@ -41,6 +41,11 @@ def architecture(task: Task) -> dict[str, Any]:
 def build_network(task: Task, *, deep_supervision: bool) -> nn.Module:
     """Build a network with nnU-Net's own function; weights are drawn from torch's generator."""
     network: nn.Module = get_network_from_plans(
-        NETWORK_CLASS, architecture(task), list(IMPORTED), 1, len(task.labels), deep_supervision=deep_supervision
+        NETWORK_CLASS,
+        architecture(task),
+        list(IMPORTED),
+        len(task.channels),
+        len(task.labels),
+        deep_supervision=deep_supervision,
     )
     return network

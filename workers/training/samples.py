@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from node.phantom import Anatomy, Grid, random_anatomy, render
 from workers.segmentation.demo.labels import Labels
 from workers.segmentation.demo.tasks import CLIP_HU, LEVELS_TASK, MEAN_HU, SD_HU, STRUCTURES_TASK, Task
+from workers.training.hints import hints
 from workers.training.truth import kinds, network_labels
 
 ROOM = {LEVELS_TASK.name: (92, 66, 80), STRUCTURES_TASK.name: (172, 92, 112)}
@@ -63,7 +64,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Sample:
-    """One patch: image as the network takes it, float32, and labels with the scene's first axis."""
+    """One patch: image as the network takes it, float32 (channels, ...), and labels with the scene's first axis."""
 
     image: NDArray[np.float32]
     labels: Labels
@@ -132,7 +133,8 @@ def fine_sample(source: Scene, rng: np.random.Generator) -> Sample:
         shift = [int(rng.integers(-size // 3, size // 3 + 1)) for size in patch]
         wanted = [int(at) - size // 2 + by for at, size, by in zip(middle, patch, shift, strict=True)]
         start = [min(max(first, 0), most) for first, most in zip(wanted, free, strict=True)]
-    return _cut(source, STRUCTURES_TASK, start, rng)
+    sample = _cut(source, STRUCTURES_TASK, start, rng)
+    return Sample(np.concatenate((sample.image, hints(sample.labels[0], rng))), sample.labels)
 
 
 def _cut(source: Scene, task: Task, start: list[int], rng: np.random.Generator) -> Sample:
@@ -145,14 +147,14 @@ def _cut(source: Scene, task: Task, start: list[int], rng: np.random.Generator) 
     low, high = NOISE_HU[task.name]
     hu += math.exp(rng.uniform(math.log(low), math.log(high))) * rng.standard_normal(hu.shape, dtype=np.float32)
     hu = hu * np.float32(rng.uniform(0.97, 1.03)) + np.float32(rng.uniform(-6.0, 6.0))
-    return Sample(normalise(hu), source.labels[(slice(None), *window)])
+    return Sample(normalise(hu)[None], source.labels[(slice(None), *window)])
 
 
 def _shortened(sample: Sample, slices: int) -> Sample:
     """Blank slices at both ends as nnU-Net pads a scan that is too short: zeros, without labels."""
-    kept = slice(slices // 2, sample.image.shape[0] - (slices - slices // 2))
+    kept = slice(slices // 2, sample.image.shape[1] - (slices - slices // 2))
     image, labels = np.zeros_like(sample.image), np.zeros_like(sample.labels)
-    image[kept], labels[:, kept] = sample.image[kept], sample.labels[:, kept]
+    image[:, kept], labels[:, kept] = sample.image[:, kept], sample.labels[:, kept]
     return Sample(image, labels)
 
 

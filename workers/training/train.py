@@ -46,10 +46,10 @@ Record = dict[str, float | int | str]
 
 @dataclass(frozen=True)
 class Run:
-    """How to train one network: seed, steps, limit in minutes of a processor, number of phantoms, threads."""
+    """How to train one network: seed, steps (None: its task's), limit in minutes of a processor, phantoms, threads."""
 
     seed: int = 0
-    steps: int = 1500
+    steps: int | None = None
     minutes: float = 25.0
     phantoms: int = 320
     threads: int = 1
@@ -79,10 +79,11 @@ def train(task: Task, run: Run, report: Callable[[Record], None]) -> Trained:
     coarse = task is LEVELS_TASK
     pool = Pool(coarse_scene if coarse else fine_scene, run.phantoms, run.seed)
     began, step, worked = time.monotonic(), 0, time.process_time()
+    steps = run.steps or task.steps
     recent: list[tuple[float, Tensor]] = []
     try:
         for sample, part in _draws(pool, coarse_sample if coarse else fine_sample, run.seed):
-            done = max(step / run.steps, (time.process_time() - worked) / (60 * run.minutes * run.threads))
+            done = max(step / steps, (time.process_time() - worked) / (60 * run.minutes * run.threads))
             if done >= 1:
                 break
             _set_rate(optimiser, step, done)
@@ -116,7 +117,7 @@ def _weights(task: Task, done: float) -> Tensor:
 def _step(
     task: Task, network: nn.Module, optimiser: torch.optim.Optimizer, sample: Sample, part: int, weights: Tensor
 ) -> tuple[float, Tensor]:
-    image = torch.from_numpy(sample.image)[None, None]
+    image = torch.from_numpy(sample.image)[None]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs = network(image)
     trunk = int(Label.BODY) if task is LEVELS_TASK else 0

@@ -63,7 +63,7 @@ def test_the_export_loads_in_nnunets_predictor(folder: Path, task: Task) -> None
     loaded = predictor.list_of_parameters[0]
     assert loaded.keys() == trained.keys()
     assert all(torch.equal(value, trained[name].half().float()) for name, value in loaded.items())
-    logits = predictor.predict_logits_from_preprocessed_data(torch.zeros(1, *task.patch))
+    logits = predictor.predict_logits_from_preprocessed_data(torch.zeros(len(task.channels), *task.patch))
     assert logits.shape == (len(task.labels), *task.patch)
 
 

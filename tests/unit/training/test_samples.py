@@ -8,6 +8,7 @@ import pytest
 from node.phantom import Structure, random_anatomy, render
 from workers.segmentation.demo.labels import LEVELS, PARTS, Kind, Label, part_mask
 from workers.segmentation.demo.tasks import CLIP_HU, LEVELS_TASK, MEAN_HU, SD_HU, STRUCTURES_TASK
+from workers.training.hints import KINDS, hints
 from workers.training.samples import (
     FIRST_TRAINING_SEED,
     ROOM,
@@ -97,14 +98,14 @@ def test_a_coarse_patch_shows_its_labels(painted: Scene) -> None:
     """The image of a patch is the scene at the labels' place, up to noise, blur and scale; other draws differ."""
     sample = coarse_sample(painted, np.random.default_rng(1))
     again, other = (coarse_sample(painted, np.random.default_rng(seed)) for seed in (1, 2))
-    assert sample.image.shape == PATCH
+    assert sample.image.shape == (1, *PATCH)
     assert sample.labels.shape == (8, *PATCH)
     assert np.array_equal(sample.image, again.image)
     assert not np.array_equal(sample.image, other.image)
     low, high = ((bound - MEAN_HU) / SD_HU for bound in CLIP_HU)
     assert low <= sample.image.min() < sample.image.max() <= high
     liver = (sample.labels == Label.LIVER).all(axis=0)
-    hu = sample.image[liver].mean() * SD_HU + MEAN_HU
+    hu = sample.image[0, liver].mean() * SD_HU + MEAN_HU
     assert abs(hu - training_anatomy(SEED).liver_hu) < 12
 
 
@@ -114,14 +115,29 @@ def test_fine_patches_show_every_structure_in_turn(fine: Scene) -> None:
     seen: set[int] = set()
     for _ in range(30):
         sample = fine_sample(fine, rng)
-        assert sample.image.shape == STRUCTURES_TASK.patch
+        assert sample.image.shape == (len(STRUCTURES_TASK.channels), *STRUCTURES_TASK.patch)
         assert sample.labels.shape == (1, *STRUCTURES_TASK.patch)
         seen |= set(np.unique(sample.labels).tolist())
         liver = sample.labels[0] == Kind.LIVER
         if liver.sum() > 5000:
-            hu = sample.image[liver].mean() * SD_HU + MEAN_HU
+            hu = sample.image[0, liver].mean() * SD_HU + MEAN_HU
             assert abs(hu - training_anatomy(SEED).liver_hu) < 15
     assert seen == {int(kind) for kind in Kind}
+
+
+def test_hints_are_the_truth_spoiled(fine: Scene) -> None:
+    """Each hint lies where its structure is, never quite, and no two draws spoil it alike."""
+    labels = fine.labels[0][60:124, 20:84, 24:88]
+    drawn = [hints(labels, np.random.default_rng(seed)) for seed in range(12)]
+    assert {one.shape for one in drawn} == {(len(STRUCTURES_TASK.hints), *labels.shape)}
+    assert all(one.min() >= 0 and one.max() <= 1 for one in drawn)
+    for number, name in enumerate(STRUCTURES_TASK.hints):
+        true = np.isin(labels, KINDS[name])
+        assert true.any(), name
+        found = [one[number] > 0.5 for one in drawn]
+        agreement = [2 * (one & true).sum() / (one.sum() + true.sum()) for one in found]
+        assert 0.6 < np.median(agreement) < 0.99, name
+        assert len({one.tobytes() for one in found}) == len(found)
 
 
 def test_a_pool_gives_every_scene_once_and_then_again() -> None:
@@ -142,7 +158,7 @@ def test_a_pool_gives_every_scene_once_and_then_again() -> None:
 def test_a_short_scan_is_blank_at_both_ends(painted: Scene) -> None:
     """Some patches lose slices as nnU-Net pads short scans: zeros there, no labels, the middle untouched."""
     drawn = [coarse_sample(painted, np.random.default_rng(seed)) for seed in range(40)]
-    blank = [(sample.image == 0).all(axis=(1, 2)) for sample in drawn]
+    blank = [(sample.image[0] == 0).all(axis=(1, 2)) for sample in drawn]
     short = [index for index, slices in enumerate(blank) if slices.any()]
     assert 1 <= len(short) <= 15
     for index in short:

@@ -4,10 +4,10 @@ In: a `Model`; HU of shape (slices, rows, columns), slices from the feet to the 
 patient's left, with its spacing. Out: `Label` values on the same grid. What can go wrong: torch finds no memory.
 Next: `network`, the port; training evaluates by the same code.
 
-The coarse network names what is where; the fine one, run on the box of what was found, says where its surfaces are. A
-voxel of vertebra takes the level of the nearest coarse one within 4 mm. Both see averages of pixels: point samples of
-thin pixels would carry their full noise. Logits are brought back slice by slice: the same trilinear interpolation as
-nnU-Net's `resample_torch_fornnunet`, without its float32 copies of the whole CT.
+The coarse network names what is where; the fine one, run on the box of what was found and shown what that was, says
+where its surfaces are. A voxel of vertebra takes the level of the nearest coarse one within 4 mm. Both see averages of
+pixels: point samples of thin pixels would carry their full noise. Logits are brought back slice by slice: the same
+trilinear interpolation as nnU-Net's `resample_torch_fornnunet`, without its float32 copies of the whole CT.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workers.segmentation.demo.labels import ARCH_AFTER_BODY, LEVELS, Kind, Label, Labels
+from workers.segmentation.demo.labels import ARCH_AFTER_BODY, LEVELS, PARTS, Kind, Label, Labels
 from workers.segmentation.demo.model import Model
 from workers.segmentation.demo.specks import tidy
 from workers.segmentation.demo.tasks import LEVELS_TASK, STRUCTURES_TASK
@@ -60,7 +60,7 @@ def segment(model: Model, hu: NDArray[Any], spacing_mm: tuple[float, float, floa
     if len(found):
         near, far = coarse.pixels(found.min(axis=0)), coarse.pixels(found.max(axis=0) + 1)
         bounds = box_around(near[1:], far[1:], MARGIN_MM, spacing_mm, hu.shape)
-        fine = _predict(model.structures, look(hu, spacing_mm, bounds, STRUCTURES_TASK))
+        fine = _predict(model.structures, look(hu, spacing_mm, bounds, STRUCTURES_TASK), coarse)
         _paint(labels, fine, _levels(coarse, fine))
         tidy(labels, float(np.prod(spacing_mm)) / 1000)
     return labels
@@ -104,15 +104,27 @@ class Prediction:
         return centres
 
 
-def _predict(predictor: nnUNetPredictor, window: Window) -> Prediction:
+def _predict(predictor: nnUNetPredictor, window: Window, coarse: Prediction | None = None) -> Prediction:
+    """Run a network on a window; the fine one is shown what the coarse one found."""
     plans, configuration = predictor.plans_manager, predictor.configuration_manager
     properties = {"spacing": list(window.spacing_mm)}
     preprocessor = DefaultPreprocessor(verbose=False)
     data, _, _ = preprocessor.run_case_npy(
         window.hu[None], None, properties, plans, configuration, predictor.dataset_json
     )
-    logits = predictor.predict_logits_from_preprocessed_data(torch.from_numpy(data))
+    shown = torch.from_numpy(data)
+    if coarse is not None:
+        shown = torch.cat((shown, _hints(coarse, Prediction(shown, window, window.shape))))
+    logits = predictor.predict_logits_from_preprocessed_data(shown)
     return Prediction(logits.float(), window, window.shape)
+
+
+def _hints(coarse: Prediction, fine: Prediction) -> torch.Tensor:
+    """Return the coarse probabilities of the fine network's hints, at its voxels' centres."""
+    places = [coarse.places(axis, fine.centres(axis)) for axis in range(3)]
+    groups = [list(map(int, PARTS[name])) for name in STRUCTURES_TASK.hints]
+    planes = (plane.softmax(0) for plane in slices_at(coarse.logits, places))
+    return torch.stack([torch.stack([plane[group].sum(0) for group in groups]) for plane in planes], dim=1)
 
 
 def weights_at(places: NDArray[np.float64], size: int) -> torch.Tensor:

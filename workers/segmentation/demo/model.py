@@ -56,7 +56,7 @@ def load_predictor(folder: Path, task: Task) -> nnUNetPredictor:
         configuration.network_arch_class_name,
         configuration.network_arch_init_kwargs,
         configuration.network_arch_init_kwargs_req_import,
-        1,
+        len(task.channels),
         len(task.labels),
         deep_supervision=False,
     )

@@ -4,7 +4,8 @@ In: nothing. Out: `LEVELS_TASK` and `STRUCTURES_TASK`. Nothing can go wrong here
 
 Vertebrae look alike, so naming them needs the whole abdomen at once, with ribs and pelvis: the first network sees all
 of it on coarse voxels. Volumes need surfaces to a fraction of a millimetre: the second network sees a part of it on
-fine voxels and tells vertebrae from the rest, but not from each other. `inference` joins them.
+fine voxels. Beside the CT it is shown where the first one found liver and psoas muscles, for in a part of a body muscle
+is like muscle and left like right; it tells vertebrae from the rest, but not from each other. `inference` joins them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class Task:
         Channels of each stage.
     strides : tuple of tuple of int
         From each stage to the next; the first is 1.
+    steps : int
+        How long it is trained.
+    hints : tuple of str
+        Names of `PARTS` whose probabilities, as the other network sees them, are channels beside the CT.
     """
 
     name: str
@@ -45,6 +50,13 @@ class Task:
     patch: tuple[int, int, int]
     features: tuple[int, ...]
     strides: tuple[tuple[int, int, int], ...]
+    steps: int
+    hints: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of its input channels."""
+        return ("CT", *self.hints)
 
     @property
     def label_numbers(self) -> dict[str, int]:
@@ -61,6 +73,7 @@ LEVELS_TASK = Task(
     patch=(80, 56, 72),
     features=(16, 32, 64, 96, 128),
     strides=((1, 1, 1), _HALVED, _HALVED, _HALVED, (2, 1, 1)),
+    steps=1500,
 )
 """480 x 308 x 396 mm; the lowest stage has voxels of 96 x 44 x 44 mm."""
 
@@ -71,6 +84,8 @@ STRUCTURES_TASK = Task(
     patch=(64, 64, 64),
     features=(16, 32, 64, 96),
     strides=((1, 1, 1), _HALVED, _HALVED, _HALVED),
+    steps=1000,
+    hints=("liver", "psoas_left", "psoas_right"),
 )
 """192 mm in each direction."""
 
