@@ -34,7 +34,7 @@ is shown of `levels` is the truth, blurred, moved and with parts that are missin
 
 ## Training
 `python -m workers.training --out models/demo --seed {seed}` on a CPU, {threads} thread for the network and one for
-painting: {times}. Log in `training.jsonl`. {verdict}
+painting, on a machine that others used as well: {times}. Log in `training.jsonl`. {verdict}
 
 ## What it reaches
 Phantoms that it never saw, painted at full size (512 x 512, slices of 3 mm, noise of {noise:g} HU), resampled back to
@@ -77,13 +77,6 @@ def model_card(run: Run, trained: Mapping[Task, Trained], results: Sequence[Resu
         bars=", ".join(f"{name} {bar:g}" for name, bar in BARS.items()),
         dice=_table(("phantom", *PARTS), [(_name(r), *(f"{r.dice[part]:.3f}" for part in PARTS)) for r in results]),
         errors=_errors(results),
-    )
-
-
-def _time(task: Task, trained: Trained) -> str:
-    worked = f"{trained.processor_minutes:.1f} minutes of one core"
-    return (
-        f"`{task.name}` {trained.steps} steps, {worked} ({trained.minutes:.1f} minutes on a machine shared with others)"
     )
 
 

@@ -57,12 +57,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with its mean weights, the steps taken, the minutes they took, and those that a processor worked."""
+    """A network with its mean weights, the steps taken, and the minutes they took."""
 
     network: nn.Module
     steps: int
     minutes: float
-    processor_minutes: float
 
 
 def train(task: Task, run: Run, report: Callable[[Record], None]) -> Trained:
@@ -97,7 +96,7 @@ def train(task: Task, run: Run, report: Callable[[Record], None]) -> Trained:
         pool.close()
     network.load_state_dict(mean, strict=False)  # its dictionary names some parameters twice
     network.eval()
-    return Trained(network, step, (time.monotonic() - began) / 60, (time.process_time() - worked) / 60)
+    return Trained(network, step, (time.monotonic() - began) / 60)
 
 
 def _draws(pool: Pool, draw: Callable[[Scene, np.random.Generator], Sample], seed: int) -> Iterator[tuple[Sample, int]]:
