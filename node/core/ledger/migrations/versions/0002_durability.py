@@ -83,9 +83,9 @@ def _guard() -> None:
                     f"BEGIN SELECT RAISE(ABORT, '{table} is only ever added to'); END"
                 )
             op.execute(  # INSERT OR REPLACE deletes without asking the trigger of DELETE
-                f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+                f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "  # noqa: S608 - names of our own
                 f"WHEN EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id) "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is only ever added to'); END"  # noqa: S608 - names of our own
+                f"BEGIN SELECT RAISE(ABORT, '{table} is only ever added to'); END"
             )
     elif op.get_bind().dialect.name == "postgresql":
         op.execute(
