@@ -55,6 +55,7 @@ from node.transfer import MAXIMUM_PDU_BYTES, StoreAnswer, StoreRequest, StoreTra
 
 GREETING_TIMEOUT_S = 10.0
 CLOSING_GRACE_S = 2.0
+STRANGERS = 64  # connections that may be open beside the associations
 _ABORT_GRACE_S = 0.5
 
 _SUCCESS, _NO_SUCH_CLASS, _UNEXPECTED = 0x0000, 0x0118, 0xC211
@@ -214,6 +215,7 @@ class _Server(ThreadedAssociationServer):
         self.reports = reports
         self.secured = secured
         self.open_conversations: set[_Conversation] = set()
+        self.connections = 0
         self.changed = threading.Condition()
         super().__init__(*args, **options)
 
@@ -246,6 +248,14 @@ class _Server(ThreadedAssociationServer):
             return Rejection.HOST_NOT_ALLOWED
         return None if called_ae_title.strip() == self.ae_title.strip() else Rejection.CALLED_UNKNOWN
 
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Hang up where more connections are open than associations are served, and as many strangers as are borne."""
+        del request
+        let_in = self.connections < self.ae.maximum_associations + STRANGERS
+        if not let_in:
+            _log.warning("too-many-connections", host=client_address[0])
+        return let_in
+
     def service_actions(self) -> None:
         """Leave it to Python when to collect garbage: pynetdicom does so every few seconds, in all threads' time."""
 
@@ -262,6 +272,8 @@ class _Conversation(RequestHandler):
 
     def setup(self) -> None:
         """Give the association its name."""
+        with self.server.changed:
+            self.server.connections += 1
         self.id = str(uuid.uuid4())
         self.log = _log.bind(association=self.id, host=self.client_address[0])
         self.assoc: Association | None = None
@@ -320,6 +332,8 @@ class _Conversation(RequestHandler):
 
     def finish(self) -> None:
         """Close the connection, whatever happened."""
+        with self.server.changed:
+            self.server.connections -= 1
         self.server.shutdown_request(self.request)
 
     def abort(self) -> None:

@@ -15,6 +15,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
+from node import association
 from node.association import CannotListen
 from node.connection import plain as plain_address
 from node.core.dicom import IMPLEMENTATION_CLASS_UID, STORAGE_CLASSES, TRANSFER_SYNTAXES
@@ -161,6 +162,20 @@ def test_connections_that_say_nothing_take_no_association(open_site: OpenSite) -
     site.peer.echo()
     for connection in silent:
         connection.close()
+
+
+def test_strangers_take_no_more_than_their_number(open_site: OpenSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit a connection is closed at once: no thread waits for it; when some have gone, others come in."""
+    monkeypatch.setattr(association, "STRANGERS", 3)
+    site = open_site(max_associations=1)
+    silent = [socket.create_connection(("127.0.0.1", site.port), timeout=20) for _ in range(4)]
+    assert _wait_until(lambda: site.listener.door._server.connections == 4)
+    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as late:
+        assert late.recv(1) == b""
+    for connection in silent:
+        connection.close()
+    assert _wait_until(lambda: site.listener.door._server.connections == 0)
+    site.peer.echo()
 
 
 def test_silent_association_is_closed(open_site: OpenSite) -> None:
