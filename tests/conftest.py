@@ -1,4 +1,4 @@
-"""What every tier of tests may ask for: shared data, free ports, a real Redis.
+"""What every tier of tests may ask for: shared data, free ports, a real Redis, a real PostgreSQL.
 
 A missing component (a program that `make install` brings) skips, or fails with `CRLM_TEST_REQUIRE_ALL`; missing
 shared data always skips.
@@ -18,6 +18,7 @@ import pytest
 import redis
 
 if TYPE_CHECKING:
+    from postgres import Postgres
     from studies import Study
 
 
@@ -91,6 +92,35 @@ def free_port() -> Callable[[], int]:
             return port
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Postgres]":
+    """A running PostgreSQL of this session alone."""
+    from postgres import Postgres, programs
+
+    try:
+        programs()
+    except FileNotFoundError:
+        lacking("PostgreSQL")
+    server = Postgres()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: "Postgres") -> str:
+    """Name of a database with the ledger's schema, to be copied."""
+    from postgres import name_of
+
+    from node.core.ledger import Ledger
+
+    url = postgres.create()
+    ledger = Ledger(url)
+    ledger.upgrade()
+    ledger.close()
+    return name_of(url)
 
 
 @dataclass

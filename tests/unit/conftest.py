@@ -1,4 +1,4 @@
-"""A real ledger in SQLite, a clock that tests can move, and rows to fill it with."""
+"""A real ledger, a clock that tests can move, and rows to fill it with."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -40,10 +40,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A migrated ledger in a file of its own."""
-    one = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    one.upgrade()
+def ledger_url(tmp_path: Path) -> str:
+    """URL of a ledger of this test alone, in a file of its own."""
+    return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """A migrated ledger of this test alone."""
+    one = Ledger(ledger_url)
+    if ledger_url.startswith("sqlite"):
+        one.upgrade()
     yield one
     one.close()
 

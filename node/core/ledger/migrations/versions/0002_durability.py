@@ -90,7 +90,8 @@ def _guard() -> None:
     elif op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE FUNCTION only_added_to() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION '% is only ever added to', TG_TABLE_NAME; END $$"
+            "$$ BEGIN RAISE EXCEPTION '% is only ever added to', TG_TABLE_NAME "
+            "USING ERRCODE = 'integrity_constraint_violation'; END $$"
         )
         for table in _GUARDED:
             op.execute(
