@@ -12,6 +12,7 @@ Rooms: `consignment` (what every kind of destination works on), `pacs`, `web` an
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from node.core import log
 from node.core.errors import NodeError, Unavailable
@@ -29,7 +30,9 @@ _log = log.get("delivery")
 
 def deliver(job_key: str, destination_name: str, settings: Settings, spool: Spool, ledger: Ledger) -> None:
     """Send what is due for a destination and prove it; every outcome ends in the ledger."""
-    consignment = _due(job_key, destination_name, settings, spool, ledger)
+    found = _due(job_key, destination_name, settings, spool, ledger)
+    # A note that became due this moment is not written yet.
+    consignment = replace(found, due=tuple(one for one in found.due if one.digest))
     if not consignment.due:
         return
     try:

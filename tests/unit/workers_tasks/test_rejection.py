@@ -126,6 +126,18 @@ def _file(site: Site, key: str) -> Path:
     return site.desk.spool.root / site.desk.spool.work(key).path / "sr.dcm"
 
 
+def test_a_note_that_cannot_be_written_is_tried_again(site: Site) -> None:
+    """The file of an earlier object is gone: the reason is kept, by the worker that came to deliver the note."""
+    old = site.report("1")
+    site.prove(old)
+    new = site.report("2")
+    site.prove(new)
+    _file(site, old).unlink()
+    site.desk.deliver(new, "pacs")
+    row = site.rows(new)[REJECTION]
+    assert (row.state, row.reason, row.attempts) == (PENDING, "spool-failed", 1)
+
+
 def test_a_note_is_the_same_when_it_is_written_again(site: Site) -> None:
     """Its bytes come from the job, not from the clock."""
     site.prove(site.report("1"))
