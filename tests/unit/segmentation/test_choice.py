@@ -79,12 +79,16 @@ def test_the_resolution_of_the_job_is_ordered(
 
 
 def test_the_demonstration_model_is_ordered_for_a_phantom_alone(
-    segment: Callable[..., LabelMap], patient: Volume, monkeypatch: pytest.MonkeyPatch
+    segment: Callable[..., LabelMap], patient: Volume, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Without weights a phantom gets the demonstration model, on the CPU; a patient's CT is refused."""
     monkeypatch.setattr(weights, "available", lambda *_, **__: False)
     runner = Recorder()
     phantom = replace(patient, acquisition=replace(patient.acquisition, synthetic=True))
+    with pytest.raises(NotAnalysable) as caught:
+        segment(phantom, runner)
+    assert caught.value.code is StudyRefusal.WEIGHTS_MISSING, "the model is not installed"
+    (tmp_path / "demo").mkdir()
     assert segment(phantom, runner).engine.startswith(DEMONSTRATION)
     assert [(order.way, order.device) for order in runner.orders] == [(Way.DEMO, "cpu")]
     with pytest.raises(NotAnalysable) as caught:
