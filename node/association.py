@@ -15,12 +15,9 @@ import contextlib
 import errno
 import socket
 import ssl
-import sys
 import threading
-import traceback
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from socketserver import BaseServer
 from typing import Any, Protocol, cast
 
@@ -34,6 +31,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 )
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from node.answers import Answers, fault
 from node.connection import BoundedSocket, greets, plain
 from node.core import log, tls
 from node.core.dicom import (
@@ -43,23 +41,20 @@ from node.core.dicom import (
     STORAGE_CLASSES,
     TRANSFER_SYNTAXES,
     UNCOMPRESSED,
-    is_uid,
 )
-from node.core.errors import ANSWERS, NodeError
 from node.core.ledger.audit import Rejection
 from node.core.offer import Offer, Taken
 from node.core.reasons import Coded
 from node.core.settings import CallingPeer, Settings
 from node.invalid_pdu import withstand
-from node.transfer import MAXIMUM_PDU_BYTES, StoreAnswer, StoreRequest, StoreTransfer
+from node.transfer import MAXIMUM_PDU_BYTES, StoreTransfer
 
 GREETING_TIMEOUT_S = 10.0
 CLOSING_GRACE_S = 2.0
 STRANGERS = 64  # connections that may be open beside the associations
 _ABORT_GRACE_S = 0.5
 
-_SUCCESS, _NO_SUCH_CLASS, _UNEXPECTED = 0x0000, 0x0118, 0xC211
-_COMMENT_LENGTH = 64  # LO, PS3.5 table 6.2-1
+_NO_SUCH_CLASS = 0x0118
 _REJECTED_PERMANENT, _BY_USER, _CALLING_AE_UNKNOWN, _CALLED_AE_UNKNOWN = 1, 1, 3, 7  # PS3.8 table 9-21
 _NOT_YET_ASSOCIATED = ("Sta2", "Sta13")  # PS3.8 table 9-10
 
@@ -262,7 +257,7 @@ class _Server(ThreadedAssociationServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log a connection that failed, without what it sent."""
         del request
-        _log.error("connection-failed", host=client_address[0], **_fault())
+        _log.error("connection-failed", host=client_address[0], **fault())
 
 
 class _Conversation(RequestHandler):
@@ -278,7 +273,7 @@ class _Conversation(RequestHandler):
         self.log = _log.bind(association=self.id, host=self.client_address[0])
         self.assoc: Association | None = None
         self.outcome = "lost"
-        self.counts = dict.fromkeys([*Taken, "refused"], 0)
+        self.answers: Answers | None = None
 
     def handle(self) -> None:
         """Serve the association until it has ended."""
@@ -291,7 +286,8 @@ class _Conversation(RequestHandler):
         assoc = self._create_association()
         bounded = BoundedSocket(cast(AssociationSocket, assoc.dul.socket), MAXIMUM_PDU_BYTES, self.server.idle_s)
         assoc.dul.socket = bounded
-        StoreTransfer(assoc, bounded, self._answer)
+        self.answers = Answers(self.server.receiver.take, assoc, self.id, self.client_address[0], self.log)
+        StoreTransfer(assoc, bounded, self.answers.answer)
         handlers: tuple[tuple[evt.EventType, Callable[[evt.Event], Any]], ...] = (
             (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_ESTABLISHED, self._on_established),
@@ -356,6 +352,8 @@ class _Conversation(RequestHandler):
         request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
         calling, host = str(request.calling_ae_title), self.client_address[0]
         self.log = self.log.bind(calling_ae_title=calling)
+        if self.answers is not None:
+            self.answers.log = self.log
         objection = self.server.objection(calling, str(request.called_ae_title), host)
         if objection is None:
             return
@@ -380,40 +378,6 @@ class _Conversation(RequestHandler):
         if dul.state_machine.current_state in _NOT_YET_ASSOCIATED:
             dul.to_user_queue.put(None)  # what an expired wait returns
 
-    def _answer(self, request: StoreRequest) -> StoreAnswer:
-        """Answer a C-STORE request (PS3.4 section B.2.3, PS3.7 section 9.1.1)."""
-        # The instance's UID for the log, if it is one and no text in a UID's place.
-        announced = {"instance": request.sop_instance_uid} if is_uid(request.sop_instance_uid) else {}
-        try:
-            taken = self.server.receiver.take(self._offer(request))
-        except NodeError as error:
-            self.counts["refused"] += 1
-            self.log.warning("not-taken", code=error.code, detail=error.detail, **announced)
-            return StoreAnswer(
-                ANSWERS[error.code].status, _comment(f"{error.code}: {error.detail or error.code.sentence}")
-            )
-        except Exception:  # noqa: BLE001 - one of the three doors: the listener outlives any instance
-            self.counts["refused"] += 1
-            self.log.error("store-failed", **_fault(), **announced)  # noqa: TRY400 - a traceback may hold data
-            return StoreAnswer(_UNEXPECTED, _comment("internal error, see the log of the node"))
-        self.counts[taken] += 1
-        return StoreAnswer(_SUCCESS)
-
-    def _offer(self, request: StoreRequest) -> Offer:
-        assert self.assoc is not None  # noqa: S101 - a request comes over an association
-        requestor = cast(A_ASSOCIATE, self.assoc.requestor.primitive)
-        return Offer(
-            association_id=self.id,
-            calling_ae_title=str(requestor.calling_ae_title),
-            called_ae_title=str(requestor.called_ae_title),
-            host=self.client_address[0],
-            abstract_syntax=str(request.context.abstract_syntax),
-            transfer_syntax_uid=str(request.context.transfer_syntax[0]),
-            sop_class_uid=request.sop_class_uid,
-            sop_instance_uid=request.sop_instance_uid,
-            data_set=request.data_set,
-        )
-
     def _on_report(self, event: evt.Event) -> tuple[int, None]:
         """Answer a report of storage commitment (PS3.4 section J.3.3)."""
         if self.server.reports is None:
@@ -427,20 +391,6 @@ class _Conversation(RequestHandler):
             return
         if assoc.is_released:
             self.outcome = "released"
-        seen = {kind: count for kind, count in self.counts.items() if count}
+        seen = {kind: count for kind, count in self.answers.counts.items() if count} if self.answers else {}
         self.log.info("association-ended", outcome=self.outcome, **seen)
         self.server.receiver.closed(self.id, self.outcome)
-
-
-def _comment(text: str) -> str:
-    """Return text as an Error Comment (0000,0902) may hold it."""
-    plain_text = text.encode("ascii", "replace").decode().replace("\\", "/")
-    return plain_text[:_COMMENT_LENGTH].rstrip()
-
-
-def _fault() -> dict[str, str]:
-    """Return where the error in hand was raised, without its message, which may hold what a peer sent."""
-    error = sys.exception()
-    frames = traceback.extract_tb(error.__traceback__) if error else []
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return {"error": type(error).__name__, "at": place}
