@@ -99,5 +99,5 @@ def _row(result: Result) -> tuple[str, ...]:
         result.unit,
         f"{result.ratio:.2f}",
         "" if result.want is None else f"{result.want:g}",
-        "yes" if result.holds else "NO",
+        "" if result.want is None else "yes" if result.holds else "NO",
     )
