@@ -11,6 +11,7 @@ for the next sending to replace; the ledger is away (`Unavailable`). Who is next
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from node.register import Register
 AGE_S = 60.0  # a younger file may still be on its way to its row
 LEFT_AGE_S = 86_400.0  # a file in tmp/ that nobody has written to for so long has no writer
 _BATCH = 200
+_PERIOD_S = 600.0
 _HOST, _OUTCOME = "spool", "reconciled"  # of the association that stands for one that is not known any more
 
 _log = log.get("reconcile")
@@ -83,6 +85,25 @@ def enter_missing(spool: Spool, ledger: Ledger, age_s: float = AGE_S) -> Reconci
     return Reconciled(entered, unreadable, swept)
 
 
+class Reconciler:
+    """The steward's part: at its start, and from time to time."""
+
+    def __init__(self, spool: Spool, ledger: Ledger) -> None:
+        self._spool, self._ledger, self._next = spool, ledger, float("-inf")
+
+    def round(self) -> None:
+        """Enter what is missing, where it is time to look again.
+
+        Raises
+        ------
+        Unavailable
+            `ledger-failed`, `spool-failed`.
+        """
+        if time.monotonic() >= self._next:
+            enter_missing(self._spool, self._ledger)
+            self._next = time.monotonic() + _PERIOD_S
+
+
 class _Associations:
     """One for each sender that stored files name."""
 
@@ -101,8 +122,9 @@ def _unknown(spool: Spool, ledger: Ledger, age_s: float) -> Iterator[str]:
     for series in sorted((spool.root / "instances").glob("*/*")):
         for file in sorted(series.glob("*.dcm"), key=lambda one: (len(one.name), one.name)):
             path = str(file.relative_to(spool.root))
-            if path not in known and file.stat().st_mtime <= latest:
-                yield path
+            with suppress(FileNotFoundError):  # put beside another one meanwhile, or its time was over
+                if path not in known and file.stat().st_mtime <= latest:
+                    yield path
 
 
 def _arrival(spool: Spool, path: str, associations: _Associations) -> Arrival:

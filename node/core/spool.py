@@ -172,13 +172,22 @@ class Spool:
             target.parent.parent.rmdir()
 
     def sweep(self, age_s: float) -> int:
-        """Remove files that were being written when a process died, so old that nobody writes them; say how many."""
+        """Remove files that were being written when a process died, so old that nobody writes them; say how many.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`: they cannot be looked at.
+        """
         swept = 0
-        for left in (self.root / "tmp").iterdir():
-            with suppress(FileNotFoundError):
-                if left.stat().st_mtime < time.time() - age_s:
-                    left.unlink()
-                    swept += 1
+        try:
+            for left in (self.root / "tmp").iterdir():
+                with suppress(FileNotFoundError):
+                    if left.stat().st_mtime < time.time() - age_s:
+                        left.unlink()
+                        swept += 1
+        except OSError as error:
+            raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
         return swept
 
     def read(self, path: str) -> bytes:
