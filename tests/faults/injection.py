@@ -75,7 +75,7 @@ _MANNER = {
     Fault.OUTBOUND_SILENT: Manner.SILENT,
 }
 _AT_ONCE = {"inbound": 2, "outbound": 2}  # cuts that wait for their byte; of every other part, one fault
-_LONGEST_REST_S = 10.0
+_LONGEST_REST_S = 30.0
 _REST_S = (0.5, 5.0)  # that a part has to work between two faults, beside the time that the last one took
 _REACH = {Way.THERE: 40_000, Way.BACK: 1_500}  # bytes of a study or its results, and of the answers
 _LEFT_FREE = (0, 0, 16_384, 200_000, 900_000, 1_300_000)  # below and above the watermark of 1 MB
@@ -180,7 +180,7 @@ class Injector:
     def _freeze(self, name: str) -> str:
         """Stop a process in the midst of its work, often for longer than its lease, and let it go on."""
         self._wait(lambda: self._busy(name), _MOMENT_S)
-        for_s = self._random.uniform(0.3, 2.0) * LEASE_S
+        for_s = self._random.uniform(0.2, 1.6) * LEASE_S
         if not self._site.kept[name].signal(signal.SIGSTOP):
             raise NotInjected(f"{name} does not run")
         time.sleep(for_s)

@@ -36,6 +36,7 @@ def _run(out: Outcome) -> str:
             ("machine", f"{machine}, Python {platform.python_version()}"),
             ("commit", _commit()),
             ("seed", str(out.plan.seed)),
+            ("load of the machine", f"{os.getloadavg()[2]:.0f} at the end, over 15 minutes"),
             ("faults injected", f"{len(out.injected)} of {len(out.plan.faults)} planned"),
             ("at once, at most", str(out.most_at_once)),
             ("time of faults", f"{out.faults_took_s / 60:.1f} min"),

@@ -22,7 +22,7 @@ from node.up import command_lines
 from .proxy import HOST, Proxy
 
 NODE, PACS, SCANNER = "CRLM_NODE", "ORTHANC", "SCANNER"
-LEASE_S = 4.0
+LEASE_S = 8.0
 _RESTART_S = 0.5
 _GRACE_S = 15.0
 _PATIENCE_S = 120.0
