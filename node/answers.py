@@ -5,13 +5,13 @@ is one of the three doors: nothing that happens behind it ends the listener.
 """
 
 import sys
-import traceback
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import structlog
 from pynetdicom.association import Association
 
+from node.core import log
 from node.core.dicom import is_uid
 from node.core.errors import ANSWERS, NodeError
 from node.core.offer import Offer, Taken
@@ -80,12 +80,10 @@ class Answers:
         )
 
 
-def fault() -> dict[str, str]:
+def fault() -> dict[str, Any]:
     """Return where the error in hand was raised, without its message, which may hold what a peer sent."""
     error = sys.exception()
-    frames = traceback.extract_tb(error.__traceback__) if error else []
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return {"error": type(error).__name__, "at": place}
+    return {"error": type(error).__name__, "where": log.where(error) if error else []}
 
 
 def _comment(text: str) -> str:

@@ -7,8 +7,6 @@ import gc
 import os
 import signal
 import threading
-import traceback
-from pathlib import Path
 
 from node.association import Door
 from node.commitment import Reports
@@ -76,9 +74,8 @@ def _reports(config: Settings, ledger: Ledger) -> Reports | None:
 
 def _note_thread_death(fault: threading.ExceptHookArgs) -> None:
     """Log a thread that died, which ends one association; its message may hold what a peer sent."""
-    frames = traceback.extract_tb(fault.exc_traceback)
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    log.get("listen").warning("thread-died", error=fault.exc_type.__name__, at=place)
+    places = log.where(fault.exc_value) if fault.exc_value else []
+    log.get("listen").warning("thread-died", error=fault.exc_type.__name__, where=places)
 
 
 def run(config: Settings) -> None:

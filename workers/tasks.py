@@ -8,13 +8,11 @@ nothing can be entered; the steward tells the broker of the work again when the 
 import os
 import socket
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -116,10 +114,10 @@ class Desk:
     def _done(self, job: Job, owner: str, outcome: Outcome) -> None:
         with self.ledger.transaction() as session:
             if not outcome.final:
-                jobs.advance(session, job.key, owner, Stage.MEASURE)
+                held = jobs.advance(session, job.key, owner, Stage.MEASURE)
             elif self._differs(session, job, outcome):
-                jobs.start_over(session, job.key, owner)
-            elif jobs.finish(session, job.key, owner, outcome.refusal):
+                held = jobs.start_over(session, job.key, owner)
+            elif held := jobs.finish(session, job.key, owner, outcome.refusal):
                 if outcome.refusal:
                     refusal = outcome.refusal
                     jobs.show(session, job.study_uid, StudyState.NOT_ANALYSABLE, refusal.code, str(refusal))
@@ -129,7 +127,7 @@ class Desk:
                 if outcome.products:
                     rejection.promise(session, job, self.settings)
                 deliveries.retry(session, "the job was run again", job_key=job.key)
-        _log.info("stage-done", job=job.key, task=job.stage)
+        _log.info("stage-done" if held else "lease-lost", job=job.key, task=job.stage)
 
     def _differs(self, session: Session, job: Job, outcome: Outcome) -> bool:
         """Say whether a job that ran before made other objects then: one UID never stands for two contents."""
@@ -186,7 +184,5 @@ def _answered(job_key: str, error: Exception) -> NodeError:
         _log.warning("stage-stopped", job=job_key, code=error.code, detail=error.detail)
         return error
     kind = type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)[-6:]
-    where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-    _log.error("stage-failed", job=job_key, error=kind, where=where)
+    _log.error("stage-failed", job=job_key, error=kind, where=log.where(error))
     return Unavailable(Outage.WORKER_FAILED, kind)
