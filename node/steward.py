@@ -1,10 +1,10 @@
 """The steward: the one process that moves studies on. Exactly one works in a home.
 
-Comes in: settings. Each round: what is complete is assembled, selected and handed off (stages 3 to 5), jobs whose
-worker was lost are queued again, the broker is told what it has to be told, and inputs whose retention time is over
-are removed. What can go wrong: an outage of
-ledger, spool or broker is logged once when it begins and once when it ends, and never stops the rounds. Who is next:
-the workers.
+Comes in: settings. Each round: files that the ledger does not know are entered (at the start, then from time to time),
+what is complete is assembled, selected and handed off (stages 3 to 5), jobs whose worker was lost are queued again,
+the broker is told what it has to be told, and inputs whose retention time is over are removed. What can go wrong: an
+outage of ledger, spool or broker is logged once when it begins and once when it ends, and never stops the rounds. Who
+is next: the workers.
 """
 
 import fcntl
@@ -27,6 +27,7 @@ from node.core.reasons import Coded
 from node.core.settings import Settings
 from node.core.spool import Spool
 from node.facts import patient_facts
+from node.reconcile import Reconciler
 from node.retention import Retention
 
 _log = log.get("steward")
@@ -44,6 +45,7 @@ class Steward:
     def __init__(self, ledger: Ledger, spool: Spool, settings: Settings) -> None:
         self._ledger = ledger
         self._settings = settings
+        self._reconciler = Reconciler(spool, ledger)
         self._assembly = Assembly(ledger, spool, settings, self._hand_on)
         self._outbox = handoff.Outbox(ledger, settings)
         self._retention = Retention(ledger, spool, settings)
@@ -52,6 +54,7 @@ class Steward:
 
     def round(self) -> None:
         """Do each part of the work once; an outage of one part does not keep the others from theirs."""
+        self._part("reconcile", self._reconciler.round)
         self._part("assembly", self._assembly.round)
         self._part("reclaim", self._reclaim)
         self._part("outbox", self._tell)

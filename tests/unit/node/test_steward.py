@@ -200,7 +200,7 @@ def test_an_outage_of_the_ledger_does_not_end_the_steward(
         broken = Steward(Ledger(ledger.url), started._assembly._spool, started._settings)
         broken.round()
         broken.round()
-    parts = ["assembly", "reclaim", "outbox", "retention"]
+    parts = ["reconcile", "assembly", "reclaim", "outbox", "retention"]
     assert [one["part"] for one in logs if one["event"] == "outage-begins"] == parts
     assert [one for one in logs if one["event"] == "outage-ends"] == []
 
