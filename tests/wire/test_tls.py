@@ -90,7 +90,7 @@ _REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("identity", "fault", "words"), _REFUSED, ids=lambda value: getattr(value, "__name__", str(value)))
+@pytest.mark.parametrize(("identity", "fault", "words"), _REFUSED, ids=[fault for _, fault, _ in _REFUSED])
 def test_a_client_without_a_good_certificate_is_refused(
     site: Site,
     authority: Authority,
