@@ -631,8 +631,9 @@ def test_demonstration_model_becomes_total(tmp_path: Path) -> None:
     hu = noise((36, 40, 44), seed=3)
     for one in data_sets:
         task, classes = expected.pop(one.number)
+        seen = np.stack([hu.astype(np.float32), *[np.zeros(hu.shape, np.float32) for _ in task.hints]])
         own = load_predictor(tmp_path / "demo", task).predict_single_npy_array(
-            hu[None].astype(np.float32), {"spacing": list(task.spacing_mm)}, None, None, False
+            seen, {"spacing": list(task.spacing_mm)}, None, None, False
         )
         assert len(np.unique(own)) > 2
         got = labelled(tmp_path / "weights", one, hu, list(reversed(task.spacing_mm)))

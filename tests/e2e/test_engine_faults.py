@@ -6,6 +6,7 @@ model. The worker is the same process before and after, and the engine leaves no
 
 import importlib.util
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,8 +89,9 @@ def running(folder: Path, weights: Path, checkpoint: str, *lines: str) -> Iterat
     """Run a site with more settings, its temporary files in a folder of its own."""
     stack = Stack(folder)
     text = stack.config.read_text().replace("attempts = 8", f"attempts = {ATTEMPTS}")
+    text = re.sub(r"models_dir = .*\n", "", text)
     measurement = '\n[measurement]\nsegmentation_resolution = "3mm"\n'
-    stack.config.write_text("\n".join(["networks = true", *lines, text, measurement]))
+    stack.config.write_text("\n".join([*lines, text, measurement]))
     scratch = folder / "scratch"
     scratch.mkdir()
     with pytest.MonkeyPatch.context() as patch:

@@ -31,6 +31,7 @@ home = "{{home}}"
 broker_url = "{{broker}}"
 ae_title = "{NODE}"
 port = {{port}}
+networks = false
 association_idle_s = 5.0
 spool_low_mb = 2
 spool_full_mb = 1

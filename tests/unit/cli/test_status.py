@@ -199,7 +199,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "refusal": None,
         "series": {"description": "Abdomen [pv]", "tried": [], "left_out": []},
         "study": {"patient": {"height_m": 1.75}},
-        "quality": {"slices": 160, "spacing_mm": [3.0, 0.8, 0.8]},
+        "quality": {"slices": 160, "spacing_mm": [3.0, 0.8, 0.8], "segmentation": {"engine": "imported"}},
         "measurements": measurements,
     } | changes
 

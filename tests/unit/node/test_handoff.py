@@ -104,7 +104,7 @@ def test_a_request_holds_all_that_a_worker_is_told() -> None:
     )
     assert (request.study_instance_uid, request.requested_at, request.facts) == ("1.2.3", AT, FACTS)
     assert (request.imports, request.measurement) == (settings.imports, settings.measurement)
-    assert (request.engine, request.version) == ("imported", __version__)
+    assert (request.engine, request.version) == ("networks on cpu, weights none", __version__)
 
 
 def test_a_result_that_outlived_the_ledger_keeps_its_date(tmp_path: Path, request_of: Requests) -> None:

@@ -27,7 +27,7 @@ def test_what_may_segment_is_in_the_key(tmp_path: Path) -> None:
     none = tmp_path / "none"
     coarse = MeasurementSettings(segmentation_resolution="3mm")
     keys = [
-        key(weights_dir=first),
+        key(networks=False, weights_dir=first),
         key(networks=True, weights_dir=none),
         key(networks=True, weights_dir=first),
         key(networks=True, weights_dir=second),
@@ -36,4 +36,4 @@ def test_what_may_segment_is_in_the_key(tmp_path: Path) -> None:
     ]
     assert len(set(keys)) == len(keys)
     assert key(networks=True, weights_dir=first, device="gpu:1") == keys[4]
-    assert key(weights_dir=second, device="gpu") == keys[0]
+    assert key(networks=False, weights_dir=second, device="gpu") == keys[0]

@@ -22,6 +22,7 @@ from workers.segmentation.weights import write_manifest
 from workers.training.standins.layout import PLAIN, build, described, outputs, write_model
 
 SIDES = ("left", "right")
+_CONVOLUTION = 5  # dimensions of its weights
 UNUSED_BIAS = -100.0
 """Logit of an output that knows nothing; lower would overflow in half precision."""
 _MERGED = f"{__name__}.MergedUNet"
@@ -130,7 +131,7 @@ class _Trained:
 def _trained(folder: Path) -> _Trained:
     plans = json.loads((folder / PLANS).read_text(encoding="utf-8"))
     labels: dict[str, int] = json.loads((folder / DATASET).read_text(encoding="utf-8"))["labels"]
-    state = read_weights(folder / WEIGHTS)
+    state = _of_ct_alone(plans, read_weights(folder / WEIGHTS))
     levels = [name.removeprefix("body_") for name in labels if name.startswith("body_")]
     made_of = {
         "liver": ["liver", "lesion"],
@@ -142,6 +143,18 @@ def _trained(folder: Path) -> _Trained:
     }
     numbers = {name: [labels[part] for part in parts if part in labels] for name, parts in made_of.items()}
     return _Trained(plans, state, {name: found for name, found in numbers.items() if found})
+
+
+def _of_ct_alone(plans: dict[str, Any], state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Take the channels beside the CT out of plans and weights: as if nothing were shown in them."""
+    (configuration,) = plans["configurations"].values()
+    for name in ("normalization_schemes", "use_mask_for_norm"):
+        configuration[name] = configuration[name][:1]
+    first = "encoder.stages.0.0.convs.0."
+    return {
+        name: value[:, :1] if name.startswith(first) and value.dim() == _CONVOLUTION else value
+        for name, value in state.items()
+    }
 
 
 def _label_count(state: Mapping[str, torch.Tensor]) -> int:
