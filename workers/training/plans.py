@@ -60,7 +60,9 @@ def plans(task: Task) -> dict[str, Any]:
         "configurations": {CONFIGURATION: configuration},
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {"0": intensities},
+        "foreground_intensity_properties_per_channel": {
+            str(number): intensities for number in range(len(task.channels))
+        },
     }
 
 
