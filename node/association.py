@@ -287,7 +287,7 @@ class _Conversation(RequestHandler):
         bounded = BoundedSocket(cast(AssociationSocket, assoc.dul.socket), MAXIMUM_PDU_BYTES, self.server.idle_s)
         assoc.dul.socket = bounded
         self.answers = Answers(self.server.receiver.take, assoc, self.id, self.client_address[0], self.log)
-        StoreTransfer(assoc, bounded, self.answers.answer)
+        transfer = StoreTransfer(assoc, bounded, self.answers.answer)
         handlers: tuple[tuple[evt.EventType, Callable[[evt.Event], Any]], ...] = (
             (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_ESTABLISHED, self._on_established),
@@ -306,6 +306,7 @@ class _Conversation(RequestHandler):
             assoc.join()
             self._report_end(assoc)
         finally:
+            transfer.close()
             with self.server.changed:
                 self.server.open_conversations.discard(self)
                 self.server.changed.notify_all()

@@ -90,6 +90,11 @@ class StoreTransfer:
         self._used_buffers = 0
         assoc.dul._is_transport_event = self._look  # type: ignore[method-assign]  # noqa: SLF001
 
+    def close(self) -> None:
+        """Let go of the association, which knows us and holds our buffers with it until Python looks for such rings."""
+        self._assoc.dul._is_transport_event = self._pass_on  # type: ignore[method-assign]  # noqa: SLF001
+        self._buffers.clear()
+
     def _look(self) -> bool:
         """Serve C-STORE requests as long as they come; say whether anything has been read just now."""
         if self._dul.state_machine.current_state != _TRANSFER_READY:
