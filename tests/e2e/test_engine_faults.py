@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydicom import dcmread
 
 from node.core.reasons import Outage, StudyRefusal
 from node.core.states import JobState, StudyState
@@ -143,7 +144,22 @@ def site(
 @pytest.fixture
 def another(phantom: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Sent:
     """One more study of this test alone."""
-    return renamed(phantom, tmp_path / "another", f"another of {request.node.name}")
+    return _synthetic(renamed(phantom, tmp_path / "another", f"another of {request.node.name}"))
+
+
+@pytest.fixture
+def study(phantom: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Sent:
+    """A study of this test alone, which the demonstration model takes."""
+    return _synthetic(renamed(phantom, tmp_path / "study", request.node.name))
+
+
+def _synthetic(sent: Sent) -> Sent:
+    """Give a study a patient that says what it is."""
+    for path in sent.slices:
+        ds = dcmread(path)
+        ds.PatientID = "PHANTOM-FAULTS"
+        ds.save_as(path)
+    return sent
 
 
 def test_killed_while_it_segments(site: Site, study: Sent, another: Sent) -> None:
@@ -152,11 +168,12 @@ def test_killed_while_it_segments(site: Site, study: Sent, another: Sent) -> Non
     worker, engine = site.worker, site.engine
     before = sum(engine.cpu_times()[:2])
     site.send(study)
-    site.stack.await_(lambda: sum(engine.cpu_times()[:2]) > before + 0.5, "the network works", PATIENCE_S)
+    site.stack.await_(lambda: sum(engine.cpu_times()[:2]) > before + 0.05, "the network works", PATIENCE_S)
     engine.kill()
     view = site.ends(study)
     assert (view.job.state, view.job.reason) == (JobState.REPORTED, None), view
-    assert any(Outage.ENGINE_LOST.sentence in cause for cause in site.stack.causes(study.uid))
+    causes = site.stack.causes(study.uid)
+    assert any(Outage.ENGINE_LOST in cause for cause in causes), causes
     assert site.worker == worker
     assert site.engine != engine
 
