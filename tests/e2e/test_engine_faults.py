@@ -155,7 +155,7 @@ def study(phantom: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Sent
 
 def _synthetic(sent: Sent) -> Sent:
     """Give a study a patient that says what it is."""
-    for path in sent.slices:
+    for path in (*sent.slices, sent.seg):
         ds = dcmread(path)
         ds.PatientID = "PHANTOM-FAULTS"
         ds.save_as(path)
