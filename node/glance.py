@@ -8,6 +8,8 @@ what is wrong: a glance accepts, it never refuses, and it accepts nothing that t
 import struct
 from collections.abc import Callable, Iterator, Mapping
 
+from node.core.dicom import is_uid
+
 _SHORT, _LONG_LENGTH = struct.Struct("<HH2sH"), struct.Struct("<L")  # PS3.5 section 7.1.2
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
@@ -111,7 +113,8 @@ def _checked(values: Mapping[int, bytes], vrs: Mapping[int, bytes], held: int) -
     rows, columns, allocated = (int.from_bytes(values[tag], "little") for tag in _SIZES)
     samples = int.from_bytes(values.get(_SAMPLES, b"")[:2], "little") or 1
     needed = rows * columns * allocated * samples * frames[0]
-    return uids if len(frames) == 1 and 0 <= needed <= held * 8 else None
+    plain = all(map(is_uid, uids.values()))  # of another value the parser may read something else
+    return uids if plain and len(frames) == 1 and 0 <= needed <= held * 8 else None
 
 
 def _numbers(value: bytes, kind: Callable[[str], float]) -> list[float]:

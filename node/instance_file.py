@@ -73,7 +73,7 @@ def header_uids(content: bytes, offer: Offer) -> Mapping[str, str]:
     """
     plain = offer.transfer_syntax_uid == ExplicitVRLittleEndian and offer.sop_class_uid in IMAGE_CLASSES
     found = glance(content, _data_set_begin(content)) if plain else None
-    return _require_uids(found) if found is not None else uids(read_header(content))
+    return found if found is not None else uids(read_header(content))
 
 
 def uids(header: FileDataset) -> Mapping[str, str]:
@@ -84,7 +84,11 @@ def uids(header: FileDataset) -> Mapping[str, str]:
     Refused
         `uid-invalid`: one is missing, or is no UID.
     """
-    return _require_uids({keyword: str(header.get(keyword, "")) for keyword in _NAMED})
+    found = {keyword: str(header.get(keyword, "")) for keyword in _NAMED}
+    for keyword, uid in found.items():
+        if not is_uid(uid):
+            raise Refused(DoorRefusal.UID_INVALID, keyword)
+    return found
 
 
 def placed(content: bytes, path: str) -> Placed:
@@ -106,13 +110,6 @@ def placed(content: bytes, path: str) -> Placed:
     )
     sender = str(meta.get("SendingApplicationEntityTitle", "")).strip()
     return Placed(instance, named["StudyInstanceUID"], named["SeriesInstanceUID"], sender)
-
-
-def _require_uids(found: Mapping[str, str]) -> Mapping[str, str]:
-    for keyword, uid in found.items():
-        if not is_uid(uid):
-            raise Refused(DoorRefusal.UID_INVALID, keyword)
-    return found
 
 
 def _element(name: int, vr: bytes, value: bytes) -> bytes:

@@ -81,6 +81,12 @@ def test_what_is_not_plain_is_left_to_the_parser(changes: dict[str, object]) -> 
     assert glance(instance_file._data_set(_file(_slice(**changes)))) is None
 
 
+@pytest.mark.parametrize("uid", [b"\t.2.3", b"1.2\\3", b"1..23", b"1.2.a", b"\0\0\0\0\0"])
+def test_uid_of_another_form_is_left_to_the_parser(uid: bytes) -> None:
+    """The parser strips, splits and refuses such values in ways of its own."""
+    assert glance(_DATA_SET.replace(b"1.2.3", uid)) is None
+
+
 @pytest.mark.parametrize("end", [-1, -8, -40, 100, 12, 3, 0])
 def test_cut_slice_is_left_to_the_parser(end: int) -> None:
     """Wherever a data set is cut, the glance does not accept it."""
