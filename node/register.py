@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import PurePosixPath
 
 from sqlalchemy.exc import IntegrityError
@@ -22,6 +23,7 @@ from node.core import log
 from node.core.errors import Refused, Unavailable
 from node.core.ledger import Ledger, arrivals
 from node.core.ledger.arrivals import Arrival, Known
+from node.core.ledger.express import Express
 from node.core.ledger.tables import StoredInstance, Variant
 from node.core.offer import Taken
 from node.core.reasons import Outage
@@ -46,9 +48,9 @@ class _Entry:
         return self.arrival.instance.sop_instance_uid
 
     @property
-    def is_first_place(self) -> bool:
-        """Whether the file lies where the first instance of a UID lies."""
-        return self.arrival.instance.path.endswith(f"/{self.uid}.dcm")
+    def is_plain(self) -> bool:
+        """Whether the file is new and lies where the first instance of a UID lies."""
+        return self.is_new and self.arrival.instance.path.endswith(f"/{self.uid}.dcm")
 
 
 class Register:
@@ -63,7 +65,7 @@ class Register:
     """
 
     def __init__(self, spool: Spool, ledger: Ledger) -> None:
-        self._spool, self._ledger = spool, ledger
+        self._spool, self._ledger, self._express = spool, ledger, Express(ledger)
         self._waiting: list[_Entry] = []
         self._queueing, self._writing = threading.Lock(), threading.Lock()
         self._noted: dict[str, float] = {}  # when an association was last noted as active
@@ -123,29 +125,24 @@ class Register:
                 entry.answer = entry.answer or Unavailable(Outage.LEDGER_FAILED, "the transaction was given up")
 
     def _enter_new(self, batch: list[_Entry]) -> bool:
-        """Enter slices of which nothing is known yet, as nearly all are; False, and nothing done, where one is."""
-        new = len({entry.uid for entry in batch}) == len(batch) and all(entry.is_new for entry in batch)
-        if not new or any(not entry.is_first_place for entry in batch):
+        """Enter slices of which nothing is known yet, as nearly all are; False, and nothing done, where one is not so.
+
+        Now and then it is False all the same, so that an association's activity is noted.
+        """
+        now = time.monotonic()
+        noted = all(now - self._noted.get(entry.arrival.association_id, -inf) < _NOTED_S for entry in batch)
+        plain = all(entry.is_plain for entry in batch) and len({entry.uid for entry in batch}) == len(batch)
+        if not noted or not plain:
             return False
-        at = time.monotonic()
-        noted = {entry.arrival.association_id: self._noted.get(entry.arrival.association_id) for entry in batch}
         try:
-            with self._ledger.transaction() as session:
-                if None in noted.values():
-                    arrivals.note_associations(session, [entry.arrival for entry in batch])
-                elif stale := [name for name, when in noted.items() if when is not None and at - when > _NOTED_S]:
-                    arrivals.note_active(session, stale)
-                    noted = dict.fromkeys(stale)
-                else:
-                    noted = {}
-                arrivals.record_new(session, [entry.arrival for entry in batch])
+            entered = self._express.enter([entry.arrival for entry in batch])
         except IntegrityError:
             self._noted.clear()
             return False
-        self._noted |= dict.fromkeys(noted, at)
-        for entry in batch:
-            entry.answer = Taken.STORED
-        return True
+        if entered:
+            for entry in batch:
+                entry.answer = Taken.STORED
+        return entered
 
     def forget(self, association_id: str) -> None:
         """Forget an association that has ended."""
@@ -182,8 +179,10 @@ class Register:
                 Taken.STORED if first.get(entry.uid) is entry.arrival else self._again(session, held[entry.uid], entry)
                 for entry in batch
             ]
+        at = time.monotonic()
         for entry, answer in zip(batch, answers, strict=True):
             entry.answer = answer
+            self._noted[entry.arrival.association_id] = at
 
     def _first(self, arrival: Arrival) -> Arrival:
         """Return what came first under the UID: the arrival, unless a file without a row has its place already."""

@@ -2,8 +2,8 @@
 
 SQLAlchemy 2 over SQLite (write-ahead log) or PostgreSQL by URL; Alembic migrations beside it. Modules: `tables` (the
 schema), `moves` (state changes and their events), `studies`, `jobs`, `queues` and `deliveries` (what the stages ask
-and say, each function in the caller's transaction), `patience` (attempts and pauses), `succession` (which result a
-new one supersedes), `audit` (the trail).
+and say, each function in the caller's transaction), `express` (what runs for every slice), `patience` (attempts and
+pauses), `succession` (which result a new one supersedes), `audit` (the trail).
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.engine import URL, Dialect, make_url
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -29,6 +29,12 @@ from node.core.settings import Settings, SettingsError
 
 _BUSY_TIMEOUT_S = 30
 _TURN = 0x63726C6D  # of the lock that every transaction takes in PostgreSQL: any number that is ours
+# What begins a transaction: the write lock is taken at the start, so that two writers wait for each other instead of
+# failing midway. PostgreSQL is given the order that SQLite has: one after the other, none on old reading.
+_BEGIN = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": f"SET LOCAL lock_timeout = {_BUSY_TIMEOUT_S * 1000}; SELECT pg_advisory_xact_lock({_TURN})",
+}
 _CONNECTIONS = 20
 _AWAY = (OperationalError, InterfaceError, PoolTimeout, ProgrammingError)  # the last: its tables are gone
 _NEWER = "a newer version of crlm-node made it, update this one"
@@ -53,21 +59,23 @@ class Ledger:
 
     Raises
     ------
-    SchemaMismatch
-        From `require_schema`: a process of another version made or will make this database.
+    SettingsError
+        The database is of another kind.
     """
 
     def __init__(self, url: str | URL) -> None:
         self.url = url
-        if make_url(url).get_backend_name() == "sqlite":
+        database = make_url(url).get_backend_name()
+        if database not in _BEGIN:
+            raise SettingsError(f"ledger_url: {database} is not known here; it is {' or '.join(_BEGIN)}")
+        if database == "sqlite":
             self._engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
             event.listen(self._engine, "connect", _prepare_sqlite)
-            event.listen(self._engine, "begin", _begin_at_once)
         else:
             # A connection that a restart of the database has broken is replaced before it is used.
             self._engine = create_engine(url, pool_pre_ping=True, pool_size=_CONNECTIONS, hide_parameters=True)
-        if self._engine.dialect.name == "postgresql":
-            event.listen(self._engine, "begin", _wait_for_turn)
+        self._begin = _BEGIN[database]
+        event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql(self._begin))
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
 
     @classmethod
@@ -90,6 +98,11 @@ class Ledger:
             raise SettingsError(f"ledger_password_file: {settings.ledger_password_file} cannot be read") from error
         return cls(url.set(password=password))
 
+    @property
+    def dialect(self) -> Dialect:
+        """The words of the database."""
+        return self._engine.dialect
+
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Open a session that commits at the end and rolls back on an error.
@@ -103,6 +116,32 @@ class Ledger:
             with self._sessions.begin() as session:
                 yield session
         except _AWAY as error:
+            raise _unavailable(error) from error
+
+    @contextmanager
+    def driver(self) -> Iterator[Any]:
+        """Open a transaction on a cursor of the database's own driver (PEP 249), which commits as `transaction` does.
+
+        Raises
+        ------
+        IntegrityError
+            A row contradicts another, as SQLAlchemy says it.
+        Unavailable
+            `ledger-failed`: the database cannot be reached, or is locked for too long.
+        """
+        driver = self.dialect.loaded_dbapi
+        try:
+            connection = self._engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                cursor.execute(self._begin)
+                yield cursor
+                connection.commit()
+            finally:
+                connection.close()  # which rolls back what was not committed
+        except driver.IntegrityError as error:
+            raise IntegrityError(None, None, error) from error
+        except (*_AWAY, driver.OperationalError, driver.InterfaceError, driver.ProgrammingError) as error:
             raise _unavailable(error) from error
 
     def upgrade(self) -> None:
@@ -172,7 +211,7 @@ class Ledger:
 
 def _unavailable(error: Exception) -> Unavailable:
     """Return the outage that the database's error is; what a driver says is its first line, without the statement."""
-    said = str(getattr(error, "orig", None) or type(error).__name__)
+    said = str(getattr(error, "orig", error)) or type(error).__name__
     return Unavailable(Outage.LEDGER_FAILED, said.partition("\n")[0])
 
 
@@ -190,14 +229,3 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
-
-
-def _begin_at_once(connection: Any) -> None:
-    """Take the write lock at the start, so that two writers wait for each other instead of failing midway."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _wait_for_turn(connection: Any) -> None:
-    """Give transactions in PostgreSQL the order that they have in SQLite: one after the other, none on old reading."""
-    patience_ms = round(_BUSY_TIMEOUT_S * 1000)
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {patience_ms}; SELECT pg_advisory_xact_lock({_TURN})")

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from node.core.ledger import now
@@ -14,15 +14,6 @@ from node.core.ledger.tables import Association, StoredInstance, Study, StudyFla
 from node.core.reasons import Flag
 from node.core.records import Instance
 from node.core.states import StudyState
-
-# Made once: making a statement takes longer than SQLite takes to do it.
-_INSTANCE, _STUDY = cast(Table, StoredInstance.__table__), cast(Table, Study.__table__)
-_ENTER = insert(_INSTANCE)
-_RECEIVE = (
-    update(_STUDY)
-    .where(_STUDY.c.uid.in_(bindparam("uids", expanding=True)), _STUDY.c.state == StudyState.RECEIVING)
-    .values(last_received_at=bindparam("at"))
-)
 
 
 @dataclass(frozen=True)
@@ -82,18 +73,11 @@ def record(session: Session, arrivals: Sequence[Arrival]) -> Mapping[str, Stored
     """Enter new instances, whose associations are noted; a study that was complete receives again."""
     at = now()
     _receive(session, sorted({one.study_uid for one in arrivals}), at)
-    session.connection().execute(_ENTER, [_row(one, at) for one in arrivals])
+    session.connection().execute(insert(StoredInstance), [row_of(one, at) for one in arrivals])
     held = select(StoredInstance).where(
         StoredInstance.sop_instance_uid.in_(one.instance.sop_instance_uid for one in arrivals)
     )
     return {row.sop_instance_uid: row for row in session.scalars(held)}
-
-
-def record_new(session: Session, arrivals: Sequence[Arrival]) -> None:
-    """Enter instances that are most likely new; a UID that is known after all is an `IntegrityError`."""
-    at = now()
-    _receive(session, sorted({one.study_uid for one in arrivals}), at)
-    session.connection().execute(_ENTER, [_row(one, at) for one in arrivals])
 
 
 def restore(row: StoredInstance | Variant, instance: Instance) -> None:
@@ -127,7 +111,8 @@ def flag(session: Session, study_uid: str, code: Flag, detail: str) -> None:
         session.add(StudyFlag(study_uid=study_uid, code=code.value, at=now(), detail=detail))
 
 
-def _row(one: Arrival, at: datetime) -> dict[str, Any]:
+def row_of(one: Arrival, at: datetime) -> dict[str, Any]:
+    """Return the values of an instance's row by column, for an arrival that came at that time."""
     return {
         "sop_instance_uid": one.instance.sop_instance_uid,
         "study_uid": one.study_uid,
@@ -139,15 +124,12 @@ def _row(one: Arrival, at: datetime) -> dict[str, Any]:
         "calling_ae_title": one.calling_ae_title,
         "association_id": one.association_id,
         "received_at": one.received_at or at,
+        "removed_at": None,
     }
 
 
 def _receive(session: Session, study_uids: Sequence[str], at: datetime) -> None:
     """Have the studies receive, in one order everywhere, so that nobody waits for anybody in a circle."""
-    if len(study_uids) == 1 or session.get_bind().dialect.name == "sqlite":  # which has one writer at a time
-        done = session.connection().execute(_RECEIVE, {"uids": study_uids, "at": at})
-        if done.rowcount == len(study_uids):
-            return
     query = select(Study).where(Study.uid.in_(study_uids)).order_by(Study.uid).with_for_update()
     held = {study.uid: study for study in session.scalars(query)}
     for uid in study_uids:
