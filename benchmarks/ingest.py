@@ -62,13 +62,16 @@ class Server:
         return sum(one.user + one.system + one.children_user + one.children_system for one in times)
 
     def stop(self) -> None:
-        """End it; what it stored is removed with everything else.
+        """End it and free the space of what it stored; the empty files are removed at the end of all.
 
         ext4 without a journal looks through what was deleted in the last minutes before it gives out an inode: whoever
         came next would pay for it.
         """
         self.process.terminate()
         self.process.wait(30)
+        for path in self.folder.rglob("*"):
+            if path.is_file():
+                os.truncate(path, 0)
 
 
 class Ours(Server):
@@ -203,7 +206,7 @@ def main() -> int:
     """Measure, print, write."""
     asked = arguments(__doc__.partition("\n")[0])
     where = machine()
-    rounds, slices = (1, 64) if asked.quick else (5, 240)
+    rounds, slices = (1, 64) if asked.quick else (5, 480)
     with tempfile.TemporaryDirectory(prefix="ingest-") as root:
         figures = measure(rounds, slices, Path(root))
     head = ("receiver", "associations", "slices/s", "MB/s", "p99 ms", "receiver CPU ms/slice", "sender CPU ms/slice")

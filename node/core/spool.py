@@ -1,6 +1,7 @@
 """The spool: files on one POSIX file system, the truth for instances and for what lies between stages.
 
-A file is there whole or not at all: temporary file, fsync, rename, fsync of the folder. Layout under the root:
+A file is there whole or not at all: temporary file, fsync, rename, fsync of the folder; an instance's file has no name
+until it is whole, and takes none that is taken. Layout under the root:
 `instances/<study>/<series>/<instance>.dcm` as received, `<instance>.<key>.dcm` beside it what came under the same UID
 with other content, `work/<job>/` what the stages hand to each other, `tmp/` files being written, which nobody reads.
 """
@@ -21,6 +22,7 @@ from node.core.errors import Refused, Unavailable, Untrusted
 from node.core.reasons import DoorRefusal, Outage, StudyRefusal
 from node.core.records import Instance
 
+_KNOWS_NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)  # a file system, as NFS, on O_TMPFILE
 OWNER_ALONE = 0o077  # umask of every process: files 0600, folders 0700
 
 
@@ -116,28 +118,38 @@ class Spool:
         Unavailable
             `spool-failed`: disk full, no rights, input/output error. Nothing is left behind.
         """
-        target = self.root / path
-        if os.path.lexists(target):
-            return False
+        folder, name = os.path.split(os.path.join(self.root, path))  # noqa: PTH118 - runs for every slice
         try:
-            handle, temporary = tempfile.mkstemp(dir=self.root / "tmp")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    if not _give_name(temporary, target):
-                        return False
-                    try:
-                        os.fsync(file.fileno())
-                        _sync_folder(target.parent)
-                    except OSError:
-                        target.unlink(missing_ok=True)
-                        raise
-            finally:
-                Path(temporary).unlink()
+            with self._unnamed() as (handle, source):
+                left = memoryview(content)
+                while left:
+                    left = left[os.write(handle, left) :]
+                with _named(source, folder, name) as place:
+                    os.fsync(handle)
+                    os.fsync(place)
+        except FileExistsError:
+            return False
         except OSError as error:
             raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
         return True
+
+    @contextmanager
+    def _unnamed(self) -> Iterator[tuple[int, str]]:
+        """Open a file that is gone unless it is given a name; yield its handle, and what the name is given to."""
+        folder = os.path.join(self.root, "tmp")  # noqa: PTH118 - runs for every slice
+        temporary = ""
+        try:
+            handle = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
+        except OSError as error:
+            if error.errno not in _KNOWS_NO_UNNAMED:
+                raise
+            handle, temporary = tempfile.mkstemp(dir=folder)
+        try:
+            yield handle, temporary or f"/proc/self/fd/{handle}"
+        finally:
+            os.close(handle)
+            if temporary:
+                Path(temporary).unlink()
 
     def sync(self, path: str) -> None:
         """Make a file durable that somebody else has written.
@@ -272,17 +284,38 @@ def _make_folder(folder: Path) -> None:
         _sync_folder(made.parent)
 
 
-def _give_name(temporary: str, target: Path) -> bool:
-    """Name a file where nothing has that name; False where something has."""
+@contextmanager
+def _named(source: str, folder: str, name: str) -> Iterator[int]:
+    """Name a file in a folder, which is made where it is not there; the name is taken back on an error.
+
+    Yields the folder's handle; raises `FileExistsError` where something has that name.
+    """
+    place = _linked(source, folder, name)
+    try:
+        yield place
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=place)
+        raise
+    finally:
+        os.close(place)
+
+
+def _linked(source: str, folder: str, name: str) -> int:
     for _ in range(2):
         try:
-            os.link(temporary, target)
+            place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
-            _make_folder(target.parent)
-        except FileExistsError:
-            return False
+            _make_folder(Path(folder))
+            continue
+        try:
+            os.link(source, name, dst_dir_fd=place, follow_symlinks=True)
+        except OSError as error:
+            os.close(place)
+            if error.errno != errno.ENOENT:
+                raise
         else:
-            return True
+            return place
     raise FileNotFoundError(errno.ENOENT, "the folder is removed as often as it is made")
 
 
