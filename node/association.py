@@ -284,6 +284,7 @@ class _Conversation(RequestHandler):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(self.server.idle_s)
         assoc = self._create_association()
+        assoc._server = None  # noqa: SLF001 - it would close the connection while the last PDU is still to be sent
         bounded = BoundedSocket(cast(AssociationSocket, assoc.dul.socket), MAXIMUM_PDU_BYTES, self.server.idle_s)
         assoc.dul.socket = bounded
         self.answers = Answers(self.server.receiver.take, assoc, self.id, self.client_address[0], self.log)
@@ -304,6 +305,7 @@ class _Conversation(RequestHandler):
         try:
             assoc.start()
             assoc.join()
+            assoc.dul.join(CLOSING_GRACE_S)  # it may still have an A-ABORT to send
             self._report_end(assoc)
         finally:
             transfer.close()
