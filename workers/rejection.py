@@ -28,10 +28,16 @@ _log = log.get("rejection")
 
 
 def promise(session: Session, job: Job, settings: Settings) -> None:
-    """Plan a note for each PACS that asks for one and has, or may have, earlier results; without bytes as yet."""
+    """Plan a note for each PACS that asks for one, has, or may have, earlier results and gets others now.
+
+    The note has no bytes as yet.
+    """
     request = parse(JobRequest, job.request)
+    served = {one.destination for one in deliveries.of_job(session, job.key)}
     for destination in settings.destinations:
         if not isinstance(destination, PacsDestination) or not destination.reject_superseded:
+            continue
+        if destination.name not in served:
             continue
         if deliveries.superseded_at(session, job, destination.name):
             deliveries.plan(

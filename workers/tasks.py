@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from node.core import log
 from node.core.errors import NodeError, NotAnalysable, Unavailable, Untrusted
-from node.core.ledger import Ledger, deliveries, jobs, queues, succession
+from node.core.ledger import Ledger, deliveries, jobs, queues, studies, succession
 from node.core.ledger.patience import Patience
 from node.core.ledger.tables import Job
 from node.core.reasons import Outage
@@ -121,13 +121,18 @@ class Desk:
                 if outcome.refusal:
                     refusal = outcome.refusal
                     jobs.show(session, job.study_uid, StudyState.NOT_ANALYSABLE, refusal.code, str(refusal))
-                for destination in self.settings.destinations:
-                    for product in outcome.products:
-                        deliveries.plan(session, job_key=job.key, destination=destination.name, **vars(product))
-                if outcome.products:
-                    rejection.promise(session, job, self.settings)
+                self._plan(session, job, outcome)
                 deliveries.retry(session, "the job was run again", job_key=job.key)
         _log.info("stage-done" if held else "lease-lost", job=job.key, task=job.stage)
+
+    def _plan(self, session: Session, job: Job, outcome: Outcome) -> None:
+        """Plan each object for each destination that wants it, and what rejects earlier ones there."""
+        callers, refused = studies.callers(session, job.study_uid), outcome.refusal is not None
+        for destination in self.settings.destinations:
+            for product in outcome.products:
+                if destination.wants(product.kind, callers, refused=refused):
+                    deliveries.plan(session, job_key=job.key, destination=destination.name, **vars(product))
+        rejection.promise(session, job, self.settings)
 
     def _differs(self, session: Session, job: Job, outcome: Outcome) -> bool:
         """Say whether a job that ran before made other objects then: one UID never stands for two contents."""

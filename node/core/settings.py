@@ -7,7 +7,7 @@ The file is the first of `--config`, `$CRLM_NODE_CONFIG`, `/etc/crlm-node/config
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -68,11 +68,38 @@ class ImportRules(_Section):
     )
 
 
-class PacsDestination(_Section):
+class _Destination(_Section):
+    """Where results go, and which."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]+$", description="Its name in status and log.")
+    objects: tuple[Literal["seg", "sr", "sr-viewer"], ...] = Field(
+        ("seg", "sr", "sr-viewer"), min_length=1, description="Which objects of a result go there."
+    )
+    refusals: bool = Field(True, description="Whether the reports of studies that were refused go there too.")
+    callers: tuple[AETitle, ...] = Field(
+        (), description="Only results of studies of which one of these AE titles sent something; empty: of all."
+    )
+
+    def wants(self, kind: str, callers: Collection[str], *, refused: bool) -> bool:
+        """Say whether an object of this kind goes there.
+
+        Parameters
+        ----------
+        kind
+            `seg`, `sr` or `sr-viewer`.
+        callers
+            AE titles of those who sent the study.
+        refused
+            Whether the study was refused.
+        """
+        sent = not self.callers or not {one.strip() for one in self.callers}.isdisjoint(callers)
+        return sent and kind in self.objects and (self.refusals or not refused)
+
+
+class PacsDestination(_Destination):
     """A PACS that results are stored to."""
 
     kind: Literal["dicom"] = Field(description="A PACS, by C-STORE.")
-    name: str = Field(pattern=r"^[a-z0-9-]+$", description="Its name in status and log.")
     ae_title: AETitle = Field(description="Its AE title.")
     host: str = Field(description="Its host name or address.")
     port: Port = Field(description="Its DICOM port.")
@@ -86,11 +113,10 @@ class PacsDestination(_Section):
     )
 
 
-class WebDestination(_Section):
+class WebDestination(_Destination):
     """A DICOMweb server that results are stored to."""
 
     kind: Literal["dicomweb"] = Field(description="A DICOMweb server, by STOW-RS.")
-    name: str = Field(pattern=r"^[a-z0-9-]+$", description="Its name in status and log.")
     url: str = Field(pattern=r"^https?://", description="Its base URL, to which `/studies` is added.")
     user: str = Field("", description="User name; empty: none is sent.")
     password_file: Path | None = Field(None, description="File with the password.")
@@ -98,11 +124,10 @@ class WebDestination(_Section):
     authorities: Path | None = Field(None, description="PEM of the authorities that may have signed its certificate.")
 
 
-class FolderDestination(_Section):
+class FolderDestination(_Destination):
     """A folder that results are written to."""
 
     kind: Literal["folder"] = Field(description="A folder of this machine.")
-    name: str = Field(pattern=r"^[a-z0-9-]+$", description="Its name in status and log.")
     path: Path = Field(description="The folder; objects go to PATH/<study>/<instance>.dcm.")
 
 

@@ -29,6 +29,7 @@ PATIENCE_S = 90.0
 
 _CONFIG = """
 home = "{home}"
+ledger_url = "{ledger_url}"
 broker_url = "{broker}"
 models_dir = "{home}/no-models"
 ae_title = "{node}"
@@ -105,9 +106,10 @@ class View:
 
 @dataclass
 class Stack:
-    """The site; `start` and `stop` it."""
+    """The site; `start` and `stop` it. Its ledger is in SQLite unless a URL is given."""
 
     home: Path
+    ledger_url: str = ""
     broker: Broker = field(init=False)
     orthanc: Orthanc = field(init=False)
     crew: Crew = field(init=False)
@@ -121,6 +123,7 @@ class Stack:
         self.config.write_text(
             _CONFIG.format(
                 home=self.home / "node",
+                ledger_url=self.ledger_url,
                 broker=self.broker.url,
                 node=NODE,
                 port=self.port,
@@ -131,7 +134,7 @@ class Stack:
             + _DESTINATIONS.format(pacs=PACS, host=HOST, port=self.orthanc.dicom_port, folder=self.results)
         )
         self.crew = Crew(command_lines(self.config), self.logs)
-        self.ledger = Ledger(f"sqlite:///{self.home / 'node' / 'ledger.sqlite'}")
+        self.ledger = Ledger(self.ledger_url or f"sqlite:///{self.home / 'node' / 'ledger.sqlite'}")
 
     @property
     def config(self) -> Path:

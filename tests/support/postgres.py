@@ -9,16 +9,29 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import sql
 
+DATABASES = ("sqlite", "postgresql")
 _USER = "crlm"
-_UNSAFE = ("fsync", "synchronous_commit", "full_page_writes")
+_UNSAFE = ("fsync", "full_page_writes")
 _DEBIAN = Path("/usr/lib/postgresql")
+
+
+def ledger_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Yield the URL of a ledger of one test alone, in the database of its parameter; PostgreSQL has its schema then."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.create(like=request.getfixturevalue("migrated"))
+    yield url
+    server.drop(url)
 
 
 class Postgres:

@@ -3,14 +3,14 @@
 SQLAlchemy 2 over SQLite (write-ahead log) or PostgreSQL by URL; Alembic migrations beside it. Modules: `tables` (the
 schema), `moves` (state changes and their events), `studies`, `jobs`, `queues` and `deliveries` (what the stages ask
 and say, each function in the caller's transaction), `express` (what runs for every slice), `patience` (attempts and
-pauses), `succession` (which result a new one supersedes), `audit` (the trail).
+pauses), `succession` (which result a new one supersedes), `audit` (the trail), `clock` and `host` (what several hosts
+have to agree on).
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from alembic import command
 from alembic.config import Config
@@ -24,6 +24,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from node.core.errors import Unavailable
+from node.core.ledger import clock, host
+from node.core.ledger.clock import now as now
 from node.core.reasons import Outage
 from node.core.settings import Settings, SettingsError
 
@@ -33,16 +35,12 @@ _TURN = 0x63726C6D  # of the lock that every transaction takes in PostgreSQL: an
 # failing midway. PostgreSQL is given the order that SQLite has: one after the other, none on old reading.
 _BEGIN = {
     "sqlite": "BEGIN IMMEDIATE",
-    "postgresql": f"SET LOCAL lock_timeout = {_BUSY_TIMEOUT_S * 1000}; SELECT pg_advisory_xact_lock({_TURN})",
+    "postgresql": "SET LOCAL lock_timeout = {patience_ms}; SELECT pg_advisory_xact_lock({turn})",
 }
 _CONNECTIONS = 20
+_CONNECTION_S = 3600  # a connection is then replaced, and the clock read anew
 _AWAY = (OperationalError, InterfaceError, PoolTimeout, ProgrammingError)  # the last: its tables are gone
 _NEWER = "a newer version of crlm-node made it, update this one"
-
-
-def now() -> datetime:
-    """Return the ledger's time: UTC, as the tables hold it."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 class SchemaMismatch(RuntimeError):
@@ -73,9 +71,13 @@ class Ledger:
             event.listen(self._engine, "connect", _prepare_sqlite)
         else:
             # A connection that a restart of the database has broken is replaced before it is used.
-            self._engine = create_engine(url, pool_pre_ping=True, pool_size=_CONNECTIONS, hide_parameters=True)
-        self._begin = _BEGIN[database]
+            self._engine = create_engine(
+                url, pool_pre_ping=True, pool_size=_CONNECTIONS, pool_recycle=_CONNECTION_S, hide_parameters=True
+            )
+            event.listen(self._engine, "connect", clock.set_by)
+        self._begin = _BEGIN[database].format(patience_ms=round(_BUSY_TIMEOUT_S * 1000), turn=_TURN)
         event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql(self._begin))
+        self._place: IO[str] | None = None
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
 
     @classmethod
@@ -153,10 +155,13 @@ class Ledger:
             `ledger-failed`: the database cannot be reached, or its folder cannot be made.
         SchemaMismatch
             A newer version made it.
+        SecondHost
+            It is in SQLite, and processes of another host work in it.
         """
         try:
-            if self._engine.dialect.name == "sqlite" and self._engine.url.database:
-                Path(self._engine.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._file is not None:
+                self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._join_host()
             with self._engine.begin() as connection:
                 config = _migrations()
                 config.attributes["connection"] = connection
@@ -175,9 +180,12 @@ class Ledger:
         ------
         SchemaMismatch
             It has another, or none.
+        SecondHost
+            It is in SQLite, and processes of another host work in it.
         Unavailable
             `ledger-failed`: the database cannot be reached.
         """
+        self._join_host()
         found = self.schema()
         script = ScriptDirectory.from_config(_migrations())
         wanted = script.get_current_head()
@@ -207,6 +215,24 @@ class Ledger:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        if self._place is not None:
+            self._place.close()
+            self._place = None
+
+    @property
+    def _file(self) -> Path | None:
+        """The file of a database that is one."""
+        database = self._engine.url.database
+        return Path(database) if self.dialect.name == "sqlite" and database else None
+
+    def _join_host(self) -> None:
+        """Join the processes of this host, where SQLite serves no other."""
+        if self._file is None or self._place is not None:
+            return
+        try:
+            self._place = host.join(self._file)
+        except OSError as error:
+            raise Unavailable(Outage.LEDGER_FAILED, str(error.strerror)) from error
 
 
 def _unavailable(error: Exception) -> Unavailable:

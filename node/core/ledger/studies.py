@@ -130,6 +130,12 @@ def instances_of(session: Session, study_uid: str) -> Sequence[StoredInstance]:
     return session.scalars(query.order_by(StoredInstance.sop_instance_uid)).all()
 
 
+def callers(session: Session, study_uid: str) -> frozenset[str]:
+    """Return the AE titles of those who sent something of a study, without padding."""
+    query = select(StoredInstance.calling_ae_title).where(StoredInstance.study_uid == study_uid).distinct()
+    return frozenset(one.strip() for one in session.scalars(query))
+
+
 def neighbours_of(session: Session, study_uid: str) -> Sequence[StoredInstance]:
     """Return one instance of each other study that holds a series UID of this one: a UID that is not unique."""
     own = select(StoredInstance.series_uid).where(StoredInstance.study_uid == study_uid)

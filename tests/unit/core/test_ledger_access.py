@@ -1,12 +1,20 @@
-"""How a ledger is reached: its password, what a driver calls an outage, and a schema that is newer than the program."""
+"""How a ledger is reached: password, outages, a schema that is newer than the program, several hosts."""
 
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from postgres import Postgres
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from node.core.errors import Unavailable
-from node.core.ledger import Ledger, SchemaMismatch
+from node.core.ledger import Ledger, SchemaMismatch, clock, host, now
+from node.core.ledger.host import SecondHost
 from node.core.reasons import Outage
 from node.core.settings import Settings, SettingsError
 
@@ -52,3 +60,70 @@ def test_a_newer_schema_is_not_taken_back(ledger: Ledger) -> None:
     for ask in (ledger.upgrade, ledger.require_schema):
         with pytest.raises(SchemaMismatch, match="a newer version of crlm-node made it"):
             ask()
+
+
+class TestHosts:
+    """SQLite serves one host; its processes know each other by a lock that ends with them."""
+
+    @pytest.fixture
+    def on(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        """Return a function that takes this process to another host."""
+
+        def move(name: str) -> None:
+            monkeypatch.setattr(host, "this_host", lambda: f"kernel-of-{name} {name}")
+
+        return move
+
+    def test_a_second_host_is_refused(self, tmp_path: Path, on: Callable[[str], None]) -> None:
+        """It is told who works there and what to do; it may have the ledger when they have gone."""
+        url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+        first, second, third = Ledger(url), Ledger(url), Ledger(url)
+        on("alpha")
+        first.upgrade()
+        second.require_schema()
+        first.close()
+        on("beta")
+        for ask in (third.require_schema, third.upgrade):
+            with pytest.raises(SecondHost, match=r"Processes of alpha work in this ledger.*PostgreSQL in ledger_url"):
+                ask()
+        second.close()
+        third.require_schema()
+        on("alpha")
+        with pytest.raises(SecondHost, match="beta"):
+            first.require_schema()
+        third.close()
+
+    def test_a_killed_process_leaves_no_lock(self, tmp_path: Path, on: Callable[[str], None]) -> None:
+        """The system frees it, however the process ended; until then its host alone is served."""
+        path = tmp_path / "ledger.sqlite"
+        program = "import sys, time; from node.core.ledger import Ledger; Ledger(sys.argv[1]).upgrade(); print(1); "
+        command = [sys.executable, "-c", program + "sys.stdout.flush(); time.sleep(60)", f"sqlite:///{path}"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            own, other = Ledger(f"sqlite:///{path}"), Ledger(f"sqlite:///{path}")
+            own.require_schema()
+            own.close()
+            on("beta")
+            with pytest.raises(SecondHost):
+                other.require_schema()
+            process.kill()
+        other.require_schema()
+        other.close()
+
+    def test_the_clock_is_the_database_s(self, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A host whose clock is an hour ahead tells the same time as one whose clock is right."""
+        right = clock.host_time
+        monkeypatch.setattr(clock, "host_time", lambda: right() + timedelta(hours=1))
+        monkeypatch.setattr(clock._Clock, "ahead", timedelta())
+        assert now() - right() > timedelta(minutes=59)
+        with contextlib.suppress(SchemaMismatch):
+            Ledger(postgres.create()).require_schema()
+        assert abs(now() - right()) < timedelta(seconds=5)
+
+
+def test_a_database_of_another_kind_is_refused() -> None:
+    """By its name, with what is known."""
+    with pytest.raises(SettingsError, match="ledger_url: mysql is not known here; it is sqlite or postgresql"):
+        Ledger("mysql://node@127.0.0.1/ledger")

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -92,6 +93,11 @@ def test_every_section_is_read(tmp_path: Path) -> None:
         ('ae_title = "   "', "ae_title: "),
         ('ae_title = "A\\\\B"', "ae_title: "),
         ('[imports.labels]\nliver = "heart"', "imports.labels.liver: "),
+        (
+            '[[destinations]]\nkind = "folder"\nname = "out"\npath = "/out"\nobjects = ["png"]',
+            "destinations.0.folder.objects.0: ",
+        ),
+        ('[[destinations]]\nkind = "folder"\nname = "out"\npath = "/out"\nobjects = []', ".objects: "),
     ],
 )
 def test_a_wrong_key_stops_the_start_with_its_name(tmp_path: Path, text: str, named: str) -> None:
@@ -99,6 +105,25 @@ def test_a_wrong_key_stops_the_start_with_its_name(tmp_path: Path, text: str, na
     with pytest.raises(SettingsError) as caught:
         load(write(tmp_path / "config.toml", text))
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rules", "wanted"),
+    [
+        ({}, {"seg", "sr", "sr-viewer", "refusal"}),
+        ({"objects": ("sr",)}, {"sr", "refusal"}),
+        ({"objects": ("seg",)}, {"seg"}),
+        ({"refusals": False}, {"seg", "sr", "sr-viewer"}),
+        ({"callers": ("CT1", " OTHER ")}, {"seg", "sr", "sr-viewer", "refusal"}),
+        ({"callers": ("CT9",)}, set()),
+    ],
+)
+def test_a_destination_wants_what_its_rules_say(rules: dict[str, Any], wanted: set[str]) -> None:
+    """By the kind of object, by whether the study was refused, by who sent the study."""
+    destination = FolderDestination(kind="folder", name="out", path=Path("/out"), **rules)
+    callers = {"CT1", "WORKSTATION"}
+    found = {kind for kind in ("seg", "sr", "sr-viewer") if destination.wants(kind, callers, refused=False)}
+    assert found | {"refusal" for _ in range(destination.wants("sr", callers, refused=True))} == wanted
 
 
 def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:

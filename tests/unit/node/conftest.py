@@ -1,11 +1,12 @@
 """Small studies, as data sets, as headers, as files of a folder, or received into a spool and a real ledger."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres import DATABASES, ledger_urls
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
@@ -110,6 +111,12 @@ def write_files() -> Callable[[Path, Sequence[Dataset]], list[Path]]:
         return paths
 
     return write
+
+
+@pytest.fixture(params=DATABASES)
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a ledger of this test alone, in SQLite and again in PostgreSQL."""
+    yield from ledger_urls(request, tmp_path)
 
 
 @pytest.fixture

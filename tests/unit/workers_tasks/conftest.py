@@ -1,11 +1,12 @@
 """A desk as a worker process has it: a real ledger, a real spool, and a study of a small synthetic abdomen."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from postgres import DATABASES, ledger_urls
 
 from node.core.ledger import Ledger, deliveries, jobs
 from node.core.ledger.tables import Delivery, Job, Study
@@ -26,6 +27,12 @@ def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> PhantomFiles:
     """The standard synthetic abdomen on a grid of 6 x 5 x 5 mm."""
     grid = covering_grid(standard_anatomy(), spacing_mm=(6.0, 5.0, 5.0))
     return write_phantom(tmp_path_factory.mktemp("small"), grid=grid)
+
+
+@pytest.fixture(params=DATABASES)
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a ledger of this test alone, in SQLite and again in PostgreSQL."""
+    yield from ledger_urls(request, tmp_path)
 
 
 @pytest.fixture

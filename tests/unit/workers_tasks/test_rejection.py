@@ -98,6 +98,20 @@ def test_a_first_result_rejects_nothing(site: Site) -> None:
     assert set(site.rows(site.report("1"))) == {"sr"}
 
 
+def test_what_a_destination_does_not_want_is_neither_sent_nor_rejects(site: Site) -> None:
+    """A refusal for a PACS that wants none: the result that it has stays what it is, and the others are told."""
+    old = site.report("1")
+    site.prove(old)
+    chosen = [one.model_copy(update={"refusals": one.name != "pacs"}) for one in site.desk.settings.destinations]
+    site.desk = replace(site.desk, settings=site.desk.settings.model_copy(update={"destinations": tuple(chosen)}))
+    new = site.report("2")
+    assert {name: set(site.rows(new, name)) for name in ("pacs", "other", "folder")} == {
+        "pacs": set(),
+        "other": {"sr"},
+        "folder": {"sr"},
+    }
+
+
 def test_a_later_result_rejects_what_arrived(site: Site) -> None:
     """One note, for the PACS that asks for it; it is written when the new result is proven, with a UID of the job's."""
     old = site.report("1")
