@@ -70,6 +70,9 @@ _RESULT_NAMESPACE = uuid.UUID("6f0a4c0e-6d0c-5d5b-9a63-3f1f5f2c7a11")
 _LONG_LENGTH_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM, _SEQUENCE_DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # little endian, as encapsulation always is
+_META_HEAD, _META_END = b"DICM\x02\x00\x00\x00UL\x04\x00", 144  # which says its length, PS3.10 section 7.1
+_DEFLATED = b"\x02\x00\x10\x00UI\x16\x00" + DeflatedExplicitVRLittleEndian.encode()
+_LONGEST_META, _LONGEST_HEADER, _PIECE = 2**16, 2**24, 2**18
 # What pydicom raises on bytes that are no data set, measured on `malformed/` of the test data.
 PARSER_FAULTS = (
     InvalidDicomError,
@@ -117,17 +120,49 @@ def read_header(source: Path | bytes) -> FileDataset:
     """
     try:
         with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            if begin := _deflated_from(file):
+                return _read_deflated(file, begin)
             ds = dcmread(file, stop_before_pixels=True)
             _touch(ds)
-            if ds.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                file.seek(0)
-                held = "PixelData" in dcmread(file)  # a deflated stream that is cut short raises `zlib.error`
-                _refuse_missing_pixels(ds, held=held)
-            else:
-                _check_pixels(ds, file)
+            _check_pixels(ds, file, _size(file))
     except PARSER_FAULTS as error:
         raise Refused(DoorRefusal.DATASET_UNREADABLE, type(error).__name__) from error
     return ds
+
+
+def _deflated_from(file: BinaryIO) -> int:
+    """Return where the deflated data set of a file begins, by its file meta information; 0 where it is not deflated."""
+    head = file.read(_META_END)
+    begin = len(head) + int.from_bytes(head[_META_END - 4 :], "little")
+    meta = file.read(min(begin - len(head), _LONGEST_META)) if head.startswith(_META_HEAD, 128) else b""
+    file.seek(0)
+    return begin if _DEFLATED in meta else 0
+
+
+def _read_deflated(file: BinaryIO, begin: int) -> FileDataset:
+    """Read a header whose data set is deflated: in pieces, for half a megabyte may be half a gigabyte."""
+    meta = file.read(begin).replace(_DEFLATED, _DEFLATED.replace(b".99", b"\0\0\0"))
+    inflater, head, length = zlib.decompressobj(-zlib.MAX_WBITS), bytearray(meta), begin
+    while not inflater.eof:
+        packed = inflater.unconsumed_tail or file.read(_PIECE)
+        piece = inflater.decompress(packed, _PIECE)
+        if not (packed or piece or inflater.eof):
+            raise zlib.error("it is cut short")
+        length += len(piece)
+        head += piece[: max(0, _LONGEST_HEADER - len(head))]
+    plain = BytesIO(head)
+    ds = dcmread(plain, stop_before_pixels=True)
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    _touch(ds)
+    _check_pixels(ds, plain, length)
+    return ds
+
+
+def _size(file: BinaryIO) -> int:
+    position = file.tell()
+    size = file.seek(0, 2)
+    file.seek(position)
+    return size
 
 
 def _touch(ds: Dataset) -> None:
@@ -151,8 +186,16 @@ def _touch(ds: Dataset) -> None:
         ds.get(keyword)
 
 
-def _check_pixels(ds: FileDataset, file: BinaryIO) -> None:
-    """Refuse an image whose pixel data is missing or ends early; the file stands where the header was left."""
+def _check_pixels(ds: FileDataset, file: BinaryIO, length: int) -> None:
+    """Refuse an image whose pixel data is missing or ends early.
+
+    Parameters
+    ----------
+    ds, file
+        The header, and its file, which stands where the header was left.
+    length
+        Of the file, in bytes, were it whole.
+    """
     implicit, little = ds.original_encoding
     head = file.read(8)
     if len(head) < 8:
@@ -168,8 +211,7 @@ def _check_pixels(ds: FileDataset, file: BinaryIO) -> None:
         raise Refused(DoorRefusal.DATASET_TRUNCATED, "its pixel data has no end")
     if announced == _UNDEFINED_LENGTH:
         return
-    position = file.tell()
-    held = file.seek(0, 2) - position
+    held = length - file.tell()
     if announced > held:
         raise Refused(DoorRefusal.DATASET_TRUNCATED, f"{announced} bytes of pixel data announced, {held} held")
     if ds.get("SOPClassUID") in STORAGE_CLASSES and announced < (needed := _native_length(ds)):

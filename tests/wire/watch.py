@@ -23,7 +23,7 @@ PATIENCE_S = 60.0
 SLACK_BYTES = 40 * 2**20
 
 _INSTANCE = re.compile(r"spool/instances/[0-9.]{1,64}/[0-9.]{1,64}/[0-9.]{1,64}[^/]*\.dcm")
-_OWN = re.compile(r"config\.toml|log|ledger\.sqlite(-wal|-shm)?|spool/(spool|volume)[^/]*")
+_OWN = re.compile(r"config\.toml|log|ledger\.sqlite(-wal|-shm|-host)?|spool/(spool|volume)[^/]*")
 TRAPS = (Path("/tmp/crlm-fuzz"), Path("/tmp/crlm-fuzz.dcm"))  # noqa: S108 - nobody may write there
 _FAULTS = ("store-failed", "thread-died", "connection-failed")
 

@@ -75,7 +75,7 @@ class Ledger:
                 url, pool_pre_ping=True, pool_size=_CONNECTIONS, pool_recycle=_CONNECTION_S, hide_parameters=True
             )
             event.listen(self._engine, "connect", clock.set_by)
-        self._begin = _BEGIN[database].format(patience_ms=round(_BUSY_TIMEOUT_S * 1000), turn=_TURN)
+        self._begin = _BEGIN[database].format(patience_ms=max(1, round(_BUSY_TIMEOUT_S * 1000)), turn=_TURN)
         event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql(self._begin))
         self._place: IO[str] | None = None
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
