@@ -44,7 +44,8 @@ def test_a_database_that_was_away(site: Stack, study: Sent, postgres: Postgres) 
     postgres.stop()
     try:
         refused = site.node().store(list(study.slices[:3]))
-        assert [one.error is not None and Outage.LEDGER_FAILED in str(one.error) for one in refused] == [True] * 3
+        told = [(one.status, one.comment.partition(":")[0]) for one in refused]
+        assert told == [(0xA700, Outage.LEDGER_FAILED)] * 3
     finally:
         postgres.start()
     site.give(study.slices)
