@@ -120,11 +120,13 @@ def read_header(source: Path | bytes) -> FileDataset:
     """
     try:
         with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-            if begin := _deflated_from(file):
-                return _read_deflated(file, begin)
-            ds = dcmread(file, stop_before_pixels=True)
+            begin = _deflated_from(file)
+            plain, length = _inflated(file, begin) if begin else (file, _size(file))
+            ds = dcmread(plain, stop_before_pixels=True)
+            if begin:
+                ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
             _touch(ds)
-            _check_pixels(ds, file, _size(file))
+            _check_pixels(ds, plain, length)
     except PARSER_FAULTS as error:
         raise Refused(DoorRefusal.DATASET_UNREADABLE, type(error).__name__) from error
     return ds
@@ -139,8 +141,11 @@ def _deflated_from(file: BinaryIO) -> int:
     return begin if _DEFLATED in meta else 0
 
 
-def _read_deflated(file: BinaryIO, begin: int) -> FileDataset:
-    """Read a header whose data set is deflated: in pieces, for half a megabyte may be half a gigabyte."""
+def _inflated(file: BinaryIO, begin: int) -> tuple[BinaryIO, int]:
+    """Return a file as it were without deflation, its first part alone, and the length of the whole.
+
+    It is inflated in pieces, for half a megabyte may be half a gigabyte.
+    """
     meta = file.read(begin).replace(_DEFLATED, _DEFLATED.replace(b".99", b"\0\0\0"))
     inflater, head, length = zlib.decompressobj(-zlib.MAX_WBITS), bytearray(meta), begin
     while not inflater.eof:
@@ -150,18 +155,13 @@ def _read_deflated(file: BinaryIO, begin: int) -> FileDataset:
             raise zlib.error("it is cut short")
         length += len(piece)
         head += piece[: max(0, _LONGEST_HEADER - len(head))]
-    plain = BytesIO(head)
-    ds = dcmread(plain, stop_before_pixels=True)
-    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    _touch(ds)
-    _check_pixels(ds, plain, length)
-    return ds
+    return BytesIO(head), length
 
 
 def _size(file: BinaryIO) -> int:
-    position = file.tell()
+    """Return the length of a file that stands at its beginning, and stays there."""
     size = file.seek(0, 2)
-    file.seek(position)
+    file.seek(0)
     return size
 
 

@@ -118,7 +118,7 @@ class Spool:
         Unavailable
             `spool-failed`: disk full, no rights, input/output error. Nothing is left behind.
         """
-        folder, name = os.path.split(os.path.join(self.root, path))  # noqa: PTH118 - runs for every slice
+        folder, _, name = f"{self.root}/{path}".rpartition("/")
         try:
             with self._unnamed() as (handle, source):
                 left = memoryview(content)
@@ -136,8 +136,7 @@ class Spool:
     @contextmanager
     def _unnamed(self) -> Iterator[tuple[int, str]]:
         """Open a file that is gone unless it is given a name; yield its handle, and what the name is given to."""
-        folder = os.path.join(self.root, "tmp")  # noqa: PTH118 - runs for every slice
-        temporary = ""
+        folder, temporary = self.root / "tmp", ""
         try:
             handle = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
         except OSError as error:

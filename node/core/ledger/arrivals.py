@@ -37,12 +37,6 @@ class Known:
     variants: list[Variant]
 
 
-def note_active(session: Session, association_ids: Collection[str]) -> None:
-    """Note that associations that are known are active."""
-    active = update(Association).where(Association.id.in_(association_ids)).values(active_at=now())
-    session.execute(active.execution_options(synchronize_session=False))
-
-
 def note_associations(session: Session, arrivals: Sequence[Arrival]) -> None:
     """Note the associations of the arrivals, and that they are active."""
     at = now()
@@ -54,7 +48,8 @@ def note_associations(session: Session, arrivals: Sequence[Arrival]) -> None:
         if name not in held
     )
     if held:
-        note_active(session, held)
+        active = update(Association).where(Association.id.in_(held)).values(active_at=at)
+        session.execute(active.execution_options(synchronize_session=False))
     session.flush()
 
 
