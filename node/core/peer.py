@@ -28,7 +28,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 from node.core.dicom import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_uid, read_header
 from node.core.errors import NodeError, Refused, Unavailable
 from node.core.reasons import DoorRefusal, Outage
-from node.core.requestor import bounded, reactor_parked, without_delay
+from node.core.requestor import answer_to_request, bounded, reactor_parked, without_delay
 from node.core.settings import CallerTls
 from node.core.tls import WrongTlsFile, caller_context, why_not
 
@@ -238,11 +238,11 @@ class Peer:
         """Return the error that says why there is no association."""
         if not connected:
             return self._unreachable(self._connect_fault())
-        answer = assoc.acceptor.primitive
-        if assoc.is_rejected and answer is not None:
-            return self._refused(f"association rejected: {answer.reason_str} ({answer.result_str.lower()})")
+        answer = answer_to_request(assoc)
         if answer is not None and answer.result == 0:
             return self._refused(f"no presentation context accepted: {_reasons(assoc.rejected_contexts)}")
+        if answer is not None:
+            return self._refused(f"association rejected: {answer.reason_str} ({answer.result_str.lower()})")
         if self.tls:
             return self._unreachable(self._connect_fault())
         return self._unreachable("it took the connection and did not answer the association request")

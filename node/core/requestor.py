@@ -8,8 +8,10 @@ from typing import Any
 
 from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 _PARKING_LIMIT_S = 10.0
+_ACCEPTED = 0  # PS3.8 section 7.1.1.7
 
 
 class _Gate(threading.Event):
@@ -81,6 +83,18 @@ def without_delay(assoc: Association) -> None:
     if connection is not None:
         with contextlib.suppress(OSError):  # closed already: the first message will say so
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def answer_to_request(assoc: Association) -> A_ASSOCIATE | None:
+    """Return what the other side answered to the association request; None where it did not.
+
+    pynetdicom takes a connection that a rejection has closed already for one that was never made, and leaves the
+    rejection unread: it looks once, and on a busy machine it looks late.
+    """
+    unread: object = assoc.dul.peek_next_pdu()
+    if isinstance(unread, A_ASSOCIATE) and unread.result != _ACCEPTED:
+        return unread
+    return assoc.acceptor.primitive
 
 
 def _connection(assoc: Association) -> socket.socket | None:

@@ -20,6 +20,7 @@ from node.association import CannotListen
 from node.connection import plain as plain_address
 from node.core.dicom import IMPLEMENTATION_CLASS_UID, STORAGE_CLASSES, TRANSFER_SYNTAXES
 from node.core.ledger.tables import Association
+from node.core.requestor import answer_to_request
 from node.core.settings import CallingPeer
 from node.listen import Listener
 
@@ -31,8 +32,8 @@ OpenSite = Callable[..., Site]
 
 def _rejection(assoc: PeerAssociation) -> tuple[int, int, int] | None:
     """Return result, source and reason of PS3.8 table 9-21, if the association was rejected."""
-    answer = assoc.acceptor.primitive
-    return (answer.result, answer.result_source, answer.diagnostic) if assoc.is_rejected else None
+    answer = answer_to_request(assoc)
+    return (answer.result, answer.result_source, answer.diagnostic) if answer and answer.result else None
 
 
 def _wait_until(holds: Callable[[], bool], limit_s: float = 10) -> bool:

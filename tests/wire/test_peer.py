@@ -17,7 +17,7 @@ from pydicom.uid import (
     MRImageStorage,
     SegmentationStorage,
 )
-from pynetdicom import build_context
+from pynetdicom import build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import AllStoragePresentationContexts
 from pynetdicom.sop_class import Verification
@@ -251,6 +251,17 @@ def test_rejection_is_told_in_words(site: Site, wrong: dict[str, str], reason: s
             **({"ae_title": "NODE", "host": "127.0.0.1", "port": site.port, "calling_ae_title": "TESTER"} | wrong)
         ).echo()
     assert _error(caught) == (Outage.DESTINATION_REFUSED, reason)
+
+
+def test_a_rejection_that_is_looked_at_late_is_told(site: Site) -> None:
+    """It is no unreachable destination where the connection is closed again before our own thread comes to look."""
+    stranger = Peer("NODE", "127.0.0.1", site.port, "STRANGER")
+    late = (evt.EVT_REQUESTED, lambda _: time.sleep(0.5))
+    with (
+        pytest.raises(Unavailable, match="association rejected"),
+        stranger.associated([build_context(Verification)], late),
+    ):
+        pass
 
 
 def test_error_names_the_destination(free_port: Callable[[], int]) -> None:
