@@ -45,12 +45,19 @@ class Instance:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A series that may be measured, with the reason of its rank."""
+    """A series that may be measured, or a part of one that is a volume by itself, with the reason of its rank.
+
+    Parameters
+    ----------
+    part
+        Which part of the series (`acquisition 2`); empty where it is all of it.
+    """
 
     series_instance_uid: str
     description: str
     why: str
     instances: tuple[Instance, ...]
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ class HeightSource(StrEnum):
 
     SERIES = "patient-size-of-series"
     STUDY = "patient-size-of-other-series"
+    ARCHIVE = "patient-size-in-archive"
+    WORKLIST = "patient-size-in-worklist"
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,8 @@ class JobRequest:
     `candidates` are ranked, best first. `segmentations` are SEG instances that the site's rules allow to import.
     A study that has no candidate carries its `refusal`, which a worker only has to report.
 
+    `forced` says why the study was taken as complete without evidence; empty where there was evidence.
+
     `after` is the key of an earlier job, where a study's content has become again what it was before that one: the
     same content is then another job, whose objects have UIDs of their own. `supersedes` is filled in when the report
     is due; the key does not depend on it.
@@ -145,6 +156,7 @@ class JobRequest:
     engine: str
     version: str
     refusal: EarlyRefusal | None = None
+    forced: str = ""
     after: str = ""
     supersedes: Superseded | None = None
 
@@ -168,6 +180,7 @@ class JobRequest:
             "engine": self.engine,
             "version": self.version,
             "refusal": self.refusal.code if self.refusal else None,
+            **({"forced": self.forced} if self.forced else {}),
             **({"after": self.after} if self.after else {}),
         }
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))

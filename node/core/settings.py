@@ -39,6 +39,11 @@ class CallingPeer(_Section):
     priority: Literal["routine", "stat"] = Field(
         "routine", description="`stat`: what it sends is measured before what waits."
     )
+    quiet_time_s: float | None = Field(
+        None,
+        gt=0,
+        description="As `quiet_time_s` of the site, for studies that it has sent something of; absent: that.",
+    )
 
 
 class ListenerTls(_Section):
@@ -55,6 +60,26 @@ class CallerTls(_Section):
     authorities: Path = Field(description="PEM of the authorities that may have signed the destination's certificate.")
     certificate: Path | None = Field(None, description="Our client certificate with its chain, PEM.")
     key: Path | None = Field(None, description="Its private key, PEM; readable by this user alone.")
+
+
+class Archive(_Section):
+    """A PACS that is asked (C-FIND) and that past studies are fetched from (C-MOVE)."""
+
+    ae_title: AETitle = Field(description="Its AE title.")
+    host: str = Field(description="Its host name or address.")
+    port: Port = Field(description="Its DICOM port.")
+    tls: CallerTls | None = Field(None, description="TLS towards it; absent: plain DICOM.")
+    counts: bool = Field(True, description="Ask it how many instances a study has, before the study is complete.")
+    heights: bool = Field(False, description="Ask it for the height where a study has none: Patient's Size of others.")
+
+
+class Worklist(_Section):
+    """A modality worklist that is asked for the patient's height (C-FIND)."""
+
+    ae_title: AETitle = Field(description="Its AE title.")
+    host: str = Field(description="Its host name or address.")
+    port: Port = Field(description="Its DICOM port.")
+    tls: CallerTls | None = Field(None, description="TLS towards it; absent: plain DICOM.")
 
 
 class ImportRules(_Section):
@@ -152,6 +177,9 @@ class MeasurementSettings(_Section):
     height_in_cm: bool = Field(False, description="The site writes Patient's Size in centimetres.")
     spacing_tolerance: float = Field(0.05, gt=0, lt=0.5, description="Allowed deviation of a slice step, as a share.")
     minimum_slices: int = Field(10, ge=2, description="Fewer slices are no volume.")
+    gantry_tilt: Literal["measure", "refuse"] = Field(
+        "measure", description="A tilted series is measured on its own slices, or refused."
+    )
 
 
 class Settings(BaseSettings):
@@ -190,6 +218,9 @@ class Settings(BaseSettings):
     quarantine_days: float = Field(90.0, gt=0, description="A quarantined study is kept at least so long.")
 
     quiet_time_s: float = Field(60.0, gt=0, description="A study is complete after so long without a new instance.")
+    forced_completion_s: float = Field(
+        3600.0, gt=0, description="A study that is not shown to be complete is processed after so long, and noted."
+    )
     steward_period_s: float = Field(1.0, gt=0, description="Time between two rounds of the steward.")
     lease_s: float = Field(60.0, gt=1, description="A job whose worker is silent for so long is tried again.")
     attempts: int = Field(3, ge=1, description="So many attempts at one job, then it fails visibly.")
@@ -199,6 +230,9 @@ class Settings(BaseSettings):
 
     imports: ImportRules = Field(default_factory=ImportRules, description="Which segmentations are imported.")
     destinations: tuple[Destination, ...] = Field((), description="Where results go.")
+    archives: tuple[Archive, ...] = Field((), description="PACS that are asked about studies and patients.")
+    worklist: Worklist | None = Field(None, description="Modality worklist that is asked for heights; absent: none.")
+    series_rules: Path | None = Field(None, description="TOML file of the rules that rank series; empty: our own.")
     measurement: MeasurementSettings = Field(default_factory=MeasurementSettings, description="What changes a number.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     log_form: Literal["console", "json"] = Field("console", description="For a terminal, or for a collector.")

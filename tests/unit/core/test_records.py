@@ -160,6 +160,8 @@ MATTERS: dict[str, JobRequest] = {
     "centimetres": with_measurement(height_in_cm=True),
     "spacing tolerance": with_measurement(spacing_tolerance=0.04),
     "minimum of slices": with_measurement(minimum_slices=11),
+    "gantry tilt": with_measurement(gantry_tilt="refuse"),
+    "completion without evidence": replace(REQUEST, forced="3600 s"),
 }
 
 
