@@ -160,6 +160,8 @@ class LabelMap:
         Structures that were looked for; one that is absent here was not, which is not the same as not found.
     reduced
         Says in which reduced mode the engine ran; empty where it was in none.
+    seen_upright
+        Whether a network saw the tilted volume resampled to upright slices, and its masks were brought back.
     """
 
     geometry: Geometry
@@ -168,6 +170,7 @@ class LabelMap:
     searched: frozenset[Structure]
     segments: tuple[Segment, ...]
     reduced: str = ""
+    seen_upright: bool = False
 
     @property
     def demonstration(self) -> bool:
@@ -213,6 +216,7 @@ def dump_labels(labels: LabelMap) -> bytes:
         "engine": labels.engine,
         "searched": sorted(labels.searched),
         "reduced": labels.reduced,
+        "seen_upright": labels.seen_upright,
         "segments": [
             {
                 **vars(segment),
@@ -250,6 +254,7 @@ def parse_labels(content: bytes) -> LabelMap:
         searched=frozenset(Structure(name) for name in facts["searched"]),
         segments=segments,
         reduced=facts.get("reduced", ""),
+        seen_upright=facts.get("seen_upright", False),
     )
 
 

@@ -18,7 +18,7 @@ from pydicom.dataset import FileDataset
 
 from node.core.dicom import PARSER_FAULTS, TRANSFER_SYNTAXES, read_header
 from node.core.errors import NotAnalysable, Refused, Unavailable, Untrusted
-from node.core.grid import Plane, plane, stack
+from node.core.grid import Geometry, Plane, plane, stack
 from node.core.reasons import Outage, StudyRefusal
 from node.core.records import Candidate, Instance
 from node.core.settings import MeasurementSettings
@@ -47,6 +47,7 @@ def read(candidate: Candidate, spool: Spool, settings: MeasurementSettings) -> V
     try:
         planes = [_plane(instance, spool) for instance in candidate.instances]
         stacked = stack(planes, spacing_tolerance=settings.spacing_tolerance, minimum_slices=settings.minimum_slices)
+        _require_upright(stacked.geometry, settings)
     except NotAnalysable:
         for instance in candidate.instances:  # a file that was changed is the graver finding
             spool.verified(instance)
@@ -64,6 +65,12 @@ def read(candidate: Candidate, spool: Spool, settings: MeasurementSettings) -> V
     if acquisition is None:
         raise NotAnalysable(StudyRefusal.TOO_FEW_SLICES, "no slices")
     return Volume(hu, stacked.geometry, candidate, instances, acquisition)
+
+
+def _require_upright(geometry: Geometry, settings: MeasurementSettings) -> None:
+    """Refuse a tilted series where the site wants it so."""
+    if geometry.is_tilted and settings.gantry_tilt == "refuse":
+        raise NotAnalysable(StudyRefusal.GANTRY_TILT, f"{geometry.tilt_degrees:.1f} degrees")
 
 
 def _plane(instance: Instance, spool: Spool) -> Plane:

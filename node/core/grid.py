@@ -1,9 +1,10 @@
 """Slice positions from headers: the grid of a volume, without its voxels.
 
 Comes in: the plane attributes of each slice (PS3.3 C.7.6.2). Goes out: the order of the slices and a `Geometry`.
-What can go wrong: mixed orientation, duplicate positions, uneven spacing, tilt: `NotAnalysable` with its code.
-All vectors are in millimetres in the patient's frame (LPS); arrays are `(slices, rows, columns)`, 0-based, slices
-from inferior to superior.
+What can go wrong: mixed orientation, duplicate positions, uneven spacing, a gap, slices that stand too far askew:
+`NotAnalysable` with its code. A tilted gantry gives a sheared grid: its slices step along the table, not along their
+normal. All vectors are in millimetres in the patient's frame (LPS); arrays are `(slices, rows, columns)`, 0-based,
+slices from inferior to superior.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ _SPACING_TOLERANCE_MM = 1e-3  # of the pixel spacing
 _LEAST_STEP_MM = 1e-2  # slices nearer than this share a position
 _SHIFT_MM = 0.1  # of a slice within its plane, against the usual step from slice to slice
 _TILT_DEGREES = 0.5  # a smaller angle moves a 300 mm stack by less than 2.6 mm
+_STEEPEST_TILT_DEGREES = 45.0  # gantries tilt by 30 at most; what stands steeper is no axial slice of a body
 _AXIAL_COSINE = 0.8  # of the angle between the slice normal and the body's long axis
 
 
@@ -53,7 +55,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Geometry:
-    """A regular grid of voxels in the patient's frame.
+    """A regular grid of voxels in the patient's frame; sheared where the gantry was tilted.
 
     Parameters
     ----------
@@ -93,6 +95,25 @@ class Geometry:
         return perpendicular, float(np.linalg.norm(row)), float(np.linalg.norm(column))
 
     @property
+    def normal(self) -> NDArray[np.float64]:
+        """Unit vector across the slices, upwards as they are ordered."""
+        across = np.cross(self.row_step_mm, self.column_step_mm)
+        unit: NDArray[np.float64] = across / np.linalg.norm(across)
+        return unit if float(unit @ self.slice_step_mm) >= 0 else -unit
+
+    @property
+    def tilt_degrees(self) -> float:
+        """Angle between the way from slice to slice and the normal of the slices: the tilt of the gantry."""
+        step = np.asarray(self.slice_step_mm)
+        along = float(step @ self.normal)
+        return float(np.degrees(np.arctan2(np.linalg.norm(step - along * self.normal), along)))
+
+    @property
+    def is_tilted(self) -> bool:
+        """Whether the grid is sheared by more than a network, or a reader who takes it for upright, would bear."""
+        return self.tilt_degrees > _TILT_DEGREES
+
+    @property
     def voxel_volume_ml(self) -> float:
         """Pixel area times perpendicular slice spacing; right on a sheared grid too."""
         return float(np.prod(self.spacing_mm)) / 1000
@@ -101,6 +122,11 @@ class Geometry:
     def pixel_area_cm2(self) -> float:
         """Area of one pixel."""
         return self.spacing_mm[1] * self.spacing_mm[2] / 100
+
+    @property
+    def axial_area_cm2(self) -> float:
+        """Area that one pixel covers on the plane across the body (LPS x and y): smaller where the slice is askew."""
+        return self.pixel_area_cm2 * abs(float(self.normal[2]))
 
 
 @dataclass(frozen=True)
@@ -149,6 +175,11 @@ def stack(planes: Sequence[Plane], *, spacing_tolerance: float, minimum_slices: 
     spacing_tolerance
         Allowed deviation of each step from the median step, as a share of it.
 
+    Returns
+    -------
+    Stack
+        Its geometry is sheared where the slices step aside evenly (`Geometry.tilt_degrees`).
+
     Raises
     ------
     NotAnalysable
@@ -168,18 +199,17 @@ def stack(planes: Sequence[Plane], *, spacing_tolerance: float, minimum_slices: 
     _require_even_steps(np.diff(heights[order]), spacing_tolerance)
     step = (positions[order[-1]] - positions[order[0]]) / (len(planes) - 1)
     _require_one_line(positions[order], normal)
-    _require_upright(step, normal)
-    return Stack(
-        Geometry(
-            shape=(len(planes), first.rows, first.columns),
-            origin_mm=_vector(positions[order[0]]),
-            slice_step_mm=_vector(step),
-            row_step_mm=_vector(column * first.pixel_spacing_mm[0]),
-            column_step_mm=_vector(row * first.pixel_spacing_mm[1]),
-            frame_of_reference_uid=first.frame_of_reference_uid,
-        ),
-        tuple(int(index) for index in order),
+    geometry = Geometry(
+        shape=(len(planes), first.rows, first.columns),
+        origin_mm=_vector(positions[order[0]]),
+        slice_step_mm=_vector(step),
+        row_step_mm=_vector(column * first.pixel_spacing_mm[0]),
+        column_step_mm=_vector(row * first.pixel_spacing_mm[1]),
+        frame_of_reference_uid=first.frame_of_reference_uid,
     )
+    if geometry.tilt_degrees > _STEEPEST_TILT_DEGREES:
+        raise NotAnalysable(StudyRefusal.GANTRY_TILT, f"{geometry.tilt_degrees:.1f} degrees")
+    return Stack(geometry, tuple(int(index) for index in order))
 
 
 def _require_one_orientation(planes: Sequence[Plane]) -> None:
@@ -206,14 +236,11 @@ def _require_even_steps(steps: NDArray[np.float64], tolerance: float) -> None:
     middle = float(np.median(steps))
     worst = float(steps[np.argmax(np.abs(steps - middle))])
     if abs(worst - middle) > tolerance * middle:
-        raise NotAnalysable(StudyRefusal.UNEVEN_SPACING, f"a step of {worst:.2f} mm among steps of {middle:.2f} mm")
-
-
-def _require_upright(step: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
-    cosine = float(step @ normal / np.linalg.norm(step))
-    degrees = float(np.degrees(np.arccos(min(1.0, cosine))))
-    if degrees > _TILT_DEGREES:
-        raise NotAnalysable(StudyRefusal.GANTRY_TILT, f"{degrees:.1f} degrees")
+        missing = round(worst / middle) - 1
+        gap = missing > 0 and abs(worst / middle - missing - 1) <= tolerance * (missing + 1)
+        why = f", as if {missing} slice{'s were' if missing > 1 else ' was'} missing" if gap else ""
+        detail = f"a step of {worst:.2f} mm among steps of {middle:.2f} mm{why}"
+        raise NotAnalysable(StudyRefusal.UNEVEN_SPACING, detail)
 
 
 def _require_one_line(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> None:

@@ -20,6 +20,28 @@ def geometry(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]
     return Geometry(shape, (0.0, 0.0, 0.0), (0.0, 0.0, dz), (0.0, dy, 0.0), (dx, 0.0, 0.0), "1.2.3")
 
 
+def tilted(
+    shape: tuple[int, int, int], table_mm: float, row_mm: float, column_mm: float, degrees: float, turned: float = 0.0
+) -> Geometry:
+    """Return the grid of a tilted gantry: slices step along the table (z), their rows go down by the tilt.
+
+    `turned` turns the patient about z on the table.
+    """
+    tilt, turn = np.radians([degrees, turned])
+    about_z = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    down = about_z @ np.array([0, np.cos(tilt), -np.sin(tilt)]) * row_mm
+    across = about_z @ np.array([column_mm, 0, 0])
+    origin = -(down * (shape[1] - 1) + across * (shape[2] - 1) + np.array([0, 0, table_mm]) * (shape[0] - 1)) / 2
+    vectors = (tuple(float(value) for value in one) for one in (origin, (0, 0, table_mm), down, across))
+    return Geometry(shape, *vectors, "1.2.3")  # type: ignore[arg-type]
+
+
+def places(grid: Geometry) -> NDArray[np.float64]:
+    """Return where each voxel centre lies [mm, LPS], shape (3, slices, rows, columns)."""
+    indices = np.stack(np.meshgrid(*(np.arange(size, dtype=float) for size in grid.shape), indexing="ij"))
+    return np.tensordot(grid.affine[:3, :3], indices, axes=1) + grid.affine[:3, 3][:, None, None, None]
+
+
 def acquisition(**facts: Any) -> Acquisition:
     """Return an acquisition of 120 kV without contrast, 3 mm, or what differs from it."""
     plain: dict[str, Any] = {

@@ -3,8 +3,9 @@
 Core = voxel centres of the body strictly more than `core_erosion_mm` from the surface of its mask, within the central
 `core_slab_fraction` of its height. The distance is Euclidean and measured on the mask supersampled to at most 1 mm in
 each axis, to the faces of the voxels outside, so that thin and thick slices give the same core; HU are read at the
-native voxel centres. Nothing is corrected for contrast or tube voltage: notes say what differs. At least 1 mL and two
-slices (`core-too-small`); L1 cut by the edge of the scan: `structure-truncated`.
+native voxel centres. On a sheared grid (tilted gantry) the finer mask is sheared as the slices are; the height of the
+body runs along the patient (LPS z) on every grid. Nothing is corrected for contrast or tube voltage: notes say what
+differs. At least 1 mL and two slices (`core-too-small`); L1 cut by the edge of the scan: `structure-truncated`.
 Source: metrics contract, section 4; Pickhardt et al., Ann Intern Med 2013, for the measure itself.
 """
 
@@ -25,6 +26,7 @@ from workers.records import Acquisition, LabelMap, Mask, Region, Volume
 
 NAMES = ("l1.mean_hu", "l1.median_hu", "l1.sd_hu", "l1.volume")
 _FINEST_MM = 1.0
+_FINEST_TILTED_MM = 0.5  # its slices are moved by whole parts
 _LEAST_CORE_ML = 1.0
 _LEAST_CORE_SLICES = 2
 _HIGH_SD_HU, _HIGH_MAXIMUM_HU = 100.0, 700.0
@@ -59,11 +61,21 @@ def measure(
 
 def trabecular_core(body: Region, geometry: Geometry, settings: MeasurementSettings) -> Region | None:
     """Return the voxels of a vertebral body that are its trabecular core; None where nothing is left."""
-    deep = _depth_mm(body.mask, geometry.spacing_mm) > settings.core_erosion_mm
-    slices = len(body.slices)
-    centres = np.arange(slices) + 0.5
-    central = np.abs(centres - slices / 2) <= settings.core_slab_fraction * slices / 2
-    return Region.of(deep & central[:, None, None], body.start)
+    deep = _depth_mm(body.mask, geometry) > settings.core_erosion_mm
+    heights = _heights(body, geometry)
+    low, high = heights[body.mask].min(), heights[body.mask].max()
+    central = np.abs(heights - (low + high) / 2) <= settings.core_slab_fraction * (high - low + 1) / 2
+    return Region.of(deep & central, body.start)
+
+
+def _heights(body: Region, geometry: Geometry) -> NDArray[np.float64]:
+    """Return how high in the patient each voxel centre of the box lies, counted in slices."""
+    per_slice, per_row, per_column = geometry.affine[2, :3] / geometry.slice_step_mm[2]
+    slices, rows, columns = (np.arange(size, dtype=float) for size in body.mask.shape)
+    heights: NDArray[np.float64] = (
+        per_slice * slices[:, None, None] + per_row * rows[None, :, None] + per_column * columns[None, None, :]
+    )
+    return heights
 
 
 def _body(labels: LabelMap, geometry: Geometry) -> _Body | NotComputed:
@@ -81,27 +93,59 @@ def _body(labels: LabelMap, geometry: Geometry) -> _Body | NotComputed:
     return NotComputed.STRUCTURE_NOT_FOUND
 
 
-def _depth_mm(mask: Mask, spacing_mm: tuple[float, float, float]) -> NDArray[np.float64]:
+def _depth_mm(mask: Mask, geometry: Geometry) -> NDArray[np.float64]:
     """Return, at each voxel centre inside the mask, the distance to the nearest face of a voxel outside.
 
     The mask is cut into an odd number of equal parts along each axis, so that native centres are centres of parts.
     """
-    parts = [_odd_parts(step) for step in spacing_mm]
+    finest_mm = _FINEST_TILTED_MM if geometry.is_tilted else _FINEST_MM
+    parts = [_odd_parts(step, finest_mm) for step in geometry.spacing_mm]
+    step = np.asarray([spacing / count for spacing, count in zip(geometry.spacing_mm, parts, strict=True)])
     fine = np.pad(mask, 1)
     for axis, count in enumerate(parts):
         fine = np.repeat(fine, count, axis=axis)
-    step = np.asarray([spacing / count for spacing, count in zip(spacing_mm, parts, strict=True)])
-    nearest = ndimage.distance_transform_edt(fine, sampling=step, return_distances=False, return_indices=True)
-    native = tuple(slice(count + count // 2, -count, count) for count in parts)
-    own = np.stack(np.meshgrid(*(np.arange(size) for size in fine.shape), indexing="ij"))
-    offset = np.abs((nearest - own)[(slice(None), *native)]) * step[:, None, None, None]
+    aside = _steps_aside(geometry, len(fine), parts, step)
+    nearest = ndimage.distance_transform_edt(
+        _moved(fine, aside), sampling=step, return_distances=False, return_indices=True
+    )
+    slices, rows, columns = (
+        count + count // 2 + count * np.arange(size) for count, size in zip(parts, mask.shape, strict=True)
+    )
+    own = np.broadcast_arrays(
+        slices[:, None, None],
+        (rows + aside[slices, :1])[:, :, None],
+        (columns + aside[slices, 1:])[:, None, :],
+    )
+    found = np.stack([indices[tuple(own)] for indices in nearest])
+    offset = np.abs(found - np.stack(own)) * step[:, None, None, None]
     gap = np.maximum(offset - step[:, None, None, None] / 2, 0.0)
     depth: NDArray[np.float64] = np.sqrt((gap**2).sum(axis=0))
     return depth
 
 
-def _odd_parts(spacing_mm: float) -> int:
-    count = int(np.ceil(spacing_mm / _FINEST_MM - 1e-9))
+def _steps_aside(geometry: Geometry, count: int, parts: list[int], step: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return by how many parts each of `count` thin slices lies aside of the lowest, along rows and along columns."""
+    if not geometry.is_tilted:
+        return np.zeros((count, 2), dtype=np.int64)
+    along = np.asarray([geometry.row_step_mm, geometry.column_step_mm])
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    shift = along @ np.asarray(geometry.slice_step_mm) / parts[0] / step[1:]
+    aside = np.rint(np.arange(count)[:, None] * shift).astype(np.int64)
+    moved: NDArray[np.int64] = aside - aside.min(axis=0)
+    return moved
+
+
+def _moved(fine: Mask, aside: NDArray[np.int64]) -> Mask:
+    """Return thin slices, each moved aside, in an array that holds them all."""
+    most = aside.max(axis=0)
+    moved = np.zeros((len(fine), fine.shape[1] + most[0], fine.shape[2] + most[1]), dtype=bool)
+    for one, plane, (row, column) in zip(moved, fine, aside, strict=True):
+        one[row : row + fine.shape[1], column : column + fine.shape[2]] = plane
+    return moved
+
+
+def _odd_parts(spacing_mm: float, finest_mm: float) -> int:
+    count = int(np.ceil(spacing_mm / finest_mm - 1e-9))
     return count + 1 - count % 2
 
 

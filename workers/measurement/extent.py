@@ -18,13 +18,13 @@ def touched_edges(region: Region, geometry: Geometry) -> list[str]:
 
 
 def area_cm2(region: Region, index: int, geometry: Geometry) -> float:
-    """Return the region's area on a slice of the volume."""
-    return float(region.on_slice(index).sum()) * geometry.pixel_area_cm2
+    """Return the area that the region has on a slice of the volume, seen along the body: that of its axial section."""
+    return float(region.on_slice(index).sum()) * geometry.axial_area_cm2
 
 
 def largest_area_cm2(region: Region, geometry: Geometry) -> float:
-    """Return the region's largest area on any slice."""
-    return float(region.mask.sum(axis=(1, 2)).max()) * geometry.pixel_area_cm2
+    """Return the region's largest area on any slice, as `area_cm2` has it."""
+    return float(region.mask.sum(axis=(1, 2)).max()) * geometry.axial_area_cm2
 
 
 def covered_mm(region: Region, geometry: Geometry) -> float:

@@ -129,6 +129,7 @@ def _quality(findings: Findings) -> dict[str, Any]:
         "rows": geometry.shape[1] if geometry else None,
         "columns": geometry.shape[2] if geometry else None,
         "spacing_mm": list(geometry.spacing_mm) if geometry else None,
+        "gantry_tilt_degrees": round(geometry.tilt_degrees, 2) if geometry else None,
         **(asdict(volume.acquisition) if volume else dict.fromkeys(field.name for field in fields(Acquisition))),
         "segmentation": None,
         "settings": settings.model_dump(mode="json"),
@@ -137,6 +138,7 @@ def _quality(findings: Findings) -> dict[str, Any]:
         quality["segmentation"] = {
             "engine": labels.engine,
             "searched": sorted(labels.searched),
+            "seen_upright": labels.seen_upright,
             "segments": [
                 {
                     "structure": segment.structure,

@@ -8,13 +8,15 @@ The order of the ways: `imported` (a DICOM SEG that the site allows), `library` 
 there), `demo` (the demonstration model, for the phantom alone). Which one it was stands in the result.
 """
 
+from dataclasses import replace
+
 from node.core.codes import Structure
 from node.core.errors import NotAnalysable
 from node.core.reasons import StudyRefusal
 from node.core.records import JobRequest
 from node.core.spool import Spool
 from workers.records import DEMONSTRATION, AlgorithmType, LabelMap, Segment, Volume
-from workers.segmentation import imported, weights
+from workers.segmentation import imported, upright, weights
 from workers.segmentation.port import Answer, Networks, Order, Way
 
 _CURE = "install them with: crlm-node models fetch"
@@ -40,7 +42,7 @@ def segment(volume: Volume, request: JobRequest, spool: Spool, networks: Network
         detail = f"{count} imported SEG, none on the grid of this series" if count else "no SEG came with the study"
         raise NotAnalysable(StudyRefusal.SEGMENTATION_UNAVAILABLE, f"{detail}, and networks are switched off")
     order = choose(volume, request, networks)
-    return _label_map(volume, order, networks.run(order, volume))
+    return _label_map(volume, order, _run(order, volume, networks))
 
 
 def choose(volume: Volume, request: JobRequest, networks: Networks) -> Order:
@@ -63,6 +65,15 @@ def choose(volume: Volume, request: JobRequest, networks: Networks) -> Order:
     raise NotAnalysable(StudyRefusal.WEIGHTS_MISSING, _CURE)
 
 
+def _run(order: Order, volume: Volume, networks: Networks) -> Answer:
+    """Ask the network; a tilted volume is shown to it upright."""
+    if not volume.geometry.is_tilted:
+        return networks.run(order, volume)
+    hu, seen = upright.upright(volume.hu, volume.geometry)
+    answer = networks.run(order, replace(volume, hu=hu, geometry=seen))
+    return replace(answer, regions=upright.brought_back(answer.regions, seen, volume.geometry))
+
+
 def _label_map(volume: Volume, order: Order, answer: Answer) -> LabelMap:
     name = f"{DEMONSTRATION}: {answer.name}" if order.way is Way.DEMO else answer.name
     segments = tuple(
@@ -70,4 +81,5 @@ def _label_map(volume: Volume, order: Order, answer: Answer) -> LabelMap:
         for structure in Structure
         if structure in answer.regions
     )
-    return LabelMap(volume.geometry, volume.candidate.series_instance_uid, name, answer.finds, segments, answer.reduced)
+    series_uid, tilted = volume.candidate.series_instance_uid, volume.geometry.is_tilted
+    return LabelMap(volume.geometry, series_uid, name, answer.finds, segments, answer.reduced, seen_upright=tilted)

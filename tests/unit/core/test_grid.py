@@ -178,17 +178,45 @@ def test_cosines_that_are_no_unit_vectors_are_refused() -> None:
     assert code_of([replace(one, row_cosines=(1.1, 0.0, 0.0)) for one in planes(5)]) is StudyRefusal.MIXED_ORIENTATION
 
 
-@pytest.mark.parametrize(("degrees", "refused"), [(0.2, False), (-0.4, False), (0.7, True), (-15.0, True)])
-def test_a_tilted_gantry_is_refused(degrees: float, refused: bool) -> None:
-    """Slices that are displaced along their plane from one to the next (tilt) are refused from half a degree on."""
+def shifted(degrees: float) -> list[Plane]:
+    """Return slices that lie aside from one to the next, as a gantry tilted by so much leaves them."""
     shift = 3.0 * np.tan(np.radians(degrees))
     slices = []
     for index, one in enumerate(planes(30)):
         x, y, z = one.position_mm
         slices.append(replace(one, position_mm=(x, y + index * shift, z)))
-    if refused:
-        assert code_of(slices) is StudyRefusal.GANTRY_TILT
-    else:
+    return slices
+
+
+@pytest.mark.parametrize("degrees", [0.0, 0.2, -0.4, 0.7, -15.0, 20.0, 30.0])
+def test_a_tilted_gantry_is_measured(degrees: float) -> None:
+    """The grid is sheared by the angle; spacing is across the slices, and voxels keep their volume."""
+    found = stack(shifted(degrees), spacing_tolerance=TOLERANCE, minimum_slices=2).geometry
+    assert found.tilt_degrees == pytest.approx(abs(degrees), abs=1e-6)
+    assert found.is_tilted == (abs(degrees) > 0.5)
+    assert found.spacing_mm == pytest.approx((3.0, 0.7, 0.8))
+    assert found.slice_step_mm == pytest.approx((0.0, 3.0 * np.tan(np.radians(degrees)), 3.0))
+
+
+def test_slices_that_stand_too_steep_are_refused() -> None:
+    """No gantry tilts by 50 degrees."""
+    assert code_of(shifted(50.0)) is StudyRefusal.GANTRY_TILT
+
+
+def test_a_pixel_covers_less_of_the_axial_plane_where_the_slice_is_askew() -> None:
+    """Seen along the body, an oblique pixel is smaller by the cosine; an axial one is as it is."""
+    straight = stack(planes(9), spacing_tolerance=TOLERANCE, minimum_slices=2).geometry
+    askew = stack(planes(9, turned=rotation(20, 0, 0)), spacing_tolerance=TOLERANCE, minimum_slices=2).geometry
+    assert straight.axial_area_cm2 == straight.pixel_area_cm2
+    assert askew.axial_area_cm2 == pytest.approx(askew.pixel_area_cm2 * np.cos(np.radians(20)))
+
+
+@pytest.mark.parametrize(("missing", "words"), [(1, "1 slice was missing"), (3, "3 slices were missing")])
+def test_a_gap_is_told_as_one(missing: int, words: str) -> None:
+    """The reason says how many slices are not there."""
+    slices = planes(20)
+    del slices[5 : 5 + missing]
+    with pytest.raises(NotAnalysable, match=words):
         stack(slices, spacing_tolerance=TOLERANCE, minimum_slices=2)
 
 

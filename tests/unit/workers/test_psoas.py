@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_arrays import NO_FACTS, box, geometry, label_map, volume
+from made_arrays import NO_FACTS, box, geometry, label_map, places, tilted, volume
 
 from node.core.codes import Structure
 from node.core.reasons import NotComputed, NoteCode
@@ -225,3 +225,24 @@ def test_psoas_major_is_measured_where_the_site_asks_for_it() -> None:
     assert found["psoas.left.volume"].value == pytest.approx(expected)
     alone = measured(labels_of(standard()), settings=MeasurementSettings(psoas="psoas_major"))
     assert alone["psoas.left.volume"].reason is NotComputed.STRUCTURE_NOT_FOUND
+
+
+@pytest.mark.parametrize("degrees", [0.0, -20.0, 20.0])
+def test_a_tilted_gantry_changes_no_number(degrees: float) -> None:
+    """Two upright cylinders on sheared slices: volumes and areas are theirs, as on straight slices."""
+    grid = tilted((60, 100, 120), 2.0, 0.8, 0.8, degrees)
+    x, y, z = places(grid)
+    radius_mm, half_mm = 14.0, 30.0
+    masks: dict[Structure, Mask | list[Mask]] = {
+        structure: (np.hypot(x - side * 24.3, y - 0.17) < radius_mm) & (np.abs(z) < half_mm)
+        for structure, side in ((LEFT, 1), (RIGHT, -1))
+    }
+    masks[L3] = (np.hypot(x, y) < 8) & (np.abs(z - 3) < 12)
+    found = measurement.measure(
+        replace(volume(hu_of(grid.shape)), geometry=grid), label_map(grid, masks), TALL, MeasurementSettings()
+    ).measurements
+    millilitres = np.pi * radius_mm**2 * 2 * half_mm / 1000
+    for side in ("left", "right"):
+        assert found[f"psoas.{side}.volume"].value == pytest.approx(millilitres, rel=0.005)
+        assert found[f"psoas.{side}.area_l3"].value == pytest.approx(np.pi * radius_mm**2 / 100, rel=0.01)
+    assert found["psoas.pmvi"].value == pytest.approx(2 * millilitres / 1.82**3, rel=0.005)

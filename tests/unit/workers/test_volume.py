@@ -270,15 +270,22 @@ def test_a_missing_slice_is_uneven_spacing(tmp_path: Path, stored: NDArray[np.ui
     assert caught.value.code is StudyRefusal.UNEVEN_SPACING
 
 
-def test_too_few_slices_and_a_tilt(tmp_path: Path, stored: NDArray[np.uint16]) -> None:
-    """Nine slices of the ten that the settings ask for; slices that shift sideways by a tenth of their step."""
+def test_too_few_slices(tmp_path: Path, stored: NDArray[np.uint16]) -> None:
+    """Nine slices of the ten that the settings ask for."""
     with pytest.raises(NotAnalysable) as few:
-        volume_of(write_series(tmp_path / "few", stored[:9]))
+        volume_of(write_series(tmp_path, stored[:9]))
     assert few.value.code is StudyRefusal.TOO_FEW_SLICES
-    tilted = replace(AXIAL, step_mm=(0.0, 0.3, 3.0))
-    with pytest.raises(NotAnalysable) as tilt:
-        volume_of(write_series(tmp_path / "tilt", stored, layout=tilted))
-    assert tilt.value.code is StudyRefusal.GANTRY_TILT
+
+
+def test_a_tilted_series_is_read_or_refused_as_the_site_wants(tmp_path: Path, stored: NDArray[np.uint16]) -> None:
+    """Its voxels are those of the files on a sheared grid; a site that does not want it has it refused."""
+    paths = write_series(tmp_path, stored, layout=replace(AXIAL, step_mm=(0.0, 0.3, 3.0)))
+    found = volume_of(paths)
+    assert found.geometry.slice_step_mm == pytest.approx((0.0, 0.3, 3.0))
+    assert np.array_equal(found.hu, stored.astype(np.int16) - 1024)
+    with pytest.raises(NotAnalysable, match=r"5\.7 degrees") as refused:
+        read(candidate(paths), spool(), MeasurementSettings(gantry_tilt="refuse"))
+    assert refused.value.code is StudyRefusal.GANTRY_TILT
 
 
 def changed(series: Candidate, number: int, **values: str) -> Candidate:
