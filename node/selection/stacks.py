@@ -84,13 +84,15 @@ def _stacks(images: Images) -> list[Images]:
 
 
 def _alike(one: Plane, other: Plane) -> bool:
-    cosines = np.subtract(one.row_cosines + one.column_cosines, other.row_cosines + other.column_cosines)
-    spacings = np.subtract(one.pixel_spacing_mm, other.pixel_spacing_mm)
     return (
         (one.rows, one.columns) == (other.rows, other.columns)
-        and bool(np.abs(cosines).max() <= _SAME_COSINE)
-        and bool(np.abs(spacings).max() <= _SAME_SPACING_MM)
+        and _near(one.row_cosines + one.column_cosines, other.row_cosines + other.column_cosines, _SAME_COSINE)
+        and _near(one.pixel_spacing_mm, other.pixel_spacing_mm, _SAME_SPACING_MM)
     )
+
+
+def _near(some: Sequence[float], others: Sequence[float], tolerance: float) -> bool:
+    return some == others or all(abs(a - b) <= tolerance for a, b in zip(some, others, strict=True))
 
 
 def _parts(stack: Images, minimum_slices: int) -> list[Part]:
