@@ -15,15 +15,16 @@ from rich.text import Text
 
 from node.core.records import LeftOut
 from node.selection import Ranked, Ranking
+from node.selection.rules import Weights
 
 _SHORT = {"coverage": "cover", "thickness": "thick", "field of view": "field"}
 
 
-def show(console: Console, ranking: Ranking) -> None:
-    """Print the candidates by rank, the points of each, and what was left out and why."""
+def show(console: Console, ranking: Ranking, weights: Weights) -> None:
+    """Print the candidates by rank, the points of each beside the most there are, and what was left out and why."""
     if ranking.ranked:
         _candidates(console, ranking.ranked)
-        _points(console, ranking.ranked)
+        _points(console, ranking.ranked, weights)
     if ranking.left_out:
         _left_out(console, ranking.left_out)
     _end(console, ranking)
@@ -35,7 +36,7 @@ def _candidates(console: Console, ranked: Sequence[Ranked]) -> None:
     grid.add_column(justify="right", style="bold green")
     grid.add_column(overflow="fold")
     for place, one in enumerate(ranked, 1):
-        words, _, _ = one.candidate.why.rpartition(": ")
+        words = one.candidate.why.removeprefix(f"{one.candidate.part}: ").rpartition(": ")[0]
         about = Text(_name(one), style="bold")
         about.append(f"  {one.score.total:.1f} points", style="green")
         facts = [f"{one.traits.slices} slices", f"field of view {one.traits.field_of_view_mm:.0f} mm"]
@@ -48,8 +49,9 @@ def _candidates(console: Console, ranked: Sequence[Ranked]) -> None:
     console.print(grid, highlight=False)
 
 
-def _points(console: Console, ranked: Sequence[Ranked]) -> None:
+def _points(console: Console, ranked: Sequence[Ranked], weights: Weights) -> None:
     console.print("\n[bold]Points[/] by criterion", highlight=False)
+    most = weights.model_dump()
     criteria = list(ranked[0].score.criteria)
     preferred = any(one.score.preferences for one in ranked)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
@@ -57,9 +59,11 @@ def _points(console: Console, ranked: Sequence[Ranked]) -> None:
     for name in [*criteria, *(["rules"] if preferred else []), "total"]:
         table.add_column(_SHORT.get(name, name), justify="right", style="green" if name == "total" else "")
     for place, one in enumerate(ranked, 1):
-        rules = [f"{sum(one.score.preferences.values()):+.1f}"] if preferred else []
+        rules = [f"{sum(one.score.preferences.values()):+.1f}" if one.score.preferences else ""] if preferred else []
         points = [f"{one.score.criteria[name]:.1f}" for name in criteria]
         table.add_row(f"{place}", *points, *rules, f"{one.score.total:.1f}")
+    shown = [f"{most[name.replace(' ', '_')]:.1f}" for name in criteria]
+    table.add_row("of", *shown, *([""] if preferred else []), f"{sum(most.values()):.1f}", style="dim not bold")
     console.print(table)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from node import dry_run, overview, screens
+from node import dry_run, overview, screens, selection
 from node.cli.application import (
     FAILED,
     FILE,
@@ -80,8 +80,9 @@ def series(folder: Annotated[Path, typer.Argument(help="Folder with one study.",
     The ranking with the points of each series, and a reason for each one left out. Nothing is measured. Exit code 1
     where no series can be.
     """
-    ranking = rank_folder(folder, settings_in_force())
-    dry_run.show(console, ranking)
+    settings_ = settings_in_force()
+    ranking = rank_folder(folder, settings_)
+    dry_run.show(console, ranking, selection.load(settings_.series_rules).weights)
     raise typer.Exit(FAILED if ranking.refusal else OK)
 
 

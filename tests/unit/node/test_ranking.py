@@ -236,8 +236,8 @@ def test_points_are_a_sum_that_is_shown(study: Study) -> None:
     }
     assert one.score.total == 100
     [mono] = ranked(study({"SeriesDescription": "portal venous 70 keV"})).ranked
-    assert mono.score.preferences == {"virtual monoenergetic": -15}
-    assert mono.score.total == 85
+    assert mono.score.preferences == {"virtual monoenergetic": -25}
+    assert mono.score.total == 75
     assert "virtual monoenergetic" in mono.candidate.why
 
 
