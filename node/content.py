@@ -7,13 +7,16 @@ read by `node.selection` and `node.facts`.
 """
 
 import math
+import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.uid import SegmentationStorage
 
 from node.core.dicom import PARSER_FAULTS
 from node.core.errors import Untrusted
@@ -22,6 +25,8 @@ from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance, LeftOut
 
 _URGENT = ("STAT", "HIGH")
+_DAY_S = 86_400.0
+_LONGEST_DELAY_S = 3_600.0  # later images are not of this injection, or one of the two clocks is wrong
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,38 @@ class Identity:
     issuer: str
     name: str
     birth_date: str
+
+
+@dataclass(frozen=True)
+class Technique:
+    """How an image was acquired and reconstructed, as its header says; None or empty where it does not.
+
+    Parameters
+    ----------
+    contrast_route
+        Way of administration: `IV`, `Oral`.
+    contrast_delay_s
+        From the start of the injection to the acquisition; None where either time is missing.
+    acquired_at_s, content_at_s
+        Acquisition Date and Time, Content Date and Time, in seconds from one origin.
+    field_of_view_mm
+        Reconstruction Diameter.
+    """
+
+    slice_thickness_mm: float | None = None
+    kernel: tuple[str, ...] = ()
+    contrast_agent: str = ""
+    contrast_route: str = ""
+    contrast_delay_s: float | None = None
+    acquired_at_s: float | None = None
+    content_at_s: float | None = None
+    acquisition_number: int | None = None
+    temporal_position: int | None = None
+    trigger_time_ms: float | None = None
+    protocol: str = ""
+    body_part: str = ""
+    field_of_view_mm: float | None = None
+    lossy: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +89,8 @@ class Header:
         As written, None where empty; NaN where what is written is no number.
     urgent
         Whether the request that the image answers was STAT or of high priority.
+    refers_to
+        Series and instances that a segmentation was made from; empty for images.
     """
 
     instance: Instance
@@ -72,6 +111,8 @@ class Header:
     patient_weight_kg: float | None
     patient_sex: str
     urgent: bool = False
+    technique: Technique = Technique()
+    refers_to: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -154,6 +195,8 @@ def header(ds: Dataset, instance: Instance, calling_ae_title: str = "") -> Heade
         patient_weight_kg=_number(ds, "PatientWeight"),
         patient_sex=text(ds, "PatientSex").upper(),
         urgent=_urgent(ds),
+        technique=_technique(ds),
+        refers_to=frozenset(_references(ds)) if instance.sop_class_uid == SegmentationStorage else frozenset(),
     )
 
 
@@ -195,6 +238,80 @@ def require_one_patient(identities: Sequence[Identity]) -> None:
             raise Untrusted(StudyRefusal.PATIENT_CONFLICT, f"{what}: {len(values)} different values")
 
 
+def _technique(ds: Dataset) -> Technique:
+    acquired_at_s = _moment_s(ds, "Acquisition")
+    agents = _value(ds, "ContrastBolusAgentSequence")
+    coded = text(agents[0], "CodeMeaning") or "coded agent" if isinstance(agents, Sequence) and agents else ""
+    return Technique(
+        slice_thickness_mm=_positive(ds, "SliceThickness"),
+        kernel=tuple(word for word in _words(ds, "ConvolutionKernel", upper=False) if word),
+        contrast_agent=text(ds, "ContrastBolusAgent") or coded,
+        contrast_route=text(ds, "ContrastBolusRoute"),
+        contrast_delay_s=_delay_s(acquired_at_s, _seconds(text(ds, "ContrastBolusStartTime"))),
+        acquired_at_s=acquired_at_s,
+        content_at_s=_moment_s(ds, "Content"),
+        acquisition_number=_whole(ds, "AcquisitionNumber", None),
+        temporal_position=_whole(ds, "TemporalPositionIndex", None) or _whole(ds, "TemporalPositionIdentifier", None),
+        trigger_time_ms=_finite(ds, "TriggerTime"),
+        protocol=text(ds, "ProtocolName"),
+        body_part=text(ds, "BodyPartExamined"),
+        field_of_view_mm=_positive(ds, "ReconstructionDiameter"),
+        lossy=text(ds, "LossyImageCompression") == "01",
+    )
+
+
+def _references(ds: Dataset) -> Iterator[str]:
+    """Yield the series and the instances of the Referenced Series Sequence (PS3.3 C.8.20.2 and C.7.6.16)."""
+    for series in _items(ds, "ReferencedSeriesSequence"):
+        yield text(series, "SeriesInstanceUID")
+        for one in _items(series, "ReferencedInstanceSequence"):
+            yield text(one, "ReferencedSOPInstanceUID")
+
+
+def _items(ds: Dataset, keyword: str) -> Sequence[Dataset]:
+    value = _value(ds, keyword)
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def _moment_s(ds: Dataset, what: str) -> float | None:
+    """Return date and time of an event as seconds from one origin; None where they are missing or malformed."""
+    together = text(ds, f"{what}DateTime")
+    date = text(ds, f"{what}Date") or together[:8]
+    second = _seconds(text(ds, f"{what}Time") or together[8:].split("+")[0].split("-")[0])
+    try:
+        day = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return None if second is None else day.timestamp() + second
+
+
+def _seconds(time: str) -> float | None:
+    """Return a value of TM (PS3.5 section 6.2), minutes and seconds optional, as seconds of the day."""
+    parts = re.fullmatch(r"(\d\d):?(?:(\d\d):?(?:(\d\d(?:\.\d*)?))?)?", time)
+    if parts is None:
+        return None
+    hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _delay_s(acquired_at_s: float | None, start_s: float | None) -> float | None:
+    """Return the time since the injection began, across midnight too; None where it makes no sense."""
+    if acquired_at_s is None or start_s is None:
+        return None
+    delay_s = (acquired_at_s - start_s) % _DAY_S
+    return delay_s if delay_s < _LONGEST_DELAY_S else None
+
+
+def _finite(ds: Dataset, keyword: str) -> float | None:
+    value = _number(ds, keyword)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _positive(ds: Dataset, keyword: str) -> float | None:
+    value = _finite(ds, keyword)
+    return value if value is not None and value > 0 else None
+
+
 def _urgent(ds: Dataset) -> bool:
     """Say whether Requested Procedure Priority (PS3.3 C.4.11) or the retired Study Priority ID asks for haste."""
     requests = _value(ds, "RequestAttributesSequence")
@@ -218,10 +335,11 @@ def text(ds: Dataset, keyword: str) -> str:
     return "" if value is None else str(value).strip(" \0")
 
 
-def _words(ds: Dataset, keyword: str) -> tuple[str, ...]:
+def _words(ds: Dataset, keyword: str, *, upper: bool = True) -> tuple[str, ...]:
     value = _value(ds, keyword)
-    values = [value] if isinstance(value, str) else value or []
-    return tuple(str(one).strip().upper() for one in values)
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value] if value else []
+    words = tuple(str(one).strip(" \0") for one in values)
+    return tuple(word.upper() for word in words) if upper else words
 
 
 def _whole(ds: Dataset, keyword: str, otherwise: int | None) -> int | None:

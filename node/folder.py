@@ -8,6 +8,7 @@ process.
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -56,6 +57,45 @@ def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, no
     Refused
         `seg` cannot be read.
     """
+    study_uid, headers, unreadable, named = _study(folder, seg)
+    try:
+        content = gather(study_uid, _once(headers))
+        choice = selection.choose(
+            content,
+            settings.imports,
+            settings.measurement.minimum_slices,
+            named,
+            selection.load(settings.series_rules),
+        )
+    except (NotAnalysable, Untrusted) as error:
+        refusal = EarlyRefusal(error.code, error.detail)
+        nothing = Choice((), tuple(unreadable), ())
+        return handoff.build_request(study_uid, nothing, _NO_FACTS, settings, now, refusal)
+    first = choice.candidates[0].series_instance_uid
+    facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
+    whole = Choice(choice.candidates, (*choice.left_out, *unreadable), choice.segmentations)
+    return handoff.build_request(content.study_instance_uid, whole, facts, settings, now)
+
+
+def rank_folder(folder: Path, settings: Settings) -> selection.Ranking:
+    """Rank the series of a folder's study, and measure nothing: the dry run.
+
+    Raises
+    ------
+    WrongFolder
+        As `request_for_folder`.
+    Untrusted
+        The folder holds slices of two patients, or two different files with one SOP Instance UID.
+    """
+    study_uid, headers, unreadable, _ = _study(folder, None)
+    content = gather(study_uid, _once(headers))
+    minimum, rules = settings.measurement.minimum_slices, selection.load(settings.series_rules)
+    ranking = selection.rank(content, settings.imports, minimum, None, rules)
+    return replace(ranking, left_out=(*ranking.left_out, *unreadable))
+
+
+def _study(folder: Path, seg: Path | None) -> tuple[str, list[Header], list[LeftOut], Instance | None]:
+    """Return the one study of a folder: its UID, headers, what could not be read, and the segmentation named."""
     if not folder.is_dir():
         raise WrongFolder(f"{folder} is not a folder.")
     named = _segmentation(seg) if seg is not None else None
@@ -68,22 +108,7 @@ def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, no
         raise WrongFolder(f"{folder} holds {len(study_uids)} studies; name a folder with one of them: {listed}")
     if named is not None:
         headers.append(named)
-    try:
-        content = gather(study_uids[0], _once(headers))
-        choice = selection.choose(
-            content,
-            settings.imports,
-            settings.measurement.minimum_slices,
-            named.instance if named is not None else None,
-        )
-    except (NotAnalysable, Untrusted) as error:
-        refusal = EarlyRefusal(error.code, error.detail)
-        nothing = Choice((), tuple(unreadable), ())
-        return handoff.build_request(study_uids[0], nothing, _NO_FACTS, settings, now, refusal)
-    first = choice.candidates[0].series_instance_uid
-    facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
-    whole = Choice(choice.candidates, (*choice.left_out, *unreadable), choice.segmentations)
-    return handoff.build_request(content.study_instance_uid, whole, facts, settings, now)
+    return study_uids[0], headers, unreadable, named.instance if named is not None else None
 
 
 def _scan(folder: Path) -> tuple[list[Header], list[LeftOut]]:

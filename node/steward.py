@@ -50,6 +50,7 @@ class Steward:
         self._outbox = handoff.Outbox(ledger, settings)
         self._retention = Retention(ledger, spool, settings)
         self._spool = spool
+        self._rules = selection.load(settings.series_rules)
         self._outages: set[tuple[str, Coded]] = set()
 
     def round(self) -> None:
@@ -63,7 +64,7 @@ class Steward:
     def _hand_on(self, content: StudyContent) -> None:
         """Stages 4 and 5 of one study."""
         settings = self._settings
-        choice = selection.choose(content, settings.imports, settings.measurement.minimum_slices)
+        choice = selection.choose(content, settings.imports, settings.measurement.minimum_slices, rules=self._rules)
         first = choice.candidates[0].series_instance_uid
         facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
         request = handoff.build_request(content.study_instance_uid, choice, facts, settings, now())

@@ -5,19 +5,20 @@ any of them can be repeated alone: `tried.json`, `labels.npz`, `result.json`, `s
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from node.core.errors import NodeError, NotAnalysable
-from node.core.reasons import StudyRefusal
-from node.core.records import Candidate, JobRequest
+from node.core.errors import NodeError, NotAnalysable, Unavailable
+from node.core.reasons import Outage, StudyRefusal
+from node.core.records import JobRequest
 from node.core.spool import Spool, WorkFolder
 from workers import measurement, report, segmentation, volume
-from workers.records import LabelMap, Volume, dump_labels, parse_labels
+from workers.records import Volume, parse_labels
 from workers.report.document import Findings, Tried
 from workers.segmentation.port import Networks
+from workers.trials import LABELS, TRIED, Trials
 
-TRIED = "tried.json"
-LABELS = "labels.npz"
+# A further candidate that is too much for the engine does not take away what the ones before it gave.
+_TOO_MUCH = (Outage.ENGINE_TIMEOUT, Outage.ENGINE_MEMORY)
 
 
 @dataclass(frozen=True)
@@ -40,34 +41,42 @@ class Outcome:
 
 
 def segment(request: JobRequest, spool: Spool, work: WorkFolder, networks: Networks | None = None) -> Outcome:
-    """Stages 6 and 7: read the best candidate that can be measured, segment it, keep the label map.
+    """Stages 6 and 7: find the best candidate that can be measured, segment it, keep the label map.
 
-    The outcome is final where no candidate can be measured; else `measure` is next.
+    A candidate whose segmentation lacks a level or an organ that is asked for is not the last word: the next ones are
+    tried, as far as they can have more, and the one that lacks least is measured. The outcome is final where no
+    candidate can be measured; else `measure` is next.
 
     Raises
     ------
     Untrusted, Unavailable
-        See the stages; nothing was written.
+        See the stages; no result was written.
     """
     if request.refusal:
         early = NotAnalysable(request.refusal.code, request.refusal.detail)
         return _report(Findings(request, None, None, None, early), spool, work)
-    tried: list[Tried] = []
-    first: tuple[NodeError, Volume | None] | None = None
-    for candidate in request.candidates:
-        read: Volume | None = None
+    trials = Trials(request, work)
+    for index, candidate in enumerate(request.candidates):
+        read: Volume | None = None  # the one before is let go of before this one is read
         try:
             read = volume.read(candidate, spool, request.measurement)
-            labels = segmentation.segment(read, request, spool, networks)
+            if trials.is_worth(index, read):
+                trials.add(index, segmentation.segment(read, request, spool, networks))
         except NotAnalysable as error:
-            first = first or (error, read)
-            tried.append(Tried(candidate.series_instance_uid, error.code, str(error)))
-        else:
-            work.write(TRIED, json.dumps([asdict(one) for one in tried]).encode())
-            work.write(LABELS, dump_labels(labels))
-            return Outcome(final=False)
-    refusal, refused = first or (NotAnalysable(StudyRefusal.NO_SUITABLE_SERIES), None)
-    return _report(Findings(request, refused, None, None, refusal, tuple(tried)), spool, work)
+            trials.refuse(index, error, read=read is not None)
+        except Unavailable as error:
+            if trials.best is None or error.code not in _TOO_MUCH:
+                raise
+            trials.refuse(index, NotAnalysable(StudyRefusal.SEGMENTATION_UNAVAILABLE, str(error)))
+        if trials.over:
+            break
+    if trials.best is not None:
+        work.write(TRIED, trials.dump(trials.best.index))
+        return Outcome(final=False)
+    refusal, refused = trials.first or NotAnalysable(StudyRefusal.NO_SUITABLE_SERIES), None
+    if trials.first_read is not None:
+        refused = volume.read(request.candidates[trials.first_read], spool, request.measurement)
+    return _report(Findings(request, refused, None, None, refusal, trials.tried()), spool, work)
 
 
 def measure(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
@@ -79,16 +88,11 @@ def measure(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
         See the stages.
     """
     labels = parse_labels(work.read(LABELS))
-    tried = tuple(Tried(**one) for one in json.loads(work.read(TRIED)))
-    read = volume.read(_segmented(request, labels), spool, request.measurement)
+    trials = json.loads(work.read(TRIED))
+    tried = tuple(Tried(**one) for one in trials["tried"])
+    read = volume.read(request.candidates[trials["chosen"]], spool, request.measurement)
     measured = measurement.measure(read, labels, request.facts, request.measurement)
     return _report(Findings(request, read, labels, measured, None, tried), spool, work)
-
-
-def _segmented(request: JobRequest, labels: LabelMap) -> Candidate:
-    return next(
-        candidate for candidate in request.candidates if candidate.series_instance_uid == labels.series_instance_uid
-    )
 
 
 def _report(findings: Findings, spool: Spool, work: WorkFolder) -> Outcome:

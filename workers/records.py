@@ -21,6 +21,7 @@ from node.core.records import Candidate, Instance, Measurement
 
 Mask = NDArray[np.bool_]
 DEMONSTRATION = "DEMONSTRATION MODEL"
+IMPORTED = "imported"
 _SUM_BYTES = 32
 
 
@@ -155,7 +156,7 @@ class LabelMap:
     series_instance_uid
         The series that was segmented.
     engine
-        What made it: `imported`, or an engine with its version.
+        What made it: `IMPORTED`, or an engine with its version.
     searched
         Structures that were looked for; one that is absent here was not, which is not the same as not found.
     reduced
@@ -176,6 +177,11 @@ class LabelMap:
     def demonstration(self) -> bool:
         """Whether the demonstration model made it."""
         return self.engine.startswith(DEMONSTRATION)
+
+    @property
+    def imported(self) -> bool:
+        """Whether it came with the study."""
+        return self.engine == IMPORTED
 
     def find(self, structure: Structure) -> Region | None:
         """Return the region of a structure; of several segments the first."""

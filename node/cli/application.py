@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy.engine import make_url
 
-from node import __version__
+from node import __version__, selection
 from node.core import log, settings
 from node.core.ledger import Ledger, SchemaMismatch
 from node.core.settings import Settings
@@ -86,8 +86,9 @@ def require_command(context: typer.Context) -> None:
 
 
 def settings_in_force() -> Settings:
-    """Return the settings, read once for this command, and set the log by them."""
+    """Return the settings, read once for this command, and set the log by them; the rules of series must be sound."""
     loaded = settings.load(_config_option)
+    selection.load(loaded.series_rules)
     log.configure(loaded.log_level, loaded.log_form)
     return loaded
 

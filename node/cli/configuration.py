@@ -3,7 +3,7 @@
 import typer
 from sqlalchemy.engine import make_url
 
-from node import screens
+from node import screens, selection
 from node.cli.application import config_file, group, of_the_workers, out, say, settings_in_force
 from node.core import settings, tls
 from node.reference import settings_page
@@ -35,6 +35,7 @@ def config_check() -> None:
     """Read the settings and say whether they can be used."""
     loaded = settings.load(config_file())
     make_url(loaded.ledger)
+    selection.load(loaded.series_rules)
     if loaded.tls is not None:
         tls.listener_context(loaded.tls)
     tls.require_caller_files(loaded)

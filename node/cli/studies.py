@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from node import overview, screens
+from node import dry_run, overview, screens, selection
 from node.cli.application import (
     FAILED,
     FILE,
@@ -26,7 +26,7 @@ from node.cli.application import (
     out as console,
 )
 from node.core.peer import Peer
-from node.folder import request_for_folder
+from node.folder import rank_folder, request_for_folder
 from node.send import files_below
 
 
@@ -71,6 +71,19 @@ def analyse(
     screens.result(console, document)
     say(f"Written to {out}: " + ", ".join(files))
     raise typer.Exit(FAILED if document["refusal"] else OK)
+
+
+@app.command()
+def series(folder: Annotated[Path, typer.Argument(help="Folder with one study.", **FOLDER)]) -> None:
+    """Show which series of a folder would be measured, and why.
+
+    The ranking with the points of each series, and a reason for each one left out. Nothing is measured. Exit code 1
+    where no series can be.
+    """
+    settings_ = settings_in_force()
+    ranking = rank_folder(folder, settings_)
+    dry_run.show(console, ranking, selection.load(settings_.series_rules).weights)
+    raise typer.Exit(FAILED if ranking.refusal else OK)
 
 
 @app.command()

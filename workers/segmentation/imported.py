@@ -26,7 +26,7 @@ from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
 from node.core.records import Instance, JobRequest
 from node.core.spool import Spool
-from workers.records import AlgorithmType, LabelMap, Region, Segment, Volume
+from workers.records import IMPORTED, AlgorithmType, LabelMap, Region, Segment, Volume
 
 _GRID_TOLERANCE_VOXELS = 0.05
 _LESION_TYPES = (
@@ -85,7 +85,7 @@ def segment(volume: Volume, request: JobRequest, spool: Spool) -> LabelMap | Non
         return None
     chosen = tuple(one for structure in Structure for one in _choose(structure, found[structure]))
     series_uid = volume.candidate.series_instance_uid
-    return LabelMap(volume.geometry, series_uid, "imported", frozenset(searched), chosen)
+    return LabelMap(volume.geometry, series_uid, IMPORTED, frozenset(searched), chosen)
 
 
 def match(description: Dataset, labels: Mapping[str, Structure]) -> Structure | None:

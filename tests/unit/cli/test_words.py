@@ -15,7 +15,7 @@ from node.core.settings import Settings
 from node.phantom import PhantomFiles
 
 COMMANDS = (
-    *("demo", "up", "listen", "steward", "worker", "send", "analyse", "phantom", "status", "audit"),
+    *("demo", "up", "listen", "steward", "worker", "send", "analyse", "series", "phantom", "status", "audit"),
     *("replay", "pause", "resume"),
     *("quarantine list", "quarantine show", "quarantine release", "quarantine delete"),
     *("ledger upgrade", "ledger check", "ledger rebuild"),
