@@ -81,7 +81,7 @@ def measure(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
     labels = parse_labels(work.read(LABELS))
     tried = tuple(Tried(**one) for one in json.loads(work.read(TRIED)))
     read = volume.read(_segmented(request, labels), spool, request.measurement)
-    measured = measurement.measure(read, labels, request.facts, request.measurement)
+    measured = measurement.measure(read, labels, request.facts, request.measurement, request.notes)
     return _report(Findings(request, read, labels, measured, None, tried), spool, work)
 
 

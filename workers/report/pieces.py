@@ -9,6 +9,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage
 
 from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, of_muscle, ucum
+from node.core.reasons import NoteCode
 from node.core.records import JobRequest, Measurement, Superseded
 from workers.records import Region
 from workers.report import envelope
@@ -212,7 +213,7 @@ def remarks(names: Sequence[str], measurements: dict[str, Measurement], psoas: s
         for note in one.notes:
             if note.text not in said:
                 said.add(note.text)
-                yield f"{title}: {note.text}"
+                yield note.text if note.code is NoteCode.FORCED_COMPLETION else f"{title}: {note.text}"
 
 
 def comment(group: Group, sentences: Sequence[str]) -> None:
