@@ -83,8 +83,8 @@ class _Waiting:
     def missing(self) -> tuple[str, ...]:
         """What is missing, in words."""
         short = (
-            f"in {self.names.get(one.series_instance_uid, 'a series')} {one.missing} "
-            f"image{'s' * (one.missing != 1)} that {one.archive} holds"
+            f"in {self.names.get(one.series_instance_uid, 'a series')}, {one.missing} "
+            f"image{'s' * (one.missing != 1)} that {one.archive} holds did not come"
             for one in self.counted.missing
         )
         return (*self.gaps, *short)
@@ -220,6 +220,6 @@ def _forced(missing: Sequence[str], after: timedelta) -> str:
     minutes = after.total_seconds() / 60
     waited = f"{minutes:.0f} minutes" if minutes >= 2 else f"{after.total_seconds():g} s"
     return (
-        f"Processed {waited} after the last image came, without proof that the study is complete. Missing: "
+        f"Processed {waited} after the last image came, without proof that the study is complete: "
         f"{'; '.join(missing[:_MOST_TOLD])}{'; and more' if len(missing) > _MOST_TOLD else ''}."
     )

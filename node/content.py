@@ -23,6 +23,8 @@ from node.core.records import Candidate, Instance, LeftOut
 
 _URGENT = ("STAT", "HIGH")
 _IDEOGRAMS = (("\u3400", "\u4dbf"), ("\u4e00", "\u9fff"))  # of Chinese, Japanese and Korean
+_SPOKEN = (("\u3041", "\u30ff"), ("\uac00", "\ud7a3"))  # hiragana and katakana, hangul
+_HIRAGANA = {katakana: katakana - 0x60 for katakana in range(0x30A1, 0x30F7)}  # two ways to write one sound
 
 
 @dataclass(frozen=True)
@@ -277,10 +279,16 @@ def _folded(text: str) -> str:
 def _folded_names(text: str) -> tuple[str, str, str]:
     """Return the three groups of a person name, without its empty last components.
 
-    Ideograms that a sender writes in the place of letters count as what they are.
+    What a sender writes in the place of letters counts as what it is: ideograms, or a name as it is spoken.
     """
     groups = [*text.split("="), "", ""][:3]
     letters, ideograms, spoken = ("^".join(_folded(part) for part in one.split("^")).rstrip("^") for one in groups)
-    if not ideograms and any(first <= sign <= last for sign in letters for first, last in _IDEOGRAMS):
-        letters, ideograms = "", letters
-    return letters, ideograms, spoken
+    if _in(letters, _IDEOGRAMS):
+        letters, ideograms = "", ideograms or letters
+    if _in(letters, _SPOKEN):
+        letters, spoken = "", spoken or letters
+    return letters, ideograms, spoken.translate(_HIRAGANA)
+
+
+def _in(text: str, ranges: Sequence[tuple[str, str]]) -> bool:
+    return any(first <= sign <= last for sign in text for first, last in ranges)

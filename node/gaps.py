@@ -63,7 +63,7 @@ class Gap:
         """Say it to a person."""
         slices = "slice seems" if self.missing == 1 else "slices seem"
         return (
-            f"in {self.series} {self.missing} {slices} to be missing after position {self.position_mm:.1f} mm "
+            f"in {self.series}, {self.missing} {slices} to be missing after position {self.position_mm:.1f} mm "
             f"(a step of {self.step_mm:.2f} mm among steps of {self.usual_step_mm:.2f} mm)"
         )
 

@@ -150,7 +150,7 @@ def test_steps_are_measured_along_the_normal(
     del datasets[6]
     [gap] = find(gather("1.2.3", headers_of(datasets)).series)
     assert gap.step_mm == pytest.approx(6 * 0.94 / (0.94**2 + 0.342**2) ** 0.5)
-    assert str(gap).startswith("in series 5 1 slice seems to be missing after position ")
+    assert str(gap).startswith("in series 5, 1 slice seems to be missing after position ")
 
 
 @pytest.mark.parametrize("name", ["abdomen3mm/ct", "crlm-ct-1004"])
