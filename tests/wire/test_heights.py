@@ -1,6 +1,8 @@
 """Heights from others: a real Orthanc and a real worklist (DCMTK), and a stand-in for answers that none should give."""
 
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,19 @@ from structlog.testing import capture_logs
 from worklist import AE_TITLE, WorklistServer
 
 from node.content import StudyContent, gather, header
+from node.core.ledger import jobs
+from node.core.ledger.tables import Job
 from node.core.peer import Peer
 from node.core.reasons import NotComputed
-from node.core.records import HeightSource, Instance, PatientFacts
+from node.core.records import HeightSource, Instance, JobRequest, PatientFacts, parse
 from node.core.settings import Archive, MeasurementSettings, Settings, Worklist
 from node.facts import patient_facts
 from node.heights import Heights
 from node.inquiry import Respondent
 from node.servers import Orthanc
+from node.steward import Steward
 
+from .conftest import Site
 from .pacs import Pacs, serving
 
 MISSING, IMPLAUSIBLE = NotComputed.HEIGHT_MISSING, NotComputed.HEIGHT_IMPLAUSIBLE
@@ -213,3 +219,29 @@ def test_a_source_that_is_away_holds_nothing_up(free_port: Callable[[], int]) ->
             assert height([gone, respondent(pacs.port)], before=told) == (1.71, HeightSource.ARCHIVE, None)
     assert [one["event"] for one in logs].count("height-source-away") == 4
     assert [one["event"] for one in logs].count("respondent-away") == 1
+
+
+def test_the_steward_asks_what_the_study_does_not_say(
+    open_site: Callable[..., Site], orthanc: Orthanc, give: Callable[..., None], tmp_path: Path
+) -> None:
+    """From C-STORE to the request: a study without a height gets that of the archive, which holds nothing up."""
+    give("1.68")
+    place = Archive(ae_title="PACS", host="127.0.0.1", port=orthanc.dicom_port, heights=True)
+    site = open_site(quiet_time_s=0.2, archives=(place,))
+
+    def edit(ds: Dataset, _index: int) -> None:
+        ds.PatientSize = None
+
+    site.peer.store(write_series(tmp_path / "ct", np.zeros((12, 8, 8), np.int16), edit=edit))
+    steward = Steward(site.ledger, site.spool, site.settings)
+    until = time.monotonic() + 30
+    made: list[Job] = []
+    while not made and time.monotonic() < until:
+        steward._assembly.round()
+        time.sleep(0.05)
+        with site.ledger.transaction() as session:
+            made = list(jobs.of_study(session, ROOT))
+    request = parse(JobRequest, made[0].request)
+    assert (request.facts.height_m, request.facts.height_source) == (1.68, HeightSource.ARCHIVE)
+    assert request.forced == ""
+    assert request.key != replace(request, facts=PatientFacts(1.68, HeightSource.SERIES, None, None, "F")).key

@@ -38,7 +38,7 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset:
 def _items(findings: Findings) -> list[hd.sr.ContentItem]:
     found = measurements(findings)
     sentences = (
-        [str(findings.refusal), *(note.text for note in findings.request.notes)]
+        [str(findings.refusal)]
         if findings.refusal
         else list(pieces.remarks(list(found), found, findings.request.measurement.psoas))
     )
