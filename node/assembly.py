@@ -89,14 +89,19 @@ class Assembly:
 
     def _quiet(self) -> list[Quiet]:
         idle = timedelta(seconds=self._settings.association_idle_s)
+        times = self._quiet_times
         with self._ledger.transaction() as session:
             corrections.reopen(session)
             at = ledgers.now()
-            studies_ = [
-                Quiet(one.uid, one.last_received_at, self._quiet_times.of(studies.senders(session, one.uid)))
-                for one in studies.quiet_studies(session, self._quiet_times.shortest, idle)
+            found = [
+                Quiet(
+                    one.uid,
+                    one.last_received_at,
+                    times.of(studies.senders(session, one.uid) if times.differ else ()),
+                )
+                for one in studies.quiet_studies(session, times.shortest, idle)
             ]
-        return [one for one in studies_ if one.last_received_at + one.quiet_time <= at]
+        return [one for one in found if one.last_received_at + one.quiet_time <= at]
 
     def _one(self, study: Quiet) -> None:
         """Hand on one study, or close it with its reason; a fault of the program closes it too, visibly."""

@@ -16,6 +16,7 @@ closed by an instance that comes, and the archives are asked again with growing 
 reads each waiting study once.
 """
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ _log = log.get("completeness")
 
 _MOST_TOLD = 3  # of what is missing: a sentence that a person reads
 _ASKS_IN_A_QUIET_TIME = 4
+_REST = 10  # times as long as an answer took, no waiting study is asked about again: others have their turn
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,11 @@ class QuietTimes:
         }
 
     @property
+    def differ(self) -> bool:
+        """Whether it matters who sent a study."""
+        return bool(self._of_caller)
+
+    @property
     def shortest(self) -> timedelta:
         """No study is quiet after less."""
         return min((self._of_site, *self._of_caller.values()))
@@ -127,6 +134,7 @@ class Completeness:
         self._forced_after = timedelta(seconds=settings.forced_completion_s)
         self._longest_pause = timedelta(seconds=settings.retry_longest_s)
         self._waiting: dict[str, _Waiting] = {}
+        self._rests_until: datetime | None = None  # of asking again
 
     def forget_all_but(self, studies: Collection[Quiet]) -> None:
         """Forget the studies that no longer wait: something came for them, or a person closed them."""
@@ -137,7 +145,8 @@ class Completeness:
         known = self._waiting.get(study.uid)
         if known is None or known.study != study or self._is_due(study, at):
             return False
-        if at >= known.ask_at and not known.gaps:
+        rests = self._rests_until is not None and at < self._rests_until
+        if at >= known.ask_at and not rests and not known.gaps:
             self._count(known, at)
             return not self._is_enough(known, at)
         return bool(known.missing) or at < self._patient_until(study)
@@ -170,13 +179,14 @@ class Completeness:
 
     def _count(self, known: _Waiting, at: datetime) -> None:
         """Ask the archives, and say when they are asked again; what they said stands while they say nothing."""
-        before = known.counted
+        before, begin = known.counted, time.monotonic()
         known.counted = counts.count(self._archives, known.study.uid, known.held)
         if before.missing and known.counted.silent and not known.counted.missing:
             known.counted = Counted(before.missing, known.counted.silent)
         first = known.study.quiet_time / _ASKS_IN_A_QUIET_TIME
         known.pause = min(max(first, 2 * known.pause), self._longest_pause)
         known.ask_at = at + known.pause
+        self._rests_until = at + timedelta(seconds=_REST * (time.monotonic() - begin))
 
     def _is_enough(self, known: _Waiting, at: datetime) -> bool:
         return not known.missing and (not known.counted.silent or at >= self._patient_until(known.study))

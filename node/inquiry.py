@@ -9,10 +9,11 @@ The limits hold up the steward, and with it every other study: so long at most, 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydicom import Dataset
 from pydicom.uid import UID
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
     ModalityWorklistInformationFind,
@@ -111,7 +112,7 @@ class Respondent:
         until = time.monotonic() + QUESTION_S
         answers: list[Dataset] = []
         with self._peer.associated([build_context(model)]) as assoc:
-            for status, identifier in assoc.send_c_find(query, model):
+            for status, identifier in self._responses(assoc, query, model):
                 if "Status" not in status:
                     raise self._away("the association was lost, or it fell silent, before C-FIND was answered")
                 if status.Status not in _PENDING:
@@ -124,6 +125,12 @@ class Respondent:
                     assoc.abort()
                     raise self._away(f"{len(answers)} answers came, and no end within {QUESTION_S:g} s")
         return answers
+
+    def _responses(self, assoc: Association, query: Dataset, model: UID) -> Iterator[tuple[Dataset, Dataset | None]]:
+        try:
+            yield from assoc.send_c_find(query, model)
+        except RuntimeError as error:  # it was aborted before anything was asked
+            raise self._away("the association was lost before C-FIND was asked") from error
 
     def _away(self, detail: str) -> Unavailable:
         return Unavailable(Outage.DESTINATION_REFUSED, f"{self.name}: {detail}")

@@ -176,6 +176,28 @@ def test_no_archive_is_asked_about_a_gap_again(
     assert len(answers.asked) == 1
 
 
+def test_a_slow_archive_is_not_asked_again_all_the_time(
+    completeness: Completeness, whole: StudyContent, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The steward's time belongs to those that come: for ten times as long as an answer took, it asks none again."""
+    took = 0.0
+
+    def tick() -> float:
+        nonlocal took
+        took += 4.0
+        return took
+
+    monkeypatch.setattr(module.time, "monotonic", tick)
+    answers.says = SHORT
+    others = [replace(STUDY, uid=f"1.2.{number}") for number in range(10)]
+    for one in others:
+        completeness.judge(one, whole, after(60))
+    before = len(answers.asked)
+    for second in range(61, 160):
+        assert all(completeness.still_waits(one, after(second)) for one in others)
+    assert len(answers.asked) - before == 2
+
+
 def test_a_force_sooner_than_the_quiet_time_is_no_second_one(answers: Answers, whole: StudyContent) -> None:
     """A silent archive never holds a study longer than a missing slice would."""
     answers.says = SILENT
