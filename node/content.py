@@ -27,16 +27,25 @@ from node.core.records import Candidate, Instance, LeftOut
 _URGENT = ("STAT", "HIGH")
 _DAY_S = 86_400.0
 _LONGEST_DELAY_S = 3_600.0  # later images are not of this injection, or one of the two clocks is wrong
+_IDEOGRAMS = (("\u3400", "\u4dbf"), ("\u4e00", "\u9fff"))  # of Chinese, Japanese and Korean
+_SPOKEN = (("\u3041", "\u30ff"), ("\uac00", "\ud7a3"))  # hiragana and katakana, hangul
+_HIRAGANA = {katakana: katakana - 0x60 for katakana in range(0x30A1, 0x30F7)}  # two ways to write one sound
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose image it is, normalised for comparison; empty where the header does not say."""
+    """Whose image it is, normalised for comparison; empty where the header does not say.
+
+    A name has up to three groups (PS3.5 section 6.2.1): in letters, in ideograms, and as it is spoken. Each is compared
+    with its like, for one sender writes all of them and another only the second.
+    """
 
     patient_id: str
     issuer: str
     name: str
     birth_date: str
+    ideographic_name: str = ""
+    phonetic_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ class Header:
         As written, None where empty; NaN where what is written is no number.
     urgent
         Whether the request that the image answers was STAT or of high priority.
+    patient_id
+        As it is written, to ask others by.
     refers_to
         Series and instances that a segmentation was made from; empty for images.
     """
@@ -111,6 +122,7 @@ class Header:
     patient_weight_kg: float | None
     patient_sex: str
     urgent: bool = False
+    patient_id: str = ""
     technique: Technique = Technique()
     refers_to: frozenset[str] = frozenset()
 
@@ -142,12 +154,14 @@ class Series:
 class StudyContent:
     """All instances of a study of one patient, by series, in the order of their UIDs.
 
-    `evidence` is what the ledger held before the content was read.
+    `evidence` is what the ledger held before the content was read. `forced` says why it is taken as complete although
+    nothing shows that it is; empty where something does.
     """
 
     study_instance_uid: str
     series: tuple[Series, ...]
     evidence: frozenset[str] = frozenset()
+    forced: str = ""
 
     @property
     def sop_instance_uids(self) -> frozenset[str]:
@@ -176,12 +190,7 @@ def header(ds: Dataset, instance: Instance, calling_ae_title: str = "") -> Heade
         study_instance_uid=text(ds, "StudyInstanceUID"),
         series_instance_uid=text(ds, "SeriesInstanceUID"),
         calling_ae_title=calling_ae_title.strip(),
-        identity=Identity(
-            patient_id=_folded(text(ds, "PatientID")),
-            issuer=_folded(text(ds, "IssuerOfPatientID")),
-            name=_folded_name(text(ds, "PatientName")),
-            birth_date=text(ds, "PatientBirthDate"),
-        ),
+        identity=identity(ds),
         modality=text(ds, "Modality").upper(),
         series_number=_whole(ds, "SeriesNumber", None),
         series_description=text(ds, "SeriesDescription"),
@@ -191,13 +200,32 @@ def header(ds: Dataset, instance: Instance, calling_ae_title: str = "") -> Heade
         samples_per_pixel=_whole(ds, "SamplesPerPixel", 1) or 1,
         rescale_type=text(ds, "RescaleType").upper(),
         plane=plane(ds),
-        patient_size=_number(ds, "PatientSize"),
+        patient_size=patient_size(ds),
         patient_weight_kg=_number(ds, "PatientWeight"),
         patient_sex=text(ds, "PatientSex").upper(),
         urgent=_urgent(ds),
+        patient_id=text(ds, "PatientID"),
         technique=_technique(ds),
         refers_to=frozenset(_references(ds)) if instance.sop_class_uid == SegmentationStorage else frozenset(),
     )
+
+
+def identity(ds: Dataset) -> Identity:
+    """Return whose data set it is: a stored image's, or an answer to a query."""
+    letters, ideograms, spoken = _folded_names(text(ds, "PatientName"))
+    return Identity(
+        patient_id=_folded(text(ds, "PatientID")),
+        issuer=_folded(text(ds, "IssuerOfPatientID")),
+        name=letters,
+        birth_date=text(ds, "PatientBirthDate").replace(".", ""),  # 1960.01.01 is how it was written before 1993
+        ideographic_name=ideograms,
+        phonetic_name=spoken,
+    )
+
+
+def patient_size(ds: Dataset) -> float | None:
+    """Return Patient's Size as written; None where it is empty, NaN where it is no number."""
+    return _number(ds, "PatientSize")
 
 
 def gather(study_instance_uid: str, headers: Iterable[Header], evidence: frozenset[str] = frozenset()) -> StudyContent:
@@ -362,7 +390,19 @@ def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _folded_name(text: str) -> str:
-    """Return the first group of a person name that is not empty, its empty last components dropped."""
-    group = next((group for group in text.split("=") if group.strip(" ^")), "")
-    return "^".join(_folded(part) for part in group.split("^")).rstrip("^")
+def _folded_names(text: str) -> tuple[str, str, str]:
+    """Return the three groups of a person name, without its empty last components.
+
+    What a sender writes in the place of letters counts as what it is: ideograms, or a name as it is spoken.
+    """
+    groups = [*text.split("="), "", ""][:3]
+    letters, ideograms, spoken = ("^".join(_folded(part) for part in one.split("^")).rstrip("^") for one in groups)
+    if _in(letters, _IDEOGRAMS):
+        letters, ideograms = "", ideograms or letters
+    if _in(letters, _SPOKEN):
+        letters, spoken = "", spoken or letters
+    return letters, ideograms, spoken.translate(_HIRAGANA)
+
+
+def _in(text: str, ranges: Sequence[tuple[str, str]]) -> bool:
+    return any(first <= sign <= last for sign in text for first, last in ranges)

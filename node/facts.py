@@ -1,11 +1,13 @@
 """What is known of the patient beside the images: height, weight, sex, and where the height came from.
 
 Comes in: `StudyContent` and the series that will be measured. Goes out: `PatientFacts`. A height that cannot be used
-is never replaced: the reason goes with the facts, and the indices that need it are not computed.
+is never replaced: the reason goes with the facts, and the indices that need it are not computed. Where the study says
+nothing of the height, `node.heights` asks others.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from node.content import Series, StudyContent
 from node.core.reasons import NotComputed
@@ -31,27 +33,32 @@ def patient_facts(content: StudyContent, series_instance_uid: str, *, height_in_
     """
     chosen = [one for one in content.series if one.series_instance_uid == series_instance_uid]
     others = [one for one in content.series if one.series_instance_uid != series_instance_uid]
-    height_m, source, reason = None, None, NotComputed.HEIGHT_MISSING
-    for place, series in ((HeightSource.SERIES, chosen), (HeightSource.STUDY, others)):
-        sizes = _values(series, "patient_size")
-        if sizes:
-            height_m = _plausible_height(sizes, height_in_cm=height_in_cm)
-            source = place
-            reason = NotComputed.HEIGHT_IMPLAUSIBLE
-            break
     weights = _values(chosen, "patient_weight_kg") or _values(others, "patient_weight_kg")
     sexes = {one.patient_sex for series in (*chosen, *others) for one in series.headers} & set(_SEXES)
-    return PatientFacts(
-        height_m=height_m,
-        height_source=source,
-        height_reason=None if height_m is not None else reason,
+    facts = PatientFacts(
+        height_m=None,
+        height_source=None,
+        height_reason=NotComputed.HEIGHT_MISSING,
         weight_kg=weights[0] if len(weights) == 1 and weights[0] > 0 and math.isfinite(weights[0]) else None,
         sex=sexes.pop() if len(sexes) == 1 else "",
     )
+    for source, series in ((HeightSource.SERIES, chosen), (HeightSource.STUDY, others)):
+        if sizes := _values(series, "patient_size"):
+            return with_height(facts, source, sizes, height_in_cm=height_in_cm)
+    return facts
+
+
+def with_height(
+    facts: PatientFacts, source: HeightSource, sizes: Sequence[float], *, height_in_cm: bool
+) -> PatientFacts:
+    """Return facts with the height by the different sizes that a source gave, at least one; or with why it is none."""
+    height_m = _plausible_height(sizes, height_in_cm=height_in_cm)
+    reason = None if height_m is not None else NotComputed.HEIGHT_IMPLAUSIBLE
+    return replace(facts, height_m=height_m, height_source=source, height_reason=reason)
 
 
 def _plausible_height(sizes: Sequence[float], *, height_in_cm: bool) -> float | None:
-    """Return the height in metres; None where slices disagree, or outside the plausible range (centimetres too)."""
+    """Return the height in metres; None where the sizes disagree, or outside the plausible range (centimetres too)."""
     height_m = sizes[0] / (100 if height_in_cm else 1)
     return height_m if len(sizes) == 1 and _LEAST_HEIGHT_M <= height_m <= _LARGEST_HEIGHT_M else None
 

@@ -46,8 +46,9 @@ def build_request(
     settings: Settings,
     now: datetime,
     refusal: EarlyRefusal | None = None,
+    forced: str = "",
 ) -> JobRequest:
-    """Return all that a worker is told about an analysis that is asked for `now`."""
+    """Return all that a worker is told about an analysis that is asked for `now`; `forced` is the content's."""
     return JobRequest(
         study_instance_uid=study_instance_uid,
         requested_at=now,
@@ -60,6 +61,7 @@ def build_request(
         engine=_engine(settings),
         version=__version__,
         refusal=refusal,
+        forced=forced,
     )
 
 
@@ -105,6 +107,7 @@ def enter(ledger: Ledger, content: StudyContent, request: JobRequest, urgency: i
     """
     with ledger.transaction() as session:
         complete, cause = StudyState.COMPLETE, f"quiet, {len(content.sop_instance_uids)} instances"
+        cause = f"{cause}; by force: {content.forced}" if content.forced else cause
         if not studies.conclude(session, content.study_instance_uid, content.seen, complete, cause):
             return
         job = jobs.enqueue(session, request, urgency)

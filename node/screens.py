@@ -255,7 +255,8 @@ def _account(study: Study, job: Job | None, made: Sequence[Delivery], flags: Seq
         stage += ", STAT" if job.priority else ""
         grid.add_row("  job", _coloured(job.state) + stage + _because(job.reason, job.detail))
     for flag in flags:
-        grid.add_row("  flag", f"[{_WARNING}]{flag.code}[/]: " + escape(_SENTENCES.get(flag.code, "")))
+        told = f" {flag.detail}" if flag.code == Flag.WAITING else ""  # what it waits for, and how long
+        grid.add_row("  flag", f"[{_WARNING}]{flag.code}[/]: " + escape(_SENTENCES.get(flag.code, "") + told))
     for destination in dict.fromkeys(one.destination for one in made):
         there = [one for one in made if one.destination == destination]
         grid.add_row("  delivery", f"to {destination}: " + ", ".join(_delivered(one) for one in there))

@@ -23,10 +23,13 @@ from node.core import log
 from node.core.errors import Unavailable
 from node.core.ledger import Ledger, audit, jobs, now
 from node.core.ledger.patience import Patience
-from node.core.reasons import Coded
+from node.core.reasons import Coded, NotComputed
+from node.core.records import JobRequest, PatientFacts, parse
 from node.core.settings import Settings
 from node.core.spool import Spool
 from node.facts import patient_facts
+from node.heights import Heights
+from node.inquiry import Respondent
 from node.reconcile import Reconciler
 from node.retention import Retention
 
@@ -46,7 +49,12 @@ class Steward:
         self._ledger = ledger
         self._settings = settings
         self._reconciler = Reconciler(spool, ledger)
-        self._assembly = Assembly(ledger, spool, settings, self._hand_on)
+        archives = [(one, Respondent(one, settings)) for one in settings.archives]
+        counting = [respondent for one, respondent in archives if one.counts]
+        knowing = [respondent for one, respondent in archives if one.heights]
+        worklist = Respondent(settings.worklist, settings) if settings.worklist else None
+        self._heights = Heights(knowing, worklist, settings)
+        self._assembly = Assembly(ledger, spool, settings, self._hand_on, counting)
         self._outbox = handoff.Outbox(ledger, settings)
         self._retention = Retention(ledger, spool, settings)
         self._spool = spool
@@ -67,9 +75,17 @@ class Steward:
         choice = selection.choose(content, settings.imports, settings.measurement.minimum_slices, rules=self._rules)
         first = choice.candidates[0].series_instance_uid
         facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
-        request = handoff.build_request(content.study_instance_uid, choice, facts, settings, now())
+        uid = content.study_instance_uid
+        if facts.height_reason is NotComputed.HEIGHT_MISSING:
+            facts = self._heights.complete(facts, content, self._facts_before(uid))
+        request = handoff.build_request(uid, choice, facts, settings, now(), forced=content.forced)
         request = handoff.dated_as_before(request, self._spool)
         handoff.enter(self._ledger, content, request, handoff.priority(content, settings))
+
+    def _facts_before(self, study_uid: str) -> PatientFacts | None:
+        with self._ledger.transaction() as session:
+            job = jobs.current(session, study_uid)
+        return parse(JobRequest, job.request).facts if job else None
 
     def _reclaim(self) -> None:
         with self._ledger.transaction() as session:

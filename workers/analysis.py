@@ -91,7 +91,7 @@ def measure(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
     trials = json.loads(work.read(TRIED))
     tried = tuple(Tried(**one) for one in trials["tried"])
     read = volume.read(request.candidates[trials["chosen"]], spool, request.measurement)
-    measured = measurement.measure(read, labels, request.facts, request.measurement)
+    measured = measurement.measure(read, labels, request.facts, request.measurement, request.notes)
     return _report(Findings(request, read, labels, measured, None, tried), spool, work)
 
 

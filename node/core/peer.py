@@ -94,13 +94,18 @@ class _Parcel(NamedTuple):
 
 @dataclass(frozen=True)
 class Peer:
-    """Another application entity; with `tls`, the one whose certificate says that it is on this host."""
+    """Another application entity; with `tls`, the one whose certificate says that it is on this host.
+
+    `connect_timeout_s` and `answer_timeout_s` are for who cannot wait long: the connection, and each answer.
+    """
 
     ae_title: str
     host: str
     port: int
     calling_ae_title: str
     tls: CallerTls | None = None
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+    answer_timeout_s: float = ANSWER_TIMEOUT_S
 
     def echo(self) -> None:
         """Verify that it answers (C-ECHO).
@@ -208,8 +213,8 @@ class Peer:
         ae = AE(self.calling_ae_title)
         ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.connection_timeout = ae.acse_timeout = CONNECT_TIMEOUT_S
-        ae.dimse_timeout = ae.network_timeout = ANSWER_TIMEOUT_S
+        ae.connection_timeout = ae.acse_timeout = self.connect_timeout_s
+        ae.dimse_timeout = ae.network_timeout = self.answer_timeout_s
         connected: list[evt.Event] = []
         secured = self._secured()
         try:
@@ -257,12 +262,12 @@ class Peer:
     def _connect_fault(self) -> str:
         """Connect once more, only to learn why it fails: pynetdicom does not say."""
         if secured := self._secured():
-            return why_not(secured, self.host, self.port, CONNECT_TIMEOUT_S)
+            return why_not(secured, self.host, self.port, self.connect_timeout_s)
         try:
-            with socket.create_connection((self.host, self.port), timeout=CONNECT_TIMEOUT_S):
+            with socket.create_connection((self.host, self.port), timeout=self.connect_timeout_s):
                 return "the connection broke at once"
         except TimeoutError:
-            return f"no answer within {CONNECT_TIMEOUT_S:g} s"
+            return f"no answer within {self.connect_timeout_s:g} s"
         except OSError as error:
             return (error.strerror or str(error)).lower()
 

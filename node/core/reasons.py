@@ -56,7 +56,7 @@ class NotComputed(Coded):
     NOT_REQUESTED = "not-requested", "The site has not asked for it."
     NOT_AVAILABLE = "not-available", "An optional part that it needs is not installed."
     HEIGHT_MISSING = "height-missing", "The patient's height is not known."
-    HEIGHT_IMPLAUSIBLE = "height-implausible", "The height that came with the study is not plausible."
+    HEIGHT_IMPLAUSIBLE = "height-implausible", "The height that was found is not plausible, or is contradicted."
     STRUCTURE_NOT_FOUND = "structure-not-found", "The structure was not segmented."
     STRUCTURE_TRUNCATED = "structure-truncated", "The structure is cut off by the edge of the scan."
     STRUCTURE_IMPLAUSIBLE = "structure-implausible", "The segmented structure is not plausible."
@@ -111,6 +111,7 @@ class Flag(Coded):
         "patient-corrected",
         "The patient was corrected before a result was delivered: the later data is measured.",
     )
+    WAITING = "waiting-for-slices", "It waits: nothing shows yet that all of its slices have come."
 
 
 class Outage(Coded):

@@ -166,6 +166,11 @@ class JobRequest:
         return self.supersedes.revision + 1 if self.supersedes else 1
 
     @property
+    def notes(self) -> "tuple[Note, ...]":
+        """What every number of the result carries, computed or not."""
+        return (Note(NoteCode.FORCED_COMPLETION, self.forced),) if self.forced else ()
+
+    @property
     def key(self) -> str:
         """Digest of everything that a result depends on: 32 hexadecimal digits."""
         content: dict[str, Any] = {

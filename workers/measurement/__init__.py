@@ -15,8 +15,14 @@ from workers.measurement import bone, burden, liver, psoas, vertebra
 from workers.records import LabelMap, Measured, Volume
 
 
-def measure(volume: Volume, labels: LabelMap, facts: PatientFacts, settings: MeasurementSettings) -> Measured:
-    """Compute every number of a study."""
+def measure(
+    volume: Volume,
+    labels: LabelMap,
+    facts: PatientFacts,
+    settings: MeasurementSettings,
+    notes: tuple[Note, ...] = (),
+) -> Measured:
+    """Compute every number of a study; each of them, computed or not, carries `notes`."""
     l3 = vertebra.level(labels, Structure.VERTEBRA_L3)
     core, density = bone.measure(volume, labels, settings)
     largest, load = burden.measure(volume, labels)
@@ -29,7 +35,10 @@ def measure(volume: Volume, labels: LabelMap, facts: PatientFacts, settings: Mea
     complete = {name: found.get(name, not_computed(NotComputed.NOT_BUILT)) for name in MEASUREMENTS}
     imported = _imported_names(labels)
     return Measured(
-        {name: _with_origin(one, name, labels, imported) for name, one in complete.items()},
+        {
+            name: replace(noted := _with_origin(one, name, labels, imported), notes=(*noted.notes, *notes))
+            for name, one in complete.items()
+        },
         core,
         l3.middle_slice if l3 else None,
         (largest.region, largest.slice) if largest else None,

@@ -13,13 +13,19 @@ import highdicom as hd
 from pydicom import Dataset
 
 from node.core.codes import MEASUREMENTS, STRUCTURES, Structure
-from node.core.records import Measurement
+from node.core.records import HeightSource, Measurement
 from workers.records import Region, Segment
 from workers.report import pieces, seg
 from workers.report.document import Findings
 from workers.report.pieces import Group, algorithm, comment, image_region, missing, number, remarks, site, tracking
 
 _INDICES = ("psoas.pmvi", "psoas.pmi")
+_HEIGHT_FROM = {
+    HeightSource.SERIES: "Patient's Size of the measured series",
+    HeightSource.STUDY: "Patient's Size of another series of this study",
+    HeightSource.ARCHIVE: "Patient's Size of the patient's studies in the archive",
+    HeightSource.WORKLIST: "Patient's Size of the patient's entries in the modality worklist",
+}
 _BURDEN = ("burden.count", "burden.max_diameter", "burden.tbs")
 
 
@@ -159,7 +165,9 @@ def largest_lesion(findings: Findings) -> list[tuple[Region, int]]:
 
 def _height(findings: Findings) -> str:
     facts = findings.request.facts
-    return f"Height {facts.height_m:.2f} m, from {facts.height_source}." if facts.height_m else "Height not known."
+    if facts.height_m is None or facts.height_source is None:
+        return "Height not known."
+    return f"Height {facts.height_m:.2f} m, from {_HEIGHT_FROM[facts.height_source]} ({facts.height_source})."
 
 
 def _tell_the_rest(groups: list[Group], findings: Findings, told: set[str]) -> None:

@@ -77,7 +77,8 @@ def measurements(findings: Findings) -> dict[str, Measurement]:
         return findings.measured.measurements
     if findings.refusal is None:
         raise ValueError("findings have measurements or a refusal")
-    return dict.fromkeys(MEASUREMENTS, not_computed(findings.refusal.code))  # type: ignore[arg-type]
+    refused = not_computed(findings.refusal.code, *findings.request.notes)  # type: ignore[arg-type]
+    return dict.fromkeys(MEASUREMENTS, refused)
 
 
 def versions(request: JobRequest) -> dict[str, str]:

@@ -9,7 +9,8 @@ from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage
 
 from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, of_muscle, ucum
-from node.core.records import JobRequest, Measurement, Superseded
+from node.core.reasons import NoteCode
+from node.core.records import JobRequest, Measurement
 from workers.records import Region
 from workers.report import envelope
 from workers.report.document import Findings
@@ -36,8 +37,8 @@ def report(title: Code, groups: Sequence[Group], request: JobRequest) -> hd.sr.M
     """Return the content tree of a TID 1500 report.
 
     It has no image library, which is optional: its slices are all in the evidence, and viewers that show the tree as
-    text would show a line for each before the first number. A page says first of all which result it supersedes; a
-    drawn report has no room for that (docs/viewers.md).
+    text would show a line for each before the first number. A page says first of all which result it supersedes, and
+    what every number of it carries; a drawn report has no room for that (docs/viewers.md).
     """
     content = hd.sr.MeasurementReport(
         observation_context=observer(),
@@ -46,8 +47,9 @@ def report(title: Code, groups: Sequence[Group], request: JobRequest) -> hd.sr.M
         title=title,
         language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(_LANGUAGE),
     )
-    if title == PAGE and request.supersedes:
-        content[0].ContentSequence.insert(_measurements_of(content), _superseding(request.supersedes))
+    if title == PAGE:
+        for sentence in _first_of_all(request):
+            content[0].ContentSequence.insert(_measurements_of(content), sentence)
     _separate(content[0])
     return content
 
@@ -59,14 +61,14 @@ def _measurements_of(content: hd.sr.MeasurementReport) -> int:
     )
 
 
-def _superseding(old: Superseded) -> hd.sr.TextContentItem:
-    """Return the sentence that names the earlier result."""
-    at = envelope.local(old.requested_at)
-    return hd.sr.TextContentItem(
-        name=COMMENT,
-        value=f"Supersedes the result of {at:%Y-%m-%d %H:%M} (rev {old.revision}).",
-        relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
-    )
+def _first_of_all(request: JobRequest) -> Iterator[hd.sr.TextContentItem]:
+    """Yield the sentences that name the earlier result, and say what every number carries."""
+    sentences = [note.text for note in request.notes]
+    if old := request.supersedes:
+        at = envelope.local(old.requested_at)
+        sentences.insert(0, f"Supersedes the result of {at:%Y-%m-%d %H:%M} (rev {old.revision}).")
+    contains = hd.sr.RelationshipTypeValues.CONTAINS
+    yield from (hd.sr.TextContentItem(name=COMMENT, value=one, relationship_type=contains) for one in sentences)
 
 
 def _separate(item: Dataset) -> None:
@@ -203,14 +205,17 @@ def missing(name: str, one: Measurement, psoas: str) -> hd.sr.QualitativeEvaluat
 
 
 def remarks(names: Sequence[str], measurements: dict[str, Measurement], psoas: str) -> Iterator[str]:
-    """Yield a sentence for each number that is missing and for each note, each note once."""
+    """Yield a sentence for each number that is missing and for each note, each note once.
+
+    What every number carries is said once for all, at the beginning of the page.
+    """
     said: set[str] = set()
     for name in names:
         one, title = measurements[name], of_muscle(MEASUREMENTS[name].name, psoas)
         if one.value is None and one.reason:
             yield f"{title}: not computed. {one.reason.sentence}"
         for note in one.notes:
-            if note.text not in said:
+            if note.text not in said and note.code is not NoteCode.FORCED_COMPLETION:
                 said.add(note.text)
                 yield f"{title}: {note.text}"
 

@@ -47,6 +47,7 @@ _UNITS = {
     "burden.count": Code("{lesions}", "UCUM", "lesions"),
     "burden.tbs": Code("{score}", "UCUM", "score"),
 }
+_MAY_LACK_SLICES = "Study may be incomplete"
 _AT_LEAST = (NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED)
 
 
@@ -114,7 +115,8 @@ def _that_fit(
 
 def _said(findings: Findings) -> list[str]:
     """Return what every group must say beside its numbers."""
-    return [DEMONSTRATION] if findings.labels and findings.labels.demonstration else []
+    said = [DEMONSTRATION] if findings.labels and findings.labels.demonstration else []
+    return [*said, _MAY_LACK_SLICES] if findings.request.forced else said
 
 
 def _group(

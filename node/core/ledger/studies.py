@@ -3,12 +3,13 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from node.core.ledger import audit, now
 from node.core.ledger.moves import born, move_study
-from node.core.ledger.tables import Association, Event, StoredInstance, Study, Variant
+from node.core.ledger.tables import Association, Event, StoredInstance, Study, StudyFlag, Variant
+from node.core.reasons import Flag
 from node.core.records import Instance
 from node.core.states import StudyState
 
@@ -114,7 +115,22 @@ def conclude(
         return False
     move_study(session, study, new, cause)
     study.reason = reason
+    stop_waiting(session, study_uid)
     return True
+
+
+def wait(session: Session, study_uid: str, detail: str) -> None:
+    """Show that a study waits for evidence that it is complete, and for which."""
+    row = session.get(StudyFlag, (study_uid, Flag.WAITING.value))
+    if row is None:
+        session.add(StudyFlag(study_uid=study_uid, code=Flag.WAITING.value, at=now(), detail=detail))
+    else:
+        row.detail = detail
+
+
+def stop_waiting(session: Session, study_uid: str) -> None:
+    """Take that flag away."""
+    session.execute(delete(StudyFlag).where(StudyFlag.study_uid == study_uid, StudyFlag.code == Flag.WAITING.value))
 
 
 def evidence_of(session: Session, study_uid: str) -> frozenset[str]:
@@ -134,6 +150,12 @@ def callers(session: Session, study_uid: str) -> frozenset[str]:
     """Return the AE titles of those who sent something of a study, without padding."""
     query = select(StoredInstance.calling_ae_title).where(StoredInstance.study_uid == study_uid).distinct()
     return frozenset(one.strip() for one in session.scalars(query))
+
+
+def senders(session: Session, study_uid: str) -> frozenset[str]:
+    """Return the AE titles of all who sent something of a study, the same again with other content too."""
+    query = select(Variant.calling_ae_title).where(Variant.study_uid == study_uid).distinct()
+    return callers(session, study_uid) | {one.strip() for one in session.scalars(query)}
 
 
 def neighbours_of(session: Session, study_uid: str) -> Sequence[StoredInstance]:

@@ -18,7 +18,7 @@ from node.core.ledger.deliveries import Schedule
 from node.core.ledger.patience import Patience
 from node.core.ledger.tables import Study
 from node.core.peer import Peer, Stored
-from node.core.reasons import Outage, StudyRefusal
+from node.core.reasons import Flag, Outage, StudyRefusal
 from node.core.records import JobRequest
 from node.core.states import Stage, StudyState
 from node.send import SendReport
@@ -126,6 +126,16 @@ def test_the_list_says_what_became_of_each_study(studied: Ledger) -> None:
     assert "destination-refused: C-STORE answered A700, out of resources" in words
     assert "study quarantined: patient-conflict: The study holds slices of more than one patient." in words
     assert "What happened" not in text
+
+
+def test_a_study_that_waits_says_for_what(ledger: Ledger, store: Callable[..., list[str]]) -> None:
+    """The flag, its sentence, what is missing, and when the study is processed all the same."""
+    store(study=OTHER)
+    with ledger.transaction() as session:
+        studies.wait(session, OTHER, "In series 2, 1 slice seems to be missing; without them it is processed at noon.")
+    words = flat(shown(lambda console: screens.status(console, ledger, "")))
+    assert f"waiting-for-slices: {Flag.WAITING.sentence} In series 2, 1 slice seems to be missing;" in words
+    assert "processed at noon." in words
 
 
 def test_one_study_is_told_from_the_first_instance_on(studied: Ledger) -> None:

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from node.core.ledger import Ledger, studies
+from node.core.ledger import Ledger, arrivals, studies
 from node.core.ledger.moves import move_study
-from node.core.ledger.tables import Study
+from node.core.ledger.tables import Study, StudyFlag
+from node.core.reasons import Flag
+from node.core.records import Instance
 from node.core.states import IllegalMove, StudyState
 
 Store = Callable[..., list[str]]
@@ -163,3 +165,32 @@ def test_studies_are_found_by_the_beginning_of_their_uid(ledger: Ledger, clock: 
         assert [study.uid for study in studies.find_studies(session, "1.2.3")] == ["1.2.3"]
         assert studies.find_studies(session, "%") == []
         assert studies.last_activity(session) == clock()
+
+
+def test_a_study_waits_until_it_is_concluded(ledger: Ledger, clock: Any, store: Store) -> None:
+    """Shown is what it waits for now, and since when it waits; a conclusion that fails changes nothing."""
+    uids = store(instances=2)
+    with ledger.transaction() as session:
+        studies.wait(session, "1.2.3", "a slice")
+        since = clock()
+        clock.forward(60)
+        studies.wait(session, "1.2.3", "two slices")
+    with ledger.transaction() as session:
+        assert not studies.conclude(session, "1.2.3", uids[:1], StudyState.COMPLETE, "quiet")
+        [flag] = session.query(StudyFlag)
+        assert (flag.code, flag.detail, flag.at) == (Flag.WAITING, "two slices", since)
+        assert studies.conclude(session, "1.2.3", uids, StudyState.COMPLETE, "quiet")
+        assert session.query(StudyFlag).all() == []
+
+
+def test_who_sent_something_again_is_a_sender(ledger: Ledger, store: Store) -> None:
+    """A variant's sender counts for the quiet time, though not for where the results go."""
+    [uid] = store()
+    store(association="a2", calling="PACS ")
+    with ledger.transaction() as session:
+        again = Instance(uid, "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1", "bb", "x")
+        arrival = arrivals.Arrival(again, "1.2.3", "1.2.3.1", "a2", "CORRECTOR", "127.0.0.1")
+        arrivals.keep_beside(session, studies.instances_of(session, "1.2.3")[0], arrival)
+    with ledger.transaction() as session:
+        assert studies.senders(session, "1.2.3") == {"SCANNER", "PACS", "CORRECTOR"}
+        assert studies.callers(session, "1.2.3") == {"SCANNER", "PACS"}

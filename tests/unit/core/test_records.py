@@ -74,6 +74,7 @@ requests = st.builds(
     engine=text,
     version=text,
     refusal=st.none() | st.builds(EarlyRefusal, st.sampled_from(StudyRefusal), text),
+    forced=text,
     after=text,
     supersedes=st.none()
     | st.builds(

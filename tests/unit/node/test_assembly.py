@@ -9,10 +9,10 @@ from node.assembly import Assembly
 from node.content import StudyContent
 from node.core.errors import NotAnalysable, Unavailable, Untrusted
 from node.core.ledger import Ledger, jobs, studies
-from node.core.ledger.tables import Study
-from node.core.reasons import Outage, StudyRefusal
+from node.core.ledger.tables import Study, StudyFlag
+from node.core.reasons import Flag, Outage, StudyRefusal
 from node.core.records import Instance
-from node.core.settings import Settings
+from node.core.settings import CallingPeer, Settings
 from node.core.spool import Spool
 from node.core.states import JobState, StudyState
 
@@ -320,3 +320,142 @@ def test_quarantine_stops_the_job_of_the_study(
     with ledger.transaction() as session:
         assert [one.state for one in jobs.of_study(session, "1.2.3")] == [JobState.SUPERSEDED]
     assert len(taker.uids) == 1
+
+
+def waiting(ledger: Ledger, study_uid: str = "1.2.3") -> list[str]:
+    """Return what the study is shown to wait for."""
+    with ledger.transaction() as session:
+        return [one.detail for one in session.query(StudyFlag).filter_by(study_uid=study_uid, code=Flag.WAITING)]
+
+
+def test_a_missing_slice_is_waited_for_visibly(
+    ledger: Ledger, assembly: Assembly, clock: Any, spool: Spool, series: Datasets, receive: Receive, taker: Taker
+) -> None:
+    """Its files are not read again meanwhile; when the slice comes and the study is quiet again, it is complete."""
+    datasets = series(count=12)
+    late = datasets.pop(5)
+    taken = receive(datasets)
+    clock.forward(1)
+    with capture_logs() as logs:
+        assembly.round()
+        kept = spool.file(taken[0]).read_bytes()
+        spool.file(taken[0]).write_bytes(b"changed: whoever reads it now would say so")
+        for _ in range(5):
+            clock.forward(60)
+            assembly.round()
+    assert shown(ledger) == (StudyState.RECEIVING, None)
+    [detail] = waiting(ledger)
+    assert detail.startswith("In series 2, 1 slice seems to be missing after position 12.0 mm")
+    assert [one["event"] for one in logs] == ["study-waits"]
+    spool.file(taken[0]).write_bytes(kept)
+    receive([late], association="a2")
+    clock.forward(1)
+    assembly.round()
+    [content] = taker.contents
+    assert (len(content.sop_instance_uids), content.forced) == (12, "")
+
+
+def test_what_does_not_come_is_not_waited_for_for_ever(
+    ledger: Ledger, assembly: Assembly, clock: Any, series: Datasets, receive: Receive, taker: Taker, settings: Settings
+) -> None:
+    """After the time since the last instance the study goes on by force, and says why."""
+    datasets = series(count=12)
+    receive(datasets[:5])
+    receive(datasets[7:9], association="a2")
+    clock.forward(settings.forced_completion_s - 1)
+    assembly.round()
+    receive(datasets[9:], association="a3")
+    clock.forward(settings.forced_completion_s - 1)
+    assembly.round()
+    assert taker.uids == []
+    assert len(waiting(ledger)) == 1
+    clock.forward(1)
+    assembly.round()
+    [content] = taker.contents
+    assert "in series 2, 2 slices seem to be missing after position 12.0 mm" in content.forced
+
+
+def test_a_waiting_study_holds_up_no_other(
+    assembly: Assembly, clock: Any, series: Datasets, receive: Receive, taker: Taker
+) -> None:
+    """Others are handed on while it waits."""
+    datasets = series(count=12)
+    del datasets[5]
+    receive(datasets)
+    clock.forward(1)
+    assembly.round()
+    receive(series("1.2.4.1", 12, study="1.2.4"), association="a2")
+    clock.forward(1)
+    assembly.round()
+    assert taker.uids == ["1.2.4"]
+
+
+def test_a_new_steward_finds_who_waits(
+    ledger: Ledger, assembly: Assembly, clock: Any, spool: Spool, series: Datasets, receive: Receive, taker: Taker
+) -> None:
+    """What is remembered is only saved work: the flag is replaced by the same, and the time goes on."""
+    datasets = series(count=12)
+    del datasets[5]
+    receive(datasets)
+    clock.forward(1)
+    assembly.round()
+    before = waiting(ledger)
+    clock.forward(assembly._settings.forced_completion_s - 2)
+    anew = Assembly(ledger, spool, assembly._settings, taker)
+    anew.round()
+    assert waiting(ledger) == before
+    assert taker.uids == []
+    clock.forward(1)
+    anew.round()
+    assert taker.uids == ["1.2.3"]
+
+
+def test_the_flag_goes_with_the_study_and_the_force_stays_in_its_cause(
+    ledger: Ledger, assembly: Assembly, clock: Any, series: Datasets, receive: Receive, taker: Taker
+) -> None:
+    """A forced study that is refused has both reasons in its event, and waits no longer."""
+    datasets = series(count=12)
+    del datasets[5]
+    receive(datasets)
+    clock.forward(1)
+    assembly.round()
+    assert len(waiting(ledger)) == 1
+    taker.raises["1.2.3"] = NotAnalysable(StudyRefusal.TOO_FEW_SLICES, "few")
+    clock.forward(assembly._settings.forced_completion_s)
+    assembly.round()
+    assert shown(ledger) == (StudyState.NOT_ANALYSABLE, StudyRefusal.TOO_FEW_SLICES)
+    assert waiting(ledger) == []
+    assert "without proof that the study is complete" in last_cause(ledger)
+
+
+def test_a_second_patient_is_not_waited_with(
+    ledger: Ledger, assembly: Assembly, clock: Any, series: Datasets, receive: Receive
+) -> None:
+    """A conflict is shown at once, also in a study that has a gap."""
+    datasets = series(count=12, PatientID=lambda index: f"P{index // 6}")
+    del datasets[5]
+    receive(datasets)
+    clock.forward(1)
+    assembly.round()
+    assert shown(ledger) == (StudyState.QUARANTINED, StudyRefusal.PATIENT_CONFLICT)
+
+
+@pytest.mark.parametrize("sender", ["SLOW", "SCANNER"])
+def test_each_sender_has_its_own_quiet_time(
+    ledger: Ledger, clock: Any, spool: Spool, settings: Settings, series: Datasets, receive: Receive, sender: str
+) -> None:
+    """The longest of those that sent something counts, of a variant too; the site's where a peer has none."""
+    peers = (CallingPeer(ae_title="SLOW", quiet_time_s=100), CallingPeer(ae_title="FAST", quiet_time_s=2))
+    taker = Taker()
+    values = {"calling": peers, "quiet_time_s": 30}
+    assembly = Assembly(ledger, spool, settings.model_copy(update=values), taker)
+    receive(series("1.2.4.1", 12, study="1.2.4"), calling="FAST", association="a1")
+    receive(series(count=12), calling="FAST", association="a2")
+    receive(series("1.2.3.2", 12), calling=sender, association="a3")
+    due = {"SLOW": 100, "SCANNER": 30}[sender]
+    for second, complete in ((2, ["1.2.4"]), (due - 3, []), (1, ["1.2.3"])):
+        clock.forward(second)
+        taker.contents.clear()
+        assembly.round()
+        assert [uid for uid in taker.uids if uid in complete] == complete
+        assert ("1.2.3" in taker.uids) == ("1.2.3" in complete)

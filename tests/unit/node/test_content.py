@@ -116,8 +116,23 @@ def test_a_study_is_grouped_by_series_in_a_fixed_order(series: Datasets, headers
         ({"patient_id": "P1", "birth_date": "19600101"}, {"patient_id": "P1", "birth_date": "19600102"}),
         ({"name": "Doe^Jane"}, {"patient_id": "P1", "name": "Doe^John"}),
         ({"patient_id": "0123"}, {"patient_id": "123"}),
+        ({"name": "Yamada^Tarou=山田^太郎"}, {"name": "Yamada^Tarou=山田^次郎"}),
+        ({"name": "=山田^太郎"}, {"name": "山田^次郎"}),
+        ({"name": "Yamada^Tarou==やまだ^たろう"}, {"name": "==ヤマダ^ジロウ"}),
+        ({"name": "Wang^XiaoDong=王^小东"}, {"name": "Wang^XiaoLong"}),
     ],
-    ids=["id", "issuer", "name", "birth-date", "one-without-id", "leading-zero"],
+    ids=[
+        "id",
+        "issuer",
+        "name",
+        "birth-date",
+        "one-without-id",
+        "leading-zero",
+        "ideograms",
+        "ideograms-first",
+        "spoken",
+        "letters",
+    ],
 )
 def test_two_patients_are_told_apart(one: dict[str, str], other: dict[str, str]) -> None:
     """Any attribute with two values is a conflict; the message names the attribute and no value."""
@@ -136,9 +151,26 @@ def test_two_patients_are_told_apart(one: dict[str, str], other: dict[str, str])
         ({"name": "Yamada^Tarou=山田^太郎=やまだ^たろう"}, {"name": "YAMADA^TAROU"}),
         ({"name": "Müller^Zoë"}, {"name": "Mu\u0308ller^Zoe\u0308"}),
         ({"patient_id": "P1", "issuer": "A"}, {"patient_id": "P1"}),
+        ({"name": "Yamada^Tarou=山田^太郎"}, {"name": "=山田^太郎=やまだ^たろう"}),
+        ({"name": "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎"}, {"name": "Yamada^Tarou=山田^太郎=やまだ^たろう"}),
+        ({"name": "王^小东"}, {"name": "Wang^XiaoDong=王^小东"}),
+        ({"name": "Hong^Gildong=洪^吉洞=홍^길동"}, {"name": "홍^길동"}),
+        ({"birth_date": "1960.01.01"}, {"birth_date": "19600101"}),
         ({"patient_id": "P1", "name": "Doe^Jane", "birth_date": "19600101"}, {}),
     ],
-    ids=["case", "spaces", "writing-systems", "composed-letters", "no-issuer", "anonymous"],
+    ids=[
+        "case",
+        "spaces",
+        "writing-systems",
+        "composed-letters",
+        "no-issuer",
+        "no-letters",
+        "katakana",
+        "ideograms-alone",
+        "hangul",
+        "old-date",
+        "anonymous",
+    ],
 )
 def test_one_patient_written_differently_is_one_patient(one: dict[str, str], other: dict[str, str]) -> None:
     """Case, padding, empty components, scripts and missing attributes are no second patient."""

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -88,6 +89,30 @@ def test_haste_goes_from_the_sender_to_the_job(
     clock.forward(1)
     steward.round()
     assert [jobs_of(ledger, uid)[0].priority for uid in ("1.2.3", "1.2.4")] == [queues.STAT, queues.ROUTINE]
+
+
+def test_a_force_goes_into_the_job_and_its_key(
+    started: Steward, ledger: Ledger, clock: Any, series: Datasets, receive: Receive, settings: Settings
+) -> None:
+    """The request says why the study was taken; with the missing slice it is another job that says nothing of it."""
+    datasets = series(count=14)
+    late = datasets.pop(5)
+    receive(datasets)
+    clock.forward(1)
+    started.round()
+    assert (shown(ledger), jobs_of(ledger)) == ((StudyState.RECEIVING, None), [])
+    clock.forward(settings.forced_completion_s)
+    started.round()
+    [job] = jobs_of(ledger)
+    request = parse(JobRequest, job.request)
+    assert request.forced.startswith("Processed 60 minutes after the last image came, without proof")
+    assert request.key != dataclasses.replace(request, forced="").key
+    with ledger.transaction() as session:
+        assert f"by force: {request.forced}" in studies.events_of(session, "study", "1.2.3")[-1].cause
+    receive([late], association="a2")
+    clock.forward(1)
+    started.round()
+    assert parse(JobRequest, jobs_of(ledger)[1].request).forced == ""
 
 
 def test_late_slices_make_a_new_job_that_supersedes(

@@ -21,11 +21,12 @@ from studies import REQUESTED_AT, Study, run
 from node.core.codes import Structure
 from node.core.dicom import result_uid
 from node.core.reasons import NotComputed
-from node.core.records import Document, PatientFacts, Superseded
+from node.core.records import Document, HeightSource, PatientFacts, Superseded
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
 from workers import segmentation, volume
 from workers.records import DEMONSTRATION, AlgorithmType
+from workers.report.archival import _HEIGHT_FROM
 from workers.report.viewer import LINES_SHOWN
 
 HU = (np.random.default_rng(8).normal(100, 12, BODY_SHAPE) + 1024).astype(np.uint16)
@@ -413,3 +414,53 @@ def test_a_revision_changes_no_uid_and_no_number(plain: Study, revised: Study) -
         2,
         {"job": OLD.job, "requested_at": "2026-11-20T12:00:00", "revision": 1, "sr": ["2.25.102", "2.25.104"]},
     )
+
+
+FORCED = "Processed 60 minutes after the last image came, without proof that the study is complete: in series 2, ..."
+
+
+def test_a_forced_completion_is_said_with_every_number_and_first_on_the_page(
+    plain: Study, revised: Study, tmp_path: Path
+) -> None:
+    """In the JSON beside each number, computed or not; once on the page, after what it supersedes; drawn, in short."""
+    home = Spool(tmp_path)
+    home.prepare()
+    forced = run(replace(revised.request, forced=FORCED), home)
+    for one in forced.document["measurements"].values():
+        assert {"code": "forced-completion", "text": FORCED} in one["notes"]
+    assert "forced-completion" not in str(plain.document)
+    page = forced.dataset("sr.dcm")
+    order = [item for item in page.ContentSequence if item.ValueType in ("TEXT", "CONTAINER")]
+    assert [item.get("TextValue", name(item)) for item in order][-2:] == [FORCED, "126010"]
+    assert order[-3].TextValue.startswith("Supersedes ")
+    assert texts(page).count(FORCED) == 1
+    found = groups(forced.dataset("sr-viewer.dcm"))
+    for group in found:
+        assert any("may be incomplete" in str(item.get("TextValue", "")) for item in walk(group))
+        assert len([item for item in walk(group) if item.ValueType == "NUM"]) < LINES_SHOWN
+    numbers = [name(item) for group in found for item in walk(group) if item.ValueType == "NUM"]
+    drawn_before = walk(plain.dataset("sr-viewer.dcm"))
+    assert sorted(numbers) == sorted(name(item) for item in drawn_before if item.ValueType == "NUM")
+
+
+def test_a_forced_refusal_says_both(plain: Study, tmp_path: Path) -> None:
+    """The reason of the refusal and that slices may be missing, which may be why."""
+    home = Spool(tmp_path)
+    home.prepare()
+    refused = run(replace(plain.request, segmentations=(), forced=FORCED), home)
+    assert refused.document["refusal"] is not None
+    for one in refused.document["measurements"].values():
+        assert one["notes"] == [{"code": "forced-completion", "text": FORCED}]
+    assert texts(refused.dataset("sr.dcm")).count(FORCED) == 1
+
+
+def test_the_page_says_where_the_height_came_from(plain: Study, tmp_path: Path) -> None:
+    """In words for each source, beside the indices."""
+    home = Spool(tmp_path)
+    home.prepare()
+    facts = PatientFacts(1.7, HeightSource.ARCHIVE, None, None, "F")
+    again = run(replace(plain.request, facts=facts), home)
+    said = {text for text in texts(again.dataset("sr.dcm")) if text.startswith("Height ")}
+    words = "Patient's Size of the patient's studies in the archive"
+    assert said == {f"Height 1.70 m, from {words} (patient-size-in-archive)."}
+    assert list(_HEIGHT_FROM) == list(HeightSource)
