@@ -1,19 +1,20 @@
 """Stage 4, selection: which series of a study may be measured, best first, and why the others are left out.
 
-Comes in: `StudyContent`. Goes out: `Choice`, whose candidates are axial CT series of single-frame images ranked by
-their number of slices, and whose segmentations are those that the site's rules let in. What can go wrong: no series
-remains (`NotAnalysable`, too-few-slices or no-suitable-series). Faults of geometry (a missing slice, a position
-held twice) are for stage 6 to find, which then takes the next candidate. Next: `node.handoff`.
+Comes in: `StudyContent`. Goes out: `Choice`, whose candidates are axial CT series ranked by their number of slices,
+each frame of an Enhanced CT image being one, and whose segmentations are those that the site's rules let in. What can
+go wrong: no series remains (`NotAnalysable`, too-few-slices or no-suitable-series). Faults of geometry (a missing
+slice, a position held twice) are for stage 6 to find, which then takes the next candidate. Next: `node.handoff`.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, SegmentationStorage
+from pydicom.uid import EnhancedCTImageStorage, SegmentationStorage
 
 from node.content import Choice, Header, Series, StudyContent
+from node.core.dicom import IMAGE_CLASSES
 from node.core.errors import NotAnalysable
 from node.core.grid import is_axial
 from node.core.reasons import StudyRefusal
@@ -79,7 +80,7 @@ def choose(content: StudyContent, imports: ImportRules, minimum_slices: int, nam
 def _why(verdict: _Verdict, place: int, count: int) -> str:
     localizers = len(_images(verdict.series)) - len(verdict.images)
     without = f", {localizers} localizer{'s' * (localizers != 1)} in it left out" if localizers else ""
-    return f"{len(verdict.images)} axial slices{without}: number {place} of {count} by count"
+    return f"{_slices(verdict.images)} axial slices{without}: number {place} of {count} by count"
 
 
 def _images(series: Series) -> tuple[Header, ...]:
@@ -93,8 +94,9 @@ def _judge(series: Series, minimum_slices: int) -> _Verdict:
     for breaks, why in _RULES:
         if breaks(images):
             return _Verdict(series, (), StudyRefusal.NO_SUITABLE_SERIES, why(series))
-    if len(images) < minimum_slices:
-        why_few = f"{len(images)} axial slice{'s' * (len(images) != 1)}, at least {minimum_slices} needed"
+    slices = _slices(images)
+    if slices < minimum_slices:
+        why_few = f"{slices} axial slice{'s' * (slices != 1)}, at least {minimum_slices} needed"
         return _Verdict(series, (), StudyRefusal.TOO_FEW_SLICES, why_few)
     return _Verdict(series, images)
 
@@ -114,17 +116,13 @@ def _says(text: str) -> Callable[[Series], str]:
 # In this order: the first that holds is the reason that a person reads.
 _RULES: tuple[tuple[Callable[[tuple[Header, ...]], bool], Callable[[Series], str]], ...] = (
     (lambda images: not images, _says("localizer")),
-    (
-        _any(lambda image: image.instance.sop_class_uid == EnhancedCTImageStorage),
-        _says("Enhanced CT (multi-frame), which this version does not read yet"),
-    ),
     (_any(lambda image: image.modality != "CT"), _not_ct),
     (
-        _any(lambda image: image.instance.sop_class_uid != CTImageStorage),
+        _any(lambda image: image.instance.sop_class_uid not in IMAGE_CLASSES),
         _says("not stored as CT images: a screen capture or a derived object"),
     ),
     (
-        _any(lambda image: image.frames != 1 or image.samples_per_pixel != 1),
+        _any(lambda image: image.samples_per_pixel != 1 or (image.frames != 1 and not _multi_frame(image))),
         _says("images of several frames or in colour, not slices"),
     ),
     (_any(lambda image: bool(_image_words(image) & _PROJECTIONS)), _says("a projection or rendering, not slices")),
@@ -140,6 +138,15 @@ _RULES: tuple[tuple[Callable[[tuple[Header, ...]], bool], Callable[[Series], str
 )
 
 
+def _multi_frame(image: Header) -> bool:
+    return image.instance.sop_class_uid == EnhancedCTImageStorage
+
+
+def _slices(images: Sequence[Header]) -> int:
+    """Return the number of slices: of a multi-frame image each frame is one."""
+    return sum(len(image.planes) if _multi_frame(image) else 1 for image in images)
+
+
 def _image_words(image: Header) -> set[str]:
     return {word for value in image.image_type[2:] for word in re.split(r"[^A-Z_]+", value)}
 
@@ -147,7 +154,7 @@ def _image_words(image: Header) -> set[str]:
 def _rank(verdict: _Verdict) -> tuple[int, bool, int, str]:
     """Most slices first; among equals the lower series number, then the UID."""
     number = verdict.series.number
-    return -len(verdict.images), number is None, number or 0, verdict.series.series_instance_uid
+    return -_slices(verdict.images), number is None, number or 0, verdict.series.series_instance_uid
 
 
 def _nothing_fits(unfit: list[_Verdict]) -> NotAnalysable:

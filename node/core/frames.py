@@ -58,21 +58,29 @@ def frames(ds: Dataset) -> tuple[Frame, ...] | None:
     return whole if len(whole) == len(found) else None
 
 
-def single(ds: Dataset, number: int) -> Dataset:
-    """Return a header as if a frame were an image of its own: the plane's attributes stand in the data set.
+def singles(ds: Dataset) -> Iterator[Dataset]:
+    """Yield, for each frame, a header as if it were an image of its own: its plane stands in the data set.
 
     Everything else is the multi-frame image's, UIDs and all; its functional groups are left out.
     """
-    own, shared = ds.PerFrameFunctionalGroupsSequence[number - 1], ds.SharedFunctionalGroupsSequence[0]
-    alone = Dataset()
-    alone.update(
-        {
-            element.tag: element
-            for element in ds
-            if element.keyword
-            not in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "NumberOfFrames")
-        }
-    )
+    common = header_copy(ds)
+    for keyword in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "NumberOfFrames"):
+        if keyword in common:
+            del common[keyword]
+    shared = next(iter(ds.get("SharedFunctionalGroupsSequence") or ()), Dataset())
+    for own in ds.PerFrameFunctionalGroupsSequence:
+        yield _single(common, own, shared)
+
+
+def header_copy(ds: Dataset) -> Dataset:
+    """Return another data set with the same elements: one may be taken out or put in, none may be changed."""
+    another = Dataset()
+    another.update(ds)
+    return another
+
+
+def _single(common: Dataset, own: Dataset, shared: Dataset) -> Dataset:
+    alone = header_copy(common)
     for sequence, keywords in _PLANE_KEYWORDS.items():
         group = group_of(own, shared, sequence)
         for keyword in (*keywords, *(("SliceThickness",) if "SliceThickness" in group else ())):
