@@ -140,7 +140,7 @@ def _compared(values: Mapping[int, _Raw]) -> dict[int, _Raw]:
 def _walk(content: bytes) -> _Walked | None:
     """Return the values that are read, and where the pixels lie; None where the file is not plain and whole."""
     begin = _META_LENGTH_END + int.from_bytes(content[_META_LENGTH:_META_LENGTH_END], "little")
-    if _transfer_syntax(content, begin) != ExplicitVRLittleEndian.encode():
+    if begin > len(content) or _transfer_syntax(content, begin) != ExplicitVRLittleEndian.encode():
         return None
     values: dict[int, _Raw] = {}
     for tag, vr, at, length in elements(content, begin, len(content)):

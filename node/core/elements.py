@@ -54,6 +54,8 @@ def _sequence_length(data: bytes, begin: int, end: int, depth: int) -> int:
         if tag != _ITEM_BEGIN:
             return -1
         limit = end if length == _UNDEFINED_LENGTH else at + length
+        if limit > end:
+            return -1
         inside = at
         for _, _, value_at, value_length in elements(data, at, limit, depth):
             inside = value_at + value_length
@@ -61,7 +63,7 @@ def _sequence_length(data: bytes, begin: int, end: int, depth: int) -> int:
             if inside + _ITEM.size > end or _ITEM.unpack_from(data, inside) != (_ITEM_END, 0):
                 return -1
             inside += _ITEM.size
-        elif inside != limit or limit > end:
+        elif inside != limit:
             return -1
         at = inside
     return -1
