@@ -1,8 +1,8 @@
 """One reader, one folder, one process: what `volume.py` starts for each figure.
 
 `python benchmarks/reading.py READER FOLDER` warms nothing up but its imports, reads the series of the folder into one
-array and prints a line of JSON: seconds, the peak of resident memory beyond what the process held before, in bytes,
-and what the array holds, so that all readers can be seen to have read the same.
+array and prints a line of JSON: seconds, those of processor time, the peak of resident memory beyond what the process
+held before, in bytes, and what the array holds, so that all readers can be seen to have read the same.
 """
 
 import json
@@ -82,9 +82,9 @@ def main() -> None:
     name, folder = sys.argv[1], Path(sys.argv[2])
     read = READERS[name](folder)
     _CLEAR.write_text("5")  # the highest resident size so far is forgotten (proc(5))
-    before, begin = _held("VmRSS"), time.perf_counter()
+    before, begin, cpu = _held("VmRSS"), time.perf_counter(), time.process_time()
     volume = read()
-    seconds, peak = time.perf_counter() - begin, _held("VmHWM") - before
+    seconds, cpu_s, peak = time.perf_counter() - begin, time.process_time() - cpu, _held("VmHWM") - before
     if not isinstance(volume, np.ndarray):  # an image of SimpleITK, which has to outlive the view of it
         from SimpleITK import GetArrayViewFromImage
 
@@ -92,7 +92,8 @@ def main() -> None:
         volume = GetArrayViewFromImage(image)
     sums = [int(np.sum(slice_, dtype=np.int64)) for slice_ in volume]
     order = sum(place * one for place, one in enumerate(sums))
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak, "shape": volume.shape, "sum": sum(sums), "order": order}))
+    found = {"shape": volume.shape, "sum": sum(sums), "order": order}
+    print(json.dumps({"seconds": seconds, "cpu_s": cpu_s, "peak_bytes": peak, **found}))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,16 @@ def read(reader: str, folder: Path) -> dict[str, float]:
     return found
 
 
-def measure(folder: Path, rounds: int) -> dict[str, list[dict[str, float]]]:
+@dataclass(frozen=True)
+class Figures:
+    """Medians of one reader on one series; processor time, which others on the machine move less, is told beside."""
+
+    seconds: float
+    cpu_s: float
+    peak_bytes: float
+
+
+def measure(folder: Path, rounds: int) -> dict[str, Figures]:
     """Run all readers in turn, round by round; the first round fills the page cache and is not counted."""
     seen: dict[str, list[dict[str, float]]] = {name: [] for name in READERS}
     for number in range(rounds + 1):
@@ -120,28 +130,28 @@ def measure(folder: Path, rounds: int) -> dict[str, list[dict[str, float]]]:
             if number:
                 seen[name].append(found)
             print(f"round {number} {name}: {found['seconds']:.2f} s, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-    contents = {(tuple(one["shape"]), one["sum"], one["order"]) for runs in seen.values() for one in runs}  # type: ignore[arg-type]
+    contents = {json.dumps([one[key] for key in ("shape", "sum", "order")]) for runs in seen.values() for one in runs}
     if len(contents) != 1:
         raise RuntimeError(f"the readers do not agree on what the series holds: {contents}")
-    return seen
+    return {
+        name: Figures(*(statistics.median(one[key] for one in runs) for key in ("seconds", "cpu_s", "peak_bytes")))
+        for name, runs in seen.items()
+    }
 
 
-def results(medians: dict[tuple[int, str], tuple[float, float]], volume_bytes: dict[int, int]) -> list[Result]:
+def results(medians: dict[tuple[int, str], Figures], volume_bytes: dict[int, int]) -> list[Result]:
     """Return ours beside each peer; the bars stand at the longest series."""
     made, longest = [], max(volume_bytes)
     for count, size in volume_bytes.items():
-        time_s, peak = medians[count, "ours"]
-        bar = BAR_TIME if count == longest else None
+        ours = medians[count, "ours"]
         for name in (*PEERS, *TOLD):
-            other = medians[count, name][0]
-            made.append(
-                Result(f"{count} slices", time_s, other, name, "s", other / time_s, bar if name in PEERS else None)
-            )
-        share = peak / size
+            other, bar = medians[count, name].seconds, BAR_TIME if count == longest and name in PEERS else None
+            made.append(Result(f"{count} slices", ours.seconds, other, name, "s", other / ours.seconds, bar))
+        share = ours.peak_bytes / size
         case = f"{count} slices, peak by volume"
         made.append(Result(case, share, BAR_MEMORY, "a fixed bar", "x", BAR_MEMORY / share, 1.0))
     shortest = min(volume_bytes)
-    pace = [medians[count, "ours"][0] / count * 1000 for count in (longest, shortest)]
+    pace = [medians[count, "ours"].seconds / count * 1000 for count in (longest, shortest)]
     line = Result("time of a slice, longest by shortest", *pace, "the shortest", "ms", pace[1] / pace[0], BAR_LINE)
     return [*made, line]
 
@@ -151,34 +161,27 @@ def main() -> int:
     asked = arguments(__doc__.partition("\n")[0])
     where = machine()
     rounds, counts = (1, QUICK_COUNTS) if asked.quick else (5, COUNTS)
-    medians: dict[tuple[int, str], tuple[float, float]] = {}
+    medians: dict[tuple[int, str], Figures] = {}
     volume_bytes: dict[int, int] = {}
     with tempfile.TemporaryDirectory(prefix="volume-") as root:
         for count in counts:
             folder = Path(root, str(count), "series")
             volume_bytes[count] = make(folder, count)
-            for name, runs in measure(folder, rounds).items():
-                seconds = statistics.median(one["seconds"] for one in runs)
-                medians[count, name] = seconds, statistics.median(one["peak_bytes"] for one in runs)
+            medians |= {(count, name): one for name, one in measure(folder, rounds).items()}
         where["load_after"] = round(os.getloadavg()[0], 2)
         found = results(medians, volume_bytes)
-        head = ("reader", "slices", "s", "ms/slice", "peak MB", "peak by volume")
-        rows = [
-            (
-                name,
-                str(count),
-                f"{s:.2f}",
-                f"{s / count * 1000:.2f}",
-                f"{b / 1e6:.0f}",
-                f"{b / volume_bytes[count]:.2f}",
-            )
-            for (count, name), (s, b) in medians.items()
-        ]
+        head = ("reader", "slices", "s", "CPU s", "ms/slice", "peak MB", "peak by volume")
+        rows = [(name, str(count), *_cells(one, count, volume_bytes[count])) for (count, name), one in medians.items()]
         print(", ".join(f"{key} {value}" for key, value in where.items()), table([head, *rows]), sep="\n\n", end="\n\n")
         print(table_of(found))
         if asked.json:
             write(asked.json, where, found)
     return 0 if all(result.holds for result in found) else 1
+
+
+def _cells(one: Figures, count: int, size: int) -> tuple[str, ...]:
+    shown = (one.seconds, one.cpu_s, one.seconds / count * 1000, one.peak_bytes / 1e6, one.peak_bytes / size)
+    return tuple(f"{value:.2f}" for value in shown)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def header(ds: Dataset, instance: Instance, calling_ae_title: str = "") -> Heade
     of_frames = (frames(ds) or ()) if instance.sop_class_uid == EnhancedCTImageStorage else None
     alone = plane(ds) if of_frames is None else None
     planes = (alone,) if alone else tuple(one.plane for one in of_frames or ())
-    words = dict.fromkeys(word for one in of_frames or () for word in one.words)
+    words = dict.fromkeys((*_words(ds, "ImageType"), *(word for one in of_frames or () for word in one.words)))
     units = sorted({one.rescale_type for one in of_frames or ()})
     return Header(
         instance=instance,
@@ -159,7 +159,7 @@ def header(ds: Dataset, instance: Instance, calling_ae_title: str = "") -> Heade
         series_number=_whole(ds, "SeriesNumber", None),
         series_description=text(ds, "SeriesDescription"),
         manufacturer=text(ds, "Manufacturer"),
-        image_type=(*_words(ds, "ImageType"), *words),
+        image_type=tuple(words) if of_frames else _words(ds, "ImageType"),
         frames=_whole(ds, "NumberOfFrames", 1) or 1,
         samples_per_pixel=_whole(ds, "SamplesPerPixel", 1) or 1,
         rescale_type=text(ds, "RescaleType").upper() if of_frames is None else "/".join(units),
