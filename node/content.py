@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import EnhancedCTImageStorage, SegmentationStorage
 
 from node.core.dicom import PARSER_FAULTS
 from node.core.errors import Untrusted
+from node.core.frames import as_one, frames
 from node.core.grid import Plane, plane
 from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance, LeftOut
@@ -93,7 +94,9 @@ class Header:
     rescale_type
         Unit of the rescaled pixels, in capitals; empty means HU in a CT image (PS3.3 C.11.1.1.2).
     plane
-        None where a plane attribute is missing or malformed.
+        Of several frames the first one's. None where a plane attribute is missing or malformed, in any of the frames.
+    planes
+        Of each frame of a multi-frame image; one of a single-frame image, none where `plane` is None.
     patient_size, patient_weight_kg
         As written, None where empty; NaN where what is written is no number.
     urgent
@@ -122,6 +125,7 @@ class Header:
     patient_weight_kg: float | None
     patient_sex: str
     urgent: bool = False
+    planes: tuple[Plane, ...] = ()
     patient_id: str = ""
     technique: Technique = Technique()
     refers_to: frozenset[str] = frozenset()
@@ -184,7 +188,16 @@ class Choice:
 
 
 def header(ds: Dataset, instance: Instance, calling_ae_title: str = "") -> Header:
-    """Return what the stages read of a data set. Malformed values become absent ones; nothing is raised."""
+    """Return what the stages read of a data set. Malformed values become absent ones; nothing is raised.
+
+    Of an Enhanced CT image Image Type is followed by what the Frame Types say, and the Rescale Type is that of all its
+    frames, joined where they differ.
+    """
+    of_frames = (frames(ds) or ()) if instance.sop_class_uid == EnhancedCTImageStorage else None
+    alone = plane(ds) if of_frames is None else None
+    planes = (alone,) if alone else tuple(one.plane for one in of_frames or ())
+    words = dict.fromkeys((*_words(ds, "ImageType"), *(word for one in of_frames or () for word in one.words)))
+    units = sorted({one.rescale_type for one in of_frames or ()})
     return Header(
         instance=instance,
         study_instance_uid=text(ds, "StudyInstanceUID"),
@@ -195,17 +208,18 @@ def header(ds: Dataset, instance: Instance, calling_ae_title: str = "") -> Heade
         series_number=_whole(ds, "SeriesNumber", None),
         series_description=text(ds, "SeriesDescription"),
         manufacturer=text(ds, "Manufacturer"),
-        image_type=_words(ds, "ImageType"),
+        image_type=tuple(words) if of_frames else _words(ds, "ImageType"),
         frames=_whole(ds, "NumberOfFrames", 1) or 1,
         samples_per_pixel=_whole(ds, "SamplesPerPixel", 1) or 1,
-        rescale_type=text(ds, "RescaleType").upper(),
-        plane=plane(ds),
+        rescale_type=text(ds, "RescaleType").upper() if of_frames is None else "/".join(units),
+        plane=planes[0] if planes else None,
         patient_size=patient_size(ds),
         patient_weight_kg=_number(ds, "PatientWeight"),
         patient_sex=text(ds, "PatientSex").upper(),
         urgent=_urgent(ds),
+        planes=planes,
         patient_id=text(ds, "PatientID"),
-        technique=_technique(ds),
+        technique=_technique(ds if of_frames is None else as_one(ds)),
         refers_to=frozenset(_references(ds)) if instance.sop_class_uid == SegmentationStorage else frozenset(),
     )
 

@@ -65,6 +65,28 @@ def coarse_phantom(coarse_phantom_files: Path, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
+def enhanced_phantom_files(coarse_phantom_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the coarse abdomen as two Enhanced CT images whose frames interleave, out of order; no `seg.dcm`."""
+    from made_enhanced import enhance
+
+    folder = tmp_path_factory.mktemp("enhanced")
+    slices = sorted((coarse_phantom_files / "ct").iterdir())[::-1]
+    for part in (0, 1):
+        enhance(slices[part::2], folder / f"{part}.dcm", number=part + 1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def enhanced_phantom(
+    enhanced_phantom_files: Path, coarse_phantom_files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> "Study":
+    """The coarse abdomen in multi-frame images, measured on the truth that was drawn on its single slices."""
+    from studies import analyse
+
+    return analyse(enhanced_phantom_files, coarse_phantom_files / "seg.dcm", tmp_path_factory.mktemp("enhanced-home"))
+
+
+@pytest.fixture(scope="session")
 def refused_phantom(coarse_phantom_files: Path, tmp_path_factory: pytest.TempPathFactory) -> "Study":
     """The coarse synthetic abdomen without a segmentation: refused."""
     from studies import analyse

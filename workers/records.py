@@ -29,7 +29,8 @@ _SUM_BYTES = 32
 class Acquisition:
     """How the series was acquired, as its headers say; None or empty where they do not.
 
-    `synthetic` says that the slices are the phantom's.
+    `synthetic` says that the slices are the phantom's. `padding_hu` are the ranges, lowest and highest value, of pixel
+    padding that was found, which is no measurement of anything, `padding_voxels` how many voxels have it.
     """
 
     kvp: float | None
@@ -40,6 +41,8 @@ class Acquisition:
     manufacturer: str
     patient_position: str
     synthetic: bool = False
+    padding_hu: tuple[tuple[float, float], ...] = ()
+    padding_voxels: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Volume:
         int16 where the values fit, else int32 or float32.
     instances
         One per slice, in the order of the slices.
+    frames
+        Which frame of its instance each slice is, from 1; empty where the instances have one frame.
     """
 
     hu: NDArray[Any]
@@ -59,6 +64,7 @@ class Volume:
     candidate: Candidate
     instances: tuple[Instance, ...]
     acquisition: Acquisition
+    frames: tuple[int, ...] = ()
 
     @property
     def sha1(self) -> str:

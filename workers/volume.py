@@ -3,38 +3,41 @@
 Comes in: a `Candidate`. Goes out: `Volume`, slices from inferior to superior. What can go wrong: everything that
 must not be measured is refused with its code (`NotAnalysable`); a file that is gone or was changed is `Untrusted`.
 Next: stage 7, segmentation. The rescale is applied per slice (PS3.3 C.7.6.16 and C.8.2.1); nothing is resampled,
-masked or clipped here.
+masked or clipped here. How one file is read is told in `workers.pixels`.
 """
 
-import math
-from dataclasses import replace
-from io import BytesIO
-from typing import Any
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.dataset import FileDataset
+from pydicom import Dataset
+from pydicom.uid import UID
 
-from node.core.dicom import PARSER_FAULTS, TRANSFER_SYNTAXES, read_header
-from node.core.errors import NotAnalysable, Refused, Unavailable, Untrusted
-from node.core.grid import Geometry, Plane, plane, stack
-from node.core.reasons import Outage, StudyRefusal
+from node.core.dicom import COMPRESSED, IMAGE_CLASSES, TRANSFER_SYNTAXES, is_uid, read_header
+from node.core.errors import NotAnalysable, Refused
+from node.core.frames import frames
+from node.core.grid import Plane, Stack, plane, stack
+from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
-from node.phantom import is_phantom
+from workers.acquisition import acquisition, joined
+from workers.pixels import Range, Slice, Values, in_pieces, slices, slices_in_pieces
+from workers.plain import Pattern, like, pattern
 from workers.records import Acquisition, Volume
 
-# What pydicom and its decoders raise on damaged or missing pixel data.
-_DECODER_FAULTS = (*PARSER_FAULTS, RuntimeError)
+_SINGLE_FRAME, _MULTI_FRAME = IMAGE_CLASSES
+_AHEAD = 3  # files that are read and hashed while one is decoded
 
 
 def read(candidate: Candidate, spool: Spool, settings: MeasurementSettings) -> Volume:
     """Read a series.
 
-    The headers are read first, for the order of the slices; then each file once more, whole, against its digest. No
-    more than one slice is held beside the volume.
+    Each file is read once, held against its digest and decoded into the volume in the order in which it comes; then
+    the slices are put in order in place. No more than a few slices are held beside the volume. Of compressed slices,
+    whose decoding is dear, the headers are read beforehand, so that a series that is no volume is refused first.
 
     Raises
     ------
@@ -45,131 +48,157 @@ def read(candidate: Candidate, spool: Spool, settings: MeasurementSettings) -> V
         `input-incomplete`, `input-untrusted`: a file is gone, or is not the one that was received.
     """
     try:
-        planes = [_plane(instance, spool) for instance in candidate.instances]
-        stacked = stack(planes, spacing_tolerance=settings.spacing_tolerance, minimum_slices=settings.minimum_slices)
-        _require_upright(stacked.geometry, settings)
+        return _read(candidate, spool, settings)
     except NotAnalysable:
         for instance in candidate.instances:  # a file that was changed is the graver finding
             spool.verified(instance)
         raise
-    instances = tuple(candidate.instances[index] for index in stacked.order)
-    hu: NDArray[Any] = np.empty(stacked.geometry.shape, dtype=np.int16)
-    acquisition: Acquisition | None = None
-    for index, instance in enumerate(instances):
-        ds = _verified(instance, spool, planes[stacked.order[index]])
-        slice_hu = _hounsfield(ds, stacked.geometry.shape[1:])
-        if not np.can_cast(slice_hu.dtype, hu.dtype):
-            hu = hu.astype(np.result_type(hu, slice_hu))
-        hu[index] = slice_hu
-        acquisition = _acquisition(ds) if acquisition is None else _joined(acquisition, ds)
-    if acquisition is None:
+
+
+def _read(candidate: Candidate, spool: Spool, settings: MeasurementSettings) -> Volume:
+    for instance in candidate.instances:
+        if instance.transfer_syntax_uid not in TRANSFER_SYNTAXES:
+            raise NotAnalysable(StudyRefusal.TRANSFER_SYNTAX_UNSUPPORTED, named(instance.transfer_syntax_uid))
+    dear = any(instance.transfer_syntax_uid in COMPRESSED for instance in candidate.instances)
+    several = any(instance.sop_class_uid == _MULTI_FRAME for instance in candidate.instances)
+    count = len(candidate.instances)
+    if dear or several:
+        planes = [one for instance in candidate.instances for one in _planes(instance, spool)]
+        _stack(planes, settings)
+        count = len(planes)
+    heap = _Heap(count)
+    for instance, own in _slices(candidate.instances, spool):
+        heap.add(instance, own)
+    stacked = _stack(heap.planes, settings)
+    if heap.hu is None or heap.acquisition is None:
         raise NotAnalysable(StudyRefusal.TOO_FEW_SLICES, "no slices")
-    return Volume(hu, stacked.geometry, candidate, instances, acquisition)
-
-
-def _require_upright(geometry: Geometry, settings: MeasurementSettings) -> None:
-    """Refuse a tilted series where the site wants it so."""
-    if geometry.is_tilted and settings.gantry_tilt == "refuse":
-        raise NotAnalysable(StudyRefusal.GANTRY_TILT, f"{geometry.tilt_degrees:.1f} degrees")
-
-
-def _plane(instance: Instance, spool: Spool) -> Plane:
-    """Return where a slice lies, from its header alone."""
-    if instance.transfer_syntax_uid not in TRANSFER_SYNTAXES:
-        raise NotAnalysable(StudyRefusal.TRANSFER_SYNTAX_UNSUPPORTED, instance.transfer_syntax_uid)
-    try:
-        ds = read_header(spool.file(instance))
-    except FileNotFoundError as error:
-        raise Untrusted(StudyRefusal.INPUT_INCOMPLETE, instance.sop_instance_uid) from error
-    except OSError as error:
-        raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
-    except Refused as error:
-        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{instance.sop_instance_uid}: {error}") from error
-    found = plane(ds)
-    if found is None:
-        raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "a slice has no position, orientation or pixel spacing")
-    return found
-
-
-def _verified(instance: Instance, spool: Spool, known: Plane) -> FileDataset:
-    """Return a slice as it was received; its header must be the one that gave it its place."""
-    content = spool.verified(instance)
-    try:
-        ds = dcmread(BytesIO(content))
-    except PARSER_FAULTS as error:  # behind the pixel data, where nobody has looked before
-        detail = f"{instance.sop_instance_uid}: {type(error).__name__}"
-        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, detail) from error
-    if plane(ds) != known:
-        raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"{instance.sop_instance_uid} was changed while it was read")
-    return ds
-
-
-def _hounsfield(ds: FileDataset, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return one slice in Hounsfield units, in the smallest of int16, int32 and float32 that holds it."""
-    try:
-        stored = ds.pixel_array
-        slope, intercept = float(ds.RescaleSlope), float(ds.RescaleIntercept)
-    except _DECODER_FAULTS as error:
-        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{ds.SOPInstanceUID}: {type(error).__name__}") from error
-    if stored.shape != shape:
-        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{ds.SOPInstanceUID}: shape {stored.shape}")
-    if not (math.isfinite(slope) and math.isfinite(intercept)):
-        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{ds.SOPInstanceUID}: rescale is no number")
-    if not (slope.is_integer() and intercept.is_integer()):
-        return (stored * slope + intercept).astype(np.float32)
-    least, most = sorted(int(slope) * int(value) + int(intercept) for value in (stored.min(), stored.max()))
-    if least < -(2**31) or most >= 2**31 or abs(slope) >= 2**31 or abs(intercept) >= 2**31:
-        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{ds.SOPInstanceUID}: rescale leads out of all range")
-    if least >= -(2**15) and most < 2**15 and abs(slope) < 2**15 and abs(intercept) < 2**15:
-        # In 16 bits, where a sum that runs over comes back: only the result has to fit.
-        return stored.astype(np.int16) * np.int16(slope) + np.int16(intercept)
-    return stored.astype(np.int32) * int(slope) + int(intercept)
-
-
-def _acquisition(ds: Dataset) -> Acquisition:
-    """Read the acquisition from a slice: the lowest, to which the others are joined."""
-    contrast = str(_value(ds, "ContrastBolusAgent") or "")
-    if not contrast and (agents := _value(ds, "ContrastBolusAgentSequence")):
-        contrast = str(_value(agents[0], "CodeMeaning") or "coded agent")
-    return Acquisition(
-        kvp=_number(_value(ds, "KVP")),
-        slice_thickness_mm=_number(_value(ds, "SliceThickness")),
-        kernel=_text(_value(ds, "ConvolutionKernel")),
-        contrast=contrast,
-        lossy=_lossy(ds),
-        manufacturer=_text(_value(ds, "Manufacturer")),
-        patient_position=_text(_value(ds, "PatientPosition")),
-        synthetic=is_phantom(ds),
+    _put_in_order(heap.hu, stacked.order)
+    ordered = [heap.sources[index] for index in stacked.order]
+    return Volume(
+        heap.hu,
+        stacked.geometry,
+        candidate,
+        tuple(instance for instance, _ in ordered),
+        replace(heap.acquisition, padding_hu=tuple(sorted(heap.padding_hu)), padding_voxels=heap.padding_voxels),
+        tuple(frame for _, frame in ordered if frame is not None),
     )
 
 
-def _joined(acquisition: Acquisition, ds: Dataset) -> Acquisition:
-    """Add a slice: loss in any counts for all, and synthetic are all or none."""
-    lossy, synthetic = acquisition.lossy or _lossy(ds), acquisition.synthetic and is_phantom(ds)
-    return replace(acquisition, lossy=lossy, synthetic=synthetic)
+def named(transfer_syntax_uid: str) -> str:
+    """Return a transfer syntax by the name that the standard gives it, with its UID."""
+    if not is_uid(transfer_syntax_uid):
+        return "not named by a UID"
+    name = UID(transfer_syntax_uid).name
+    return transfer_syntax_uid if name == transfer_syntax_uid else f"{name} ({transfer_syntax_uid})"
 
 
-def _lossy(ds: Dataset) -> bool:
-    return str(_value(ds, "LossyImageCompression")) == "01"
+def _stack(planes: Sequence[Plane], settings: MeasurementSettings) -> Stack:
+    """Return the grid of slices; a tilted one is refused where the site wants it so."""
+    found = stack(planes, spacing_tolerance=settings.spacing_tolerance, minimum_slices=settings.minimum_slices)
+    if found.geometry.is_tilted and settings.gantry_tilt == "refuse":
+        raise NotAnalysable(StudyRefusal.GANTRY_TILT, f"{found.geometry.tilt_degrees:.1f} degrees")
+    return found
 
 
-def _value(ds: Dataset, keyword: str) -> Any:
-    """Return an attribute that nothing is measured by; None where it is absent or makes no sense."""
+@dataclass
+class _Heap:
+    """The slices so far, in the order in which they came."""
+
+    count: int
+    hu: Values | None = None
+    planes: list[Plane] = field(default_factory=list)
+    sources: list[tuple[Instance, int | None]] = field(default_factory=list)
+    acquisition: Acquisition | None = None
+    padding_hu: set[Range] = field(default_factory=set)
+    padding_voxels: int = 0
+    _header: Dataset | None = None
+
+    def add(self, instance: Instance, one: Slice) -> None:
+        """Decode a slice and lay it behind the others.
+
+        One that is of another size is not decoded, nor is any behind it: `stack` will refuse them all.
+        """
+        if len(self.planes) == self.count:
+            raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, "more slices than the headers say")
+        index, first = len(self.planes), self.planes[0] if self.planes else one.plane
+        self.planes.append(one.plane)
+        self.sources.append((instance, one.frame))
+        if one.header is not self._header:
+            known, self._header = self.acquisition, one.header
+            self.acquisition = acquisition(one.header) if known is None else joined(known, one.header)
+        shape = (self.count, first.rows, first.columns)
+        if (one.plane.rows, one.plane.columns) != shape[1:]:
+            self.hu = None
+        elif self.hu is not None or index == 0:
+            self._lay(index, one, self.hu if self.hu is not None else _empty(shape))
+
+    def _lay(self, index: int, one: Slice, hu: Values) -> None:
+        values = one.hounsfield()
+        self.hu = hu if np.can_cast(values.dtype, hu.dtype) else hu.astype(np.result_type(hu, values))
+        self.hu[index] = values
+        least = float(values.min())
+        for lowest, highest in one.padding_hu:
+            if least <= highest and (found := np.count_nonzero((values >= lowest) & (values <= highest))):
+                self.padding_hu.add((lowest, highest))
+                self.padding_voxels += int(found)
+
+
+def _empty(shape: tuple[int, int, int]) -> Values:
     try:
-        return ds.get(keyword)
-    except PARSER_FAULTS:
-        return None
+        return np.empty(shape, dtype=np.int16)
+    except (MemoryError, ValueError) as error:
+        size = " x ".join(map(str, shape))
+        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{size} voxels are not to be held") from error
 
 
-def _number(value: object) -> float | None:
+def _slices(instances: Sequence[Instance], spool: Spool) -> Iterator[tuple[Instance, Slice]]:
+    """Yield the slices of all instances; the next files are read and hashed meanwhile."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming: deque[tuple[Instance, Future[bytes] | None]] = deque()
+        left = iter(instances)
+        known: Pattern | None = None
+        while True:
+            while len(coming) < _AHEAD and (following := next(left, None)) is not None:
+                whole = None if in_pieces(following) else pool.submit(spool.verified, following)
+                coming.append((following, whole))
+            if not coming:
+                return
+            instance, content = coming.popleft()
+            if content is None:
+                yield from ((instance, one) for one in slices_in_pieces(instance, spool))
+                continue
+            one = like(content.result(), known) if known and instance.sop_class_uid == _SINGLE_FRAME else None
+            if one is not None:
+                yield instance, one
+                continue
+            for one in slices(instance, content.result()):
+                known = pattern(content.result(), one) if one.frame is None else None
+                yield instance, one
+
+
+def _put_in_order(hu: Values, order: Sequence[int]) -> None:
+    """Sort the slices of an array in place, so that slice `k` is what was slice `order[k]`."""
+    done = [False] * len(order)
+    for start in range(len(order)):
+        if done[start] or order[start] == start:
+            continue
+        kept, place = hu[start].copy(), start
+        while order[place] != start:
+            hu[place], done[place] = hu[order[place]], True
+            place = order[place]
+        hu[place], done[place] = kept, True
+
+
+def _planes(instance: Instance, spool: Spool) -> Sequence[Plane]:
+    """Return where the slices of an instance lie, from its header alone."""
     try:
-        number = float(str(value))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else "\\".join(str(part) for part in value)
+        ds = read_header(spool.file(instance))
+    except Refused as error:  # or the file is gone, which is found when they are all held against their digests
+        raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, f"{instance.sop_instance_uid}: {error}") from error
+    if instance.sop_class_uid == _MULTI_FRAME:
+        found = [one.plane for one in frames(ds) or ()]
+    else:
+        found = [one for one in (plane(ds),) if one is not None]
+    if not found:
+        raise NotAnalysable(StudyRefusal.MIXED_ORIENTATION, "a slice has no position, orientation or pixel spacing")
+    return found

@@ -7,9 +7,10 @@ first rule that is broken, or nothing. What can go wrong: nothing. Next: `node.s
 from collections.abc import Callable
 
 import numpy as np
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
+from pydicom.uid import EnhancedCTImageStorage
 
 from node.content import Header, Series
+from node.core.dicom import IMAGE_CLASSES
 from node.core.grid import Plane, is_axial
 from node.selection.rules import Rules
 from node.selection.stacks import Images
@@ -58,6 +59,10 @@ def _direction(plane: Plane) -> str:
     return ("sagittal", "coronal", "oblique")[int(np.argmax(normal))]
 
 
+def _multi_frame(image: Header) -> bool:
+    return image.instance.sop_class_uid == EnhancedCTImageStorage
+
+
 def _any(condition: Callable[[Header], bool]) -> Callable[[Images], bool]:
     return lambda images: any(condition(image) for image in images)
 
@@ -69,17 +74,13 @@ def _says(text: str) -> Callable[[Series], str]:
 # In this order: the first that holds is the reason that a person reads.
 _RULES: tuple[tuple[Callable[[Images], bool], Callable[[Series], str]], ...] = (
     (lambda images: not images, _says("localizer")),
-    (
-        _any(lambda image: image.instance.sop_class_uid == EnhancedCTImageStorage),
-        _says("Enhanced CT (multi-frame), which this version does not read yet"),
-    ),
     (_any(lambda image: image.modality != "CT"), lambda series: f"modality {series.modality or 'unknown'}, not CT"),
     (
-        _any(lambda image: image.instance.sop_class_uid != CTImageStorage),
+        _any(lambda image: image.instance.sop_class_uid not in IMAGE_CLASSES),
         _says("not stored as CT images: a screen capture, a dose report or a derived object"),
     ),
     (
-        _any(lambda image: image.frames != 1 or image.samples_per_pixel != 1),
+        _any(lambda image: image.samples_per_pixel != 1 or (image.frames != 1 and not _multi_frame(image))),
         _says("images of several frames or in colour, not slices"),
     ),
     (_any(lambda image: bool(image_words(image) & _PROJECTIONS)), _says("a projection or rendering, not slices")),

@@ -1,9 +1,9 @@
 """What of a series is one volume: stacks of one plane, and of these the parts whose positions differ.
 
-Inside stage 4. Comes in: the images of a series, each with its plane. Goes out: `Part`s, one where nothing had to be
-separated. What can go wrong: nothing. Several slices at one position that no attribute tells apart stay together, for
-stage 6 to refuse as duplicate-positions; so do slices of several planes where no plane has enough of them. Next:
-`node.selection.traits` looks at each part.
+Inside stage 4. Comes in: the images of a series, each with its plane, or its planes where it has frames. Goes out:
+`Part`s, one where nothing had to be separated. What can go wrong: nothing. Several slices at one position that no
+attribute tells apart stay together, for stage 6 to refuse as duplicate-positions; so do slices of several planes where
+no plane has enough of them. Next: `node.selection.traits` looks at each part.
 """
 
 from collections import defaultdict
@@ -47,7 +47,7 @@ def split(images: Images, minimum_slices: int) -> tuple[Part, ...]:
         Fewer are no volume: a division that leaves nothing larger is none.
     """
     stacks = _stacks(images)
-    if len(stacks) > 1 and max(map(len, stacks)) < minimum_slices:
+    if len(stacks) > 1 and max(map(slices_of, stacks)) < minimum_slices:
         stacks = [images]
     parts = []
     for number, stack in enumerate(stacks, 1):
@@ -56,9 +56,14 @@ def split(images: Images, minimum_slices: int) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+def slices_of(images: Sequence[Header]) -> int:
+    """Return the number of slices: each frame of a multi-frame image is one."""
+    return sum(len(one.planes) for one in images)
+
+
 def along_normal_mm(images: Sequence[Header]) -> NDArray[np.float64]:
     """Return where each slice lies along the normal of the first, growing to superior (or to posterior, or left)."""
-    planes = [_plane(one) for one in images]
+    planes = [plane for one in images for plane in one.planes]
     normal = np.cross(planes[0].row_cosines, planes[0].column_cosines)
     normal = normal / np.linalg.norm(normal) * (-1 if normal[np.argmax(np.abs(normal))] < 0 else 1)
     heights: NDArray[np.float64] = np.asarray([one.position_mm for one in planes]) @ normal
@@ -80,7 +85,7 @@ def _stacks(images: Images) -> list[Images]:
             groups.append([image])
         else:
             group.append(image)
-    return [tuple(group) for group in sorted(groups, key=len, reverse=True)]
+    return [tuple(group) for group in sorted(groups, key=slices_of, reverse=True)]
 
 
 def _alike(one: Plane, other: Plane) -> bool:
@@ -101,8 +106,12 @@ def _parts(stack: Images, minimum_slices: int) -> list[Part]:
         return [Part("", stack)]
     for divide in _WAYS:
         parts = divide(stack, most)
-        large = sum(len(one.images) for one in parts if len(one.images) >= minimum_slices)
-        if len(parts) > 1 and 2 * large > len(stack) and all(_most_at_one_position(one.images) == 1 for one in parts):
+        large = sum(count for one in parts if (count := slices_of(one.images)) >= minimum_slices)
+        if (
+            len(parts) > 1
+            and 2 * large > slices_of(stack)
+            and all(_most_at_one_position(one.images) == 1 for one in parts)
+        ):
             return parts
     return [Part("", stack)]
 

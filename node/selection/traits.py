@@ -13,7 +13,7 @@ import numpy as np
 
 from node.content import Header
 from node.selection.rules import Kernel, Phase, Pixels, Place, Rules, folded
-from node.selection.stacks import along_normal_mm
+from node.selection.stacks import along_normal_mm, slices_of
 
 _WORDS = {
     Phase.PORTAL_VENOUS: "portal venous",
@@ -96,7 +96,7 @@ def look(images: Sequence[Header], rules: Rules) -> Traits:
     kernel, name = _kernel(images[0].technique.kernel, texts, rules)
     phase, phase_by = _phase(images, texts, rules)
     return Traits(
-        slices=len(images),
+        slices=slices_of(images),
         coverage_mm=float(np.ptp(heights)) + (step_mm or thickness_mm or 0.0),
         thickness_mm=thickness_mm,
         step_mm=step_mm,

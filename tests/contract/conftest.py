@@ -1,4 +1,4 @@
-"""Results that every judge and every rule is put to: of a phantom, of a real CT, of a refused study."""
+"""Results that every judge and rule is put to: of a phantom, a real CT, a refused study, multi-frame images."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from studies import Study
 
 MEASURED = ("coarse_phantom", "abdomen")
-ALL = (*MEASURED, "refused_phantom")
+ALL = (*MEASURED, "refused_phantom", "enhanced_phantom")
 
 
 @pytest.fixture(params=MEASURED)
@@ -21,7 +21,7 @@ def measured(request: pytest.FixtureRequest) -> "Study":
 
 @pytest.fixture(params=ALL)
 def any_study(request: pytest.FixtureRequest) -> "Study":
-    """The measured studies, then one that was refused."""
+    """The measured studies, one that was refused, and one of multi-frame images."""
     study: Study = request.getfixturevalue(request.param)
     return study
 

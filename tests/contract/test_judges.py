@@ -33,7 +33,7 @@ from workers.report import rejection
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "validators.md").read_text("utf-8")
 SR = ("sr.dcm", "sr-viewer.dcm")
-KINDS = ("archival", "viewer", "refusal", "superseding")
+KINDS = ("archival", "viewer", "refusal", "superseding", "multi-frame")
 Program = Callable[[str], str]
 Harm = Callable[[Dataset], None]
 
@@ -107,6 +107,7 @@ def pixelmed_said(
     coarse_phantom: Study,
     revised_phantom: Study,
     refused_phantom: Study,
+    enhanced_phantom: Study,
     program: Program,
     lacking: Callable[[str], None],
     tmp_path_factory: pytest.TempPathFactory,
@@ -128,6 +129,7 @@ def pixelmed_said(
         "viewer": judge.ask(coarse_phantom.path("sr-viewer.dcm")),
         "refusal": judge.ask(refused_phantom.path("sr.dcm")),
         "superseding": judge.ask(revised_phantom.path("sr.dcm")),
+        "multi-frame": judge.ask(enhanced_phantom.path("sr.dcm")),
         "damaged": judge.ask(bad),
     }
 

@@ -14,6 +14,8 @@ from node.core.settings import MeasurementSettings
 from workers.measurement import bone, burden, liver, psoas, vertebra
 from workers.records import LabelMap, Measured, Volume
 
+_SCORES = "rad_score."
+
 
 def measure(
     volume: Volume,
@@ -32,7 +34,7 @@ def measure(
         **density,
         **load,
     }
-    complete = {name: found.get(name, not_computed(NotComputed.NOT_BUILT)) for name in MEASUREMENTS}
+    complete = {name: found.get(name) or not_computed(_why_not(name, volume)) for name in MEASUREMENTS}
     imported = _imported_names(labels)
     return Measured(
         {
@@ -43,6 +45,12 @@ def measure(
         l3.middle_slice if l3 else None,
         (largest.region, largest.slice) if largest else None,
     )
+
+
+def _why_not(name: str, volume: Volume) -> NotComputed:
+    """Return why a number is missing that no module gives: a score is not to be had of lossy pixels, built or not."""
+    lossy = name.startswith(_SCORES) and volume.acquisition.lossy
+    return NotComputed.INPUT_LOSSY if lossy else NotComputed.NOT_BUILT
 
 
 def _imported_names(labels: LabelMap) -> dict[Structure, str]:

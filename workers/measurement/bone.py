@@ -20,6 +20,7 @@ from node.core.grid import Geometry
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, computed, not_computed
 from node.core.settings import MeasurementSettings
+from workers.measurement.attenuation import tissue_hu
 from workers.measurement.extent import touched_edges
 from workers.measurement.vertebra import body_from_label, labelled_body
 from workers.records import Acquisition, LabelMap, Mask, Region, Volume
@@ -53,7 +54,9 @@ def measure(
     size_ml = core.count * volume.geometry.voxel_volume_ml if core else 0.0
     if core is None or size_ml < _LEAST_CORE_ML or len(core.slices) < _LEAST_CORE_SLICES:
         return None, dict.fromkeys(NAMES, not_computed(NotComputed.CORE_TOO_SMALL, *found.notes))
-    hu = core.values(volume.hu).astype(np.float64)
+    hu = tissue_hu(volume, core).astype(np.float64)
+    if hu.size < 2:  # padding, but for a voxel: a standard deviation needs two
+        return None, dict.fromkeys(NAMES, not_computed(NotComputed.STRUCTURE_IMPLAUSIBLE, *found.notes))
     notes = (*found.notes, *_protocol_notes(volume.acquisition), *_spread_notes(hu))
     values = (float(hu.mean()), float(np.median(hu)), float(hu.std(ddof=1)), size_ml)
     return core, {name: computed(value, *notes) for name, value in zip(NAMES, values, strict=True)}

@@ -1,12 +1,14 @@
 """Liver volume [mL] and mean attenuation [HU]: the mask as it is, lesions and vessels included.
 
-Volume = voxels x voxel volume; mean = sum of HU / voxels. A liver that touches the first or last slice keeps its
-value with the note `truncated`. Empty mask: `structure-not-found`. Source: metrics contract, section 2.
+Volume = voxels x voxel volume; mean = sum of HU / voxels, pixel padding left out. A liver that touches the first or
+last slice keeps its value with the note `truncated`. Empty mask: `structure-not-found`. Source: metrics contract,
+section 2.
 """
 
 from node.core.codes import Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, computed, not_computed
+from workers.measurement.attenuation import mean_hu
 from workers.measurement.extent import touched_edges
 from workers.records import LabelMap, Volume
 
@@ -23,5 +25,5 @@ def measure(volume: Volume, labels: LabelMap) -> dict[str, Measurement]:
     )
     return {
         "liver.volume": computed(region.count * volume.geometry.voxel_volume_ml, *notes),
-        "liver.mean_hu": computed(float(region.values(volume.hu).mean(dtype="f8")), *notes),
+        "liver.mean_hu": mean_hu(volume, region, notes),
     }

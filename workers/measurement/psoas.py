@@ -17,6 +17,7 @@ from node.core.grid import Geometry
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, computed, not_computed
 from node.core.settings import MeasurementSettings
+from workers.measurement.attenuation import mean_hu
 from workers.measurement.extent import area_cm2, covered_mm, largest_area_cm2, touched_edges
 from workers.measurement.vertebra import Level
 from workers.records import LabelMap, Region, Volume
@@ -86,10 +87,9 @@ def _one_side(
     if muscle is None:
         return dict.fromkeys(names, not_computed(NotComputed.STRUCTURE_NOT_FOUND))
     millilitres = muscle.region.count * volume.geometry.voxel_volume_ml
-    mean_hu = float(muscle.region.values(volume.hu).mean(dtype="f8"))
     return {
         names[0]: computed(millilitres, *muscle.notes),
-        names[1]: computed(mean_hu, *muscle.notes),
+        names[1]: mean_hu(volume, muscle.region, muscle.notes),
         names[2]: _area_at(l3, muscle, volume.geometry, labels),
     }
 

@@ -3,7 +3,8 @@
 Comes in: `Findings`. Goes out: encoded files, not yet stored anywhere. What can go wrong: a source slice that is gone
 (`Untrusted`). Next: stage 10, delivery, once the files lie in the job's work folder.
 
-Rooms: `document` (the JSON), `envelope` (what every object has in common), `outline` (contours), `seg`, `pieces`
+Rooms: `document` (the JSON), `envelope` (what every object has in common), `frames` (references to multi-frame images),
+`outline` (contours), `seg`, `pieces`
 (parts of an SR), `archival` and `viewer` (the two SR), `refusal` (an SR that says why there are no numbers).
 """
 

@@ -17,6 +17,7 @@ from node.core.records import HeightSource, Measurement
 from workers.records import Region, Segment
 from workers.report import pieces, seg
 from workers.report.document import Findings
+from workers.report.frames import Source
 from workers.report.pieces import Group, algorithm, comment, image_region, missing, number, remarks, site, tracking
 
 _INDICES = ("psoas.pmvi", "psoas.pmi")
@@ -29,13 +30,13 @@ _HEIGHT_FROM = {
 _BURDEN = ("burden.count", "burden.max_diameter", "burden.tbs")
 
 
-def build(findings: Findings, sources: Sequence[Dataset], segmentation: Dataset) -> Dataset:
+def build(findings: Findings, sources: Sequence[Source], segmentation: Dataset) -> Dataset:
     """Return the SR.
 
     Parameters
     ----------
     sources
-        Headers of the volume's slices, in their order.
+        The volume's slices, in their order.
     segmentation
         The SEG that it refers to.
     """
@@ -48,7 +49,7 @@ def build(findings: Findings, sources: Sequence[Dataset], segmentation: Dataset)
     groups += _index_groups(findings, sources, told)
     _tell_the_rest(groups, findings, told)
     content = pieces.report(pieces.PAGE, groups, findings.request)
-    evidence = [*sources, segmentation]
+    evidence = [*(source.header for source in sources), segmentation]
     return pieces.finish(content, findings, evidence, "sr", "crlm-node measurements")
 
 
@@ -62,7 +63,7 @@ def _names(segment: Segment, findings: Findings) -> list[str]:
 
 def _segment_groups(
     findings: Findings,
-    sources: Sequence[Dataset],
+    sources: Sequence[Source],
     segmentation: Dataset,
     segment_number: int,
     segment: Segment,
@@ -76,7 +77,7 @@ def _segment_groups(
         sop_class_uid=segmentation.SOPClassUID,
         sop_instance_uid=segmentation.SOPInstanceUID,
         segment_number=segment_number,
-        source_series=hd.sr.SourceSeriesForSegmentation(sources[0].SeriesInstanceUID),
+        source_series=hd.sr.SourceSeriesForSegmentation(sources[0].header.SeriesInstanceUID),
     )
     volumetric = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(request, segment.label),
@@ -113,7 +114,7 @@ def _outline_slice(segment: Segment, findings: Findings, planar: list[str]) -> i
     return segment.region.slices[int(segment.region.mask.sum(axis=(1, 2)).argmax())]
 
 
-def _index_groups(findings: Findings, sources: Sequence[Dataset], told: set[str]) -> list[Group]:
+def _index_groups(findings: Findings, sources: Sequence[Source], told: set[str]) -> list[Group]:
     """Return the groups of numbers that are of no single segment: psoas indices, tumour burden."""
     request, measurements = findings.request, _measurements(findings)
     groups: list[Group] = []

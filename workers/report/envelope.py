@@ -17,10 +17,12 @@ from pydicom.sr.coding import Code
 
 from node.core.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME
 from node.core.dicom import result_series_uid, result_uid
-from node.core.records import JobRequest
+from node.core.frames import singles
+from node.core.records import Instance, JobRequest
 from node.core.spool import Spool
 from workers.records import DEMONSTRATION
 from workers.report.document import Findings
+from workers.report.frames import Source
 
 MANUFACTURER = "crlm-node"
 MODEL = "crlm-node"
@@ -45,22 +47,22 @@ _COPIED = (
 )
 
 
-def sources(findings: Findings, spool: Spool) -> list[Dataset]:
-    """Return the headers of the measured slices, or of the best candidate's in a study that was not measured."""
-    candidates = findings.request.candidates
-    if findings.volume:
-        instances = findings.volume.instances
-    elif candidates:
-        instances = candidates[0].instances
-    else:
-        instances = ()
-    headers: list[Dataset] = []
-    for instance in instances:
-        ds = pydicom.dcmread(BytesIO(spool.verified(instance)), stop_before_pixels=True)
-        ds.decode()
-        ds.SpecificCharacterSet = "ISO_IR 192"
-        headers.append(ds)
-    return headers
+def sources(findings: Findings, spool: Spool) -> list[Source]:
+    """Return the measured slices, or the instances of the best candidate in a study that was not measured."""
+    candidates, volume = findings.request.candidates, findings.volume
+    if volume and volume.frames:
+        frames = zip(volume.instances, volume.frames, strict=True)
+        images = {one: list(singles(_header(one, spool))) for one in dict.fromkeys(volume.instances)}
+        return [Source(images[instance][frame - 1], frame) for instance, frame in frames]
+    instances = volume.instances if volume else candidates[0].instances if candidates else ()
+    return [Source(_header(instance, spool)) for instance in instances]
+
+
+def _header(instance: Instance, spool: Spool) -> Dataset:
+    ds = pydicom.dcmread(BytesIO(spool.verified(instance)), stop_before_pixels=True)
+    ds.decode()
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    return ds
 
 
 def device_uid() -> str:

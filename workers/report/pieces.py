@@ -14,6 +14,7 @@ from node.core.records import JobRequest, Measurement
 from workers.records import Region
 from workers.report import envelope
 from workers.report.document import Findings
+from workers.report.frames import Source, image
 from workers.report.outline import inside, outline
 from workers.report.seg import tracking_uid
 
@@ -157,31 +158,28 @@ def site(structure: Structure) -> hd.sr.FindingSite:
     return hd.sr.FindingSite(coding.type, laterality=coding.laterality)
 
 
-def image_region(region: Region, index: int, source: Dataset) -> hd.sr.ImageRegion | None:
+def image_region(region: Region, index: int, source: Source) -> hd.sr.ImageRegion | None:
     """Return the outline of a region on a slice as an SCOORD selected from that slice."""
     points = outline(region, index)
     if points is None:
         return None
-    image = hd.sr.SourceImageForRegion.from_source_image(source)
-    return hd.sr.ImageRegion(hd.sr.GraphicTypeValues.POLYLINE, points, image)
+    return hd.sr.ImageRegion(hd.sr.GraphicTypeValues.POLYLINE, points, image(source))
 
 
-def coordinates(region: Region, index: int, source: Dataset) -> hd.sr.CoordinatesForMeasurement | None:
+def coordinates(region: Region, index: int, source: Source) -> hd.sr.CoordinatesForMeasurement | None:
     """Return the outline of a region on a slice as an SCOORD inside a NUM (TID 320)."""
     points = outline(region, index)
     if points is None:
         return None
-    image = hd.sr.SourceImageForRegion.from_source_image(source)
-    return hd.sr.CoordinatesForMeasurement(hd.sr.GraphicTypeValues.POLYLINE, points, image)
+    return hd.sr.CoordinatesForMeasurement(hd.sr.GraphicTypeValues.POLYLINE, points, image(source))
 
 
-def marks(regions: Sequence[Region], index: int, source: Dataset) -> hd.sr.CoordinatesForMeasurement | None:
+def marks(regions: Sequence[Region], index: int, source: Source) -> hd.sr.CoordinatesForMeasurement | None:
     """Return one point inside each region on a slice as an SCOORD inside a NUM."""
     points = [point for region in regions if (point := inside(region, index)) is not None]
     if not points:
         return None
-    image = hd.sr.SourceImageForRegion.from_source_image(source)
-    return hd.sr.CoordinatesForMeasurement(hd.sr.GraphicTypeValues.MULTIPOINT, np.asarray(points), image)
+    return hd.sr.CoordinatesForMeasurement(hd.sr.GraphicTypeValues.MULTIPOINT, np.asarray(points), image(source))
 
 
 def number(name: str, one: Measurement) -> hd.sr.Measurement:

@@ -13,13 +13,14 @@ from pydicom.sr.coding import Code
 from node.core.codes import PRIVATE_SCHEME
 from workers.report import pieces
 from workers.report.document import Findings, measurements
+from workers.report.frames import Source
 
 _QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
 _REFUSED = Code("study-refused", PRIVATE_SCHEME, "Study not measured")
 _CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
 
 
-def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset:
+def build(findings: Findings, sources: Sequence[Source]) -> Dataset:
     """Return the SR of a refused study, or of one in which no structure was found."""
     # highdicom insists on a measurement group: one is given, and its container is exchanged for ours.
     tracking = pieces.tracking(findings.request, "none")
@@ -32,7 +33,7 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset:
     )
     box.ContentSequence = hd.sr.ContentSequence(_items(findings))
     items.append(box)
-    return pieces.finish(content, findings, sources, "sr", "crlm-node: not measured")
+    return pieces.finish(content, findings, [source.header for source in sources], "sr", "crlm-node: not measured")
 
 
 def _items(findings: Findings) -> list[hd.sr.ContentItem]:

@@ -18,6 +18,7 @@ from node.core.records import JobRequest
 from workers.records import AlgorithmType, Region, Segment
 from workers.report import envelope
 from workers.report.document import Findings
+from workers.report.frames import Source, refer_to_frames, standing_in
 
 _WRITTEN = (
     Structure.LIVER,
@@ -57,13 +58,13 @@ def muscles(findings: Findings) -> dict[str, Segment]:
     return {side: by_structure[structure] for side, structure in sides if structure in by_structure}
 
 
-def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
+def build(findings: Findings, sources: Sequence[Source]) -> Dataset | None:
     """Return the SEG, or None where nothing was segmented.
 
     Parameters
     ----------
     sources
-        Headers of the volume's slices, in their order.
+        The volume's slices, in their order.
     """
     written = segments(findings)
     if not written:
@@ -72,8 +73,8 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
     first = min(segment.region.slices[0] for segment in written)
     last = max(segment.region.slices[-1] for segment in written)
     ds = hd.seg.Segmentation(
-        source_images=list(sources[first : last + 1]),
-        pixel_array=_stack([segment.region for segment in written], first, last, sources[0]),
+        source_images=standing_in(sources[first : last + 1], request.key),
+        pixel_array=_stack([segment.region for segment in written], first, last, sources[0].header),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_describe(number, segment, request) for number, segment in enumerate(written, start=1)],
         series_instance_uid=envelope.series_uid(request, "seg"),
@@ -90,8 +91,9 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
         contributing_equipment=[envelope.equipment(request)],
     )
     _fix_dimension_uid(ds, request)
+    refer_to_frames(ds, sources[first : last + 1], request.key)
     envelope.declare_private_scheme(ds)
-    return envelope.seal(ds, sources[0], findings, "crlm-node segmentation")
+    return envelope.seal(ds, sources[0].header, findings, "crlm-node segmentation")
 
 
 def tracking_uid(request: JobRequest, label: str) -> str:

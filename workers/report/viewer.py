@@ -20,6 +20,7 @@ from node.core.records import Measurement
 from workers.records import DEMONSTRATION, Mask, Region
 from workers.report import pieces, seg
 from workers.report.document import Findings
+from workers.report.frames import Source
 from workers.report.pieces import comment, coordinates, marks, tracking
 
 LINES_SHOWN = 5
@@ -59,8 +60,8 @@ class _Line:
     regions: tuple[Region, ...]
 
 
-def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
-    """Return the SR, or None where no number can be drawn; `sources` are the headers of the volume's slices."""
+def build(findings: Findings, sources: Sequence[Source]) -> Dataset | None:
+    """Return the SR, or None where no number can be drawn; `sources` are the volume's slices."""
     taken: set[int] = set()
     groups: list[pieces.Group] = []
     for label, finding, index, lines in _that_fit(_plan(findings), LINES_SHOWN - len(_said(findings))):
@@ -72,7 +73,7 @@ def build(findings: Findings, sources: Sequence[Dataset]) -> Dataset | None:
     if not groups:
         return None
     content = pieces.report(pieces.DRAWN, groups, findings.request)
-    return pieces.finish(content, findings, sources, "sr-viewer", "crlm-node on CT")
+    return pieces.finish(content, findings, [source.header for source in sources], "sr-viewer", "crlm-node on CT")
 
 
 def _plan(findings: Findings) -> Iterator[tuple[str, Structure, int, list[_Line]]]:
@@ -121,7 +122,7 @@ def _said(findings: Findings) -> list[str]:
 
 def _group(
     findings: Findings,
-    sources: Sequence[Dataset],
+    sources: Sequence[Source],
     label: str,
     finding: Structure,
     index: int,
@@ -150,7 +151,7 @@ def _group(
     return group
 
 
-def _drawn(line: _Line, index: int, source: Dataset) -> hd.sr.CoordinatesForMeasurement | None:
+def _drawn(line: _Line, index: int, source: Source) -> hd.sr.CoordinatesForMeasurement | None:
     if len(line.regions) == 1:
         return coordinates(line.regions[0], index, source)
     return marks(line.regions, index, source)

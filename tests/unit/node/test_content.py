@@ -1,8 +1,12 @@
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from made_enhanced import Edit, enhance
+from made_series import instance, write_series
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
@@ -204,3 +208,61 @@ def test_every_malformed_file_of_the_corpus_has_a_header(test_data: Any) -> None
             header(ds, INSTANCE)
             read += 1
     assert read > 100
+
+
+@pytest.fixture
+def enhanced(tmp_path: Path) -> Callable[[Edit | None], Header]:
+    """Return a function that makes an Enhanced CT image of twelve frames and returns its header."""
+    slices = write_series(tmp_path, np.zeros((12, 4, 5), dtype=np.uint16))
+
+    def make(edit: Edit | None = None) -> Header:
+        path = enhance(slices, tmp_path / "enhanced.dcm", edit=edit)
+        return header(dcmread(path), instance(path))
+
+    return make
+
+
+def test_a_multi_frame_image_has_a_plane_for_each_frame(enhanced: Callable[..., Header]) -> None:
+    """Its first frame stands for the slice that rules ask for; each plane lies where its slice did."""
+    one = enhanced()
+    assert len(one.planes) == one.frames == 12
+    assert one.plane == one.planes[0]
+    assert [plane.position_mm[2] for plane in one.planes] == [100.0 + 3 * index for index in range(12)]
+    assert {plane.pixel_spacing_mm for plane in one.planes} == {(0.8, 0.7)}
+    assert one.image_type == ("ORIGINAL", "PRIMARY", "VOLUME", "NONE")
+    assert one.rescale_type == "HU"
+
+
+def test_one_frame_that_lies_nowhere_is_enough_for_no_plane(enhanced: Callable[..., Header]) -> None:
+    """A multi-frame image is a whole: no plane of it counts where one is missing."""
+
+    def edit(ds: Dataset) -> None:
+        del ds.PerFrameFunctionalGroupsSequence[5].PlanePositionSequence
+
+    one = enhanced(edit)
+    assert (one.plane, one.planes) == (None, ())
+
+
+def test_what_only_a_frame_says_is_seen(enhanced: Callable[..., Header]) -> None:
+    """A projection by its calculation, a localizer by its frame's type, units that are not the same in all frames."""
+
+    def edit(ds: Dataset) -> None:
+        kind = Dataset()
+        kind.FrameType, kind.VolumeBasedCalculationTechnique = ["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"], "MAX_IP"
+        other = Dataset()
+        other.RescaleSlope, other.RescaleIntercept, other.RescaleType = "1", "0", "MGML"
+        frame = ds.PerFrameFunctionalGroupsSequence[5]
+        frame.CTImageFrameTypeSequence, frame.PixelValueTransformationSequence = [kind], [other]
+
+    one = enhanced(edit)
+    assert {"LOCALIZER", "MAX_IP"} <= set(one.image_type[2:])
+    assert one.rescale_type == "HU/MGML"
+
+
+def test_a_single_frame_has_one_plane(series: Datasets) -> None:
+    """Whatever it says of frames in groups that it should not have."""
+    (ds,) = series(count=1)
+    one = header(ds, INSTANCE)
+    assert one.planes == (one.plane,)
+    del ds.ImagePositionPatient
+    assert header(ds, INSTANCE).planes == ()

@@ -4,7 +4,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from made_enhanced import enhance
+from made_series import write_series
 from pydicom import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import SegmentationStorage
@@ -231,3 +234,17 @@ class TestRealData:
         request = ask(test_data / "crlm-ct-1004")
         assert [len(one.instances) for one in request.candidates] == [41]
         assert request.facts.height_reason is NotComputed.HEIGHT_MISSING
+
+
+@pytest.mark.parametrize(("frames", "chosen"), [(12, True), (9, False)])
+def test_the_frames_of_an_enhanced_ct_count_as_slices(frames: int, chosen: bool, tmp_path: Path) -> None:
+    """One instance of twelve frames is a candidate; of nine it has too few, which the refusal tells."""
+    slices = write_series(tmp_path / "slices", np.zeros((frames, 4, 5), dtype=np.uint16))
+    (tmp_path / "study").mkdir()
+    path = enhance(slices, tmp_path / "study" / "enhanced.dcm")
+    request = ask(tmp_path / "study")
+    assert [one.path for candidate in request.candidates for one in candidate.instances] == [str(path)] * chosen
+    if not chosen:
+        assert request.refusal is not None
+        assert request.refusal.code is StudyRefusal.TOO_FEW_SLICES
+        assert "9 axial slices" in request.refusal.detail

@@ -66,6 +66,15 @@ def test_plain_slice_is_accepted() -> None:
     assert _assert_no_more_than_the_parser(_DATA_SET)
 
 
+def test_an_item_longer_than_the_data_set_is_left_to_the_parser() -> None:
+    """The length of an item leads far behind the end: nothing is raised, and nothing is accepted."""
+    at = _DATA_SET.index(b"\xfe\xff\x00\xe0")
+    longer = _DATA_SET[: at + 4] + (2**20).to_bytes(4, "little") + _DATA_SET[at + 8 :]
+    inner = longer.index(b"SH", at)
+    assert glance(longer[:inner] + b"SH\xf0\xff" + longer[inner + 4 :]) is None
+    assert glance(longer) is None
+
+
 @pytest.mark.parametrize(
     "changes",
     [

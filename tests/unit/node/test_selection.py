@@ -76,7 +76,10 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str]] = {
     "localizer": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
     "vendor's localizer": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER", "CT_SOM5 TOP"]}, "localizer"),
     "coronal": ({"ImageOrientationPatient": CORONAL}, "not axial"),
-    "enhanced": ({"SOPClassUID": EnhancedCTImageStorage, "NumberOfFrames": 40}, "Enhanced CT (multi-frame)"),
+    "enhanced without groups": (
+        {"SOPClassUID": EnhancedCTImageStorage, "NumberOfFrames": 40},
+        "is missing in at least one image",
+    ),
     "screen capture": ({"SOPClassUID": SecondaryCaptureImageStorage}, "not stored as CT images"),
     "several frames": ({"NumberOfFrames": 2}, "several frames or in colour"),
     "colour": ({"SamplesPerPixel": 3}, "several frames or in colour"),

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from made_arrays import BODY_SHAPE, NO_FACTS, body, box, geometry, label_map, volume
@@ -16,8 +17,6 @@ MASKS = body()
 LATER = {
     NotComputed.NOT_REQUESTED,
     NotComputed.NOT_AVAILABLE,
-    NotComputed.STRUCTURE_IMPLAUSIBLE,
-    NotComputed.INPUT_LOSSY,
     NotComputed.OUT_OF_SCOPE,
     NotComputed.ROI_MISMATCH,
     NotComputed.SIGNATURE_INCOMPLETE,
@@ -25,13 +24,13 @@ LATER = {
 }
 
 
-def measured(masks: dict[Structure, Mask | list[Mask]], facts: PatientFacts = TALL) -> Measured:
-    return of(label_map(geometry(BODY_SHAPE, (3.0, 1.0, 1.0)), masks), facts)
+def measured(masks: dict[Structure, Mask | list[Mask]], facts: PatientFacts = TALL, **acquired: Any) -> Measured:
+    return of(label_map(geometry(BODY_SHAPE, (3.0, 1.0, 1.0)), masks), facts, **acquired)
 
 
-def of(labels: LabelMap, facts: PatientFacts = TALL) -> Measured:
+def of(labels: LabelMap, facts: PatientFacts = TALL, **acquired: Any) -> Measured:
     hu = np.random.default_rng(3).normal(100, 10, BODY_SHAPE).astype(np.int16)
-    return measurement.measure(volume(hu), labels, facts, MeasurementSettings())
+    return measurement.measure(volume(hu, **acquired), labels, facts, MeasurementSettings())
 
 
 def test_every_id_is_there_and_only_the_score_is_missing() -> None:
@@ -66,9 +65,48 @@ def test_every_reason_that_stage_8_knows_can_be_reached() -> None:
         measured(MASKS | {Structure.ILIOPSOAS_LEFT: box(BODY_SHAPE, slice(2, 30), slice(20, 40), slice(45, 60))}),
         measured(MASKS | {Structure.VERTEBRA_L3: empty, Structure.LESION: empty}),
         measured(MASKS | {Structure.VERTEBRAL_BODY: small}),
+        measured(MASKS, lossy=True),
+        measured(MASKS, padding_hu=((0.0, 200.0),)),
     ]
     reached = {one.reason for case in cases for one in case.measurements.values()} - {None}
     assert reached == set(NotComputed) - LATER
+
+
+def test_only_the_score_is_withheld_from_lossy_pixels() -> None:
+    """It says that loss is why; all other numbers are as they would be without."""
+    lossy, plain = measured(MASKS, lossy=True).measurements, measured(MASKS).measurements
+    for name, one in lossy.items():
+        score = name.startswith("rad_score.")
+        assert one.reason is NotComputed.INPUT_LOSSY if score else one == plain[name]
+
+
+def test_padding_is_in_no_mean_and_in_every_volume() -> None:
+    """A mask that reaches padding: its mean is of the rest, its volume and areas are as drawn."""
+    hu = np.random.default_rng(3).normal(100, 10, BODY_SHAPE).astype(np.int16)
+    padded = hu.copy()
+    padded[:, :, 30:50] = -3024  # through liver, muscles and vertebrae
+    labels = label_map(geometry(BODY_SHAPE, (3.0, 1.0, 1.0)), MASKS)
+    ranges = ((-3024.0, -3024.0), (-2000.0, -2000.0))
+    found, plain, kept = (
+        measurement.measure(volume(one, padding_hu=pads), labels, TALL, MeasurementSettings()).measurements
+        for one, pads in ((padded, ranges), (hu, ()), (padded, ()))
+    )
+    means = [name for name in found if name.endswith(("_hu", "sd_hu"))]
+    assert any(kept[name].value != plain[name].value for name in means)
+    for name in found:
+        if name not in means:
+            assert found[name] == plain[name], name
+    for structure, name in ((Structure.LIVER, "liver.mean_hu"), (Structure.ILIOPSOAS_LEFT, "psoas.left.mean_hu")):
+        values = padded[np.asarray(MASKS[structure])]
+        assert found[name].value == values[values > -2000].astype(float).mean()
+
+
+def test_nothing_but_padding_has_no_mean() -> None:
+    """The mean is not computed, the volume is."""
+    found = measured(MASKS, padding_hu=((0.0, 200.0),)).measurements
+    assert found["liver.mean_hu"].reason is NotComputed.STRUCTURE_IMPLAUSIBLE
+    assert found["l1.mean_hu"].reason is NotComputed.STRUCTURE_IMPLAUSIBLE
+    assert found["liver.volume"].value is not None
 
 
 def test_numbers_of_imported_structures_say_whose_they_are() -> None:

@@ -11,10 +11,13 @@ import pytest
 from made_series import AXIAL, LAYOUTS, NATIVE, ROOT, Edit, candidate, spool, write_series
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom._uid_dict import UID_dictionary
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
+    JPEG2000,
     UID,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -23,7 +26,7 @@ from pydicom.uid import (
 )
 from studies import Study
 
-from node.core.dicom import COMPRESSED
+from node.core.dicom import COMPRESSED, TRANSFER_SYNTAXES
 from node.core.errors import NodeError, NotAnalysable, Untrusted
 from node.core.reasons import StudyRefusal
 from node.core.records import Candidate
@@ -32,12 +35,20 @@ from workers.records import Volume
 from workers.volume import read
 
 SHAPE = (12, 40, 48)
+OTHERS = [UID(uid) for uid, facts in UID_dictionary.items() if facts[1] == "Transfer Syntax"]
+OTHERS = [uid for uid in OTHERS if uid not in TRANSFER_SYNTAXES]
 
 
 @pytest.fixture(scope="module")
 def stored() -> NDArray[np.uint16]:
     """Stored values of a 12-bit CT, none of them like another slice's."""
     return np.random.default_rng(1).integers(0, 4096, SHAPE).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def series(stored: NDArray[np.uint16], tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+    """A sound series."""
+    return candidate(write_series(tmp_path_factory.mktemp("sound"), stored))
 
 
 def volume_of(paths: list[Path]) -> Volume:
@@ -187,6 +198,86 @@ def test_loss_is_told(tmp_path: Path, stored: NDArray[np.uint16]) -> None:
     assert not volume_of(write_series(tmp_path / "plain", stored)).acquisition.lossy
 
 
+@pytest.mark.parametrize("syntax", [JPEGLSNearLossless, JPEG2000], ids=lambda uid: uid.name)
+def test_an_encoding_that_may_lose_counts_as_loss(syntax: UID, tmp_path: Path, stored: NDArray[np.uint16]) -> None:
+    """One slice encoded so is enough, whatever its header says of loss."""
+
+    def pack(ds: Dataset, index: int) -> None:
+        if index == 6:
+            ds.LossyImageCompression = "00"
+            ds.compress(syntax, **({"jls_error": 1} if syntax == JPEGLSNearLossless else {"j2k_cr": [2]}))
+
+    volume = volume_of(write_series(tmp_path, stored, edit=pack))
+    assert volume.acquisition.lossy
+    assert {one.transfer_syntax_uid for one in volume.instances} >= {syntax}
+
+
+def test_jpeg_baseline_is_read_and_counts_as_loss(tmp_path: Path, lacking: Callable[[str], None]) -> None:
+    """Eight bits of DCMTK's JPEG, whose values are near those that went in."""
+    if shutil.which("dcmcjpeg") is None:
+        lacking("dcmcjpeg (dcmtk)")
+    smooth = np.broadcast_to(np.arange(48, dtype=np.uint16) * 5, SHAPE).copy()
+
+    def eight_bits(ds: Dataset, _: int) -> None:
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit = 8, 8, 7
+        ds.PixelData = np.frombuffer(ds.PixelData, "<u2").astype(np.uint8).tobytes()
+        ds["PixelData"].VR = "OB"
+
+    packed = []
+    for path in write_series(tmp_path / "plain", smooth, edit=eight_bits):
+        subprocess.run(["dcmcjpeg", "+eb", "+un", str(path), str(tmp_path / path.name)], check=True)
+        packed.append(tmp_path / path.name)
+    volume = volume_of(packed)
+    assert {one.transfer_syntax_uid for one in volume.instances} == {JPEGBaseline8Bit}
+    assert np.abs(volume.hu - (smooth.astype(int) - 1024)).max() <= 8
+    assert volume.acquisition.lossy
+
+
+PADDING: dict[str, tuple[int, dict[str, Any], tuple[tuple[float, float], ...]]] = {
+    "said": (-1500, {"PixelPaddingValue": -1500}, ((-1500, -1500),)),
+    "said as an unsigned number": (-1500, {"PixelPaddingValue": 65536 - 1500}, ((-1500, -1500),)),
+    "a range": (-1200, {"PixelPaddingValue": -1500, "PixelPaddingRangeLimit": -1100}, ((-1500, -1100),)),
+    "a range downwards": (-1200, {"PixelPaddingValue": -1100, "PixelPaddingRangeLimit": -1500}, ((-1500, -1100),)),
+    "GE's custom": (-2000, {}, ((-2000, -2000),)),
+    "Siemens' custom": (-3024, {}, ((-3024, -3024),)),
+    "said and not there": (-1024, {"PixelPaddingValue": -1500}, ()),
+    "a value of tissue": (-1024, {"PixelPaddingValue": 40}, ()),
+    "a limit without a value": (-1200, {"PixelPaddingRangeLimit": -1100}, ()),
+    "not a number": (-1200, {"PixelPaddingValue": None}, ()),
+}
+
+
+@pytest.mark.parametrize("case", PADDING)
+def test_padding_is_known_by_what_is_said_and_by_custom(case: str, tmp_path: Path, stored: NDArray[np.uint16]) -> None:
+    """Its values and how many voxels have them are told; the volume keeps them."""
+    value, said, expected = PADDING[case]
+    signed = np.clip(stored.astype(np.int16), 0, 3000) - 1000
+    signed[3:, :2] = value
+
+    def edit(ds: Dataset, _: int) -> None:
+        ds.RescaleIntercept = "0"
+        for keyword, number in said.items():
+            ds.add_new(keyword, "SS" if number is None or number < 2**15 else "US", number)
+
+    volume = volume_of(write_series(tmp_path, signed, edit=edit))
+    assert np.array_equal(volume.hu, signed)
+    assert volume.acquisition.padding_hu == expected
+    assert volume.acquisition.padding_voxels == (9 * 2 * 48 if expected else 0)
+
+
+def test_padding_is_rescaled_as_its_slice_is(tmp_path: Path, stored: NDArray[np.uint16]) -> None:
+    """It is said in stored values (PS3.3 C.7.5.1.1.2): slope and intercept apply, each slice's own."""
+    padded = stored.copy()
+    padded[:, :2] = 0
+
+    def edit(ds: Dataset, index: int) -> None:
+        ds.RescaleIntercept, ds.PixelPaddingValue = str(-1300 - index % 2), 0
+
+    found = volume_of(write_series(tmp_path, padded, edit=edit)).acquisition
+    assert found.padding_hu == ((-1301, -1301), (-1300, -1300))
+    assert found.padding_voxels == np.count_nonzero(padded == 0)
+
+
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [
@@ -302,6 +393,26 @@ def test_an_unknown_transfer_syntax_is_refused_before_anything_is_decoded(
     with pytest.raises(NotAnalysable) as caught:
         read(series, spool(), MeasurementSettings())
     assert caught.value.code is StudyRefusal.TRANSFER_SYNTAX_UNSUPPORTED
+    assert caught.value.detail == "MPEG-4 AVC/H.264 High Profile / Level 4.1 (1.2.840.10008.1.2.4.102)"
+
+
+@pytest.mark.parametrize("uid", OTHERS, ids=lambda uid: uid.name)
+def test_every_other_transfer_syntax_of_the_standard_is_refused_by_its_name(uid: UID, series: Candidate) -> None:
+    """HTJ2K, JPEG Extended, MPEG, what is retired: each is told by name, none is tried."""
+    with pytest.raises(NotAnalysable) as caught:
+        read(changed(series, 3, transfer_syntax_uid=uid), spool(), MeasurementSettings())
+    assert caught.value.code is StudyRefusal.TRANSFER_SYNTAX_UNSUPPORTED
+    assert caught.value.detail == f"{uid.name} ({uid})"
+
+
+@pytest.mark.parametrize(
+    ("uid", "told"), [("1.2.3", "1.2.3"), ("", "not named by a UID"), ("Doe^Jane", "not named by a UID")]
+)
+def test_an_encoding_that_nobody_knows_is_told_by_its_uid_alone(uid: str, told: str, series: Candidate) -> None:
+    """What is no UID is not repeated: anything may stand there."""
+    with pytest.raises(NotAnalysable) as caught:
+        read(changed(series, 3, transfer_syntax_uid=uid), spool(), MeasurementSettings())
+    assert caught.value.detail == told
 
 
 def gone(path: Path) -> None:
