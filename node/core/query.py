@@ -9,7 +9,7 @@ association.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Literal
 
@@ -44,11 +44,13 @@ class Moved:
     Parameters
     ----------
     status
-        What was answered last; None where the archive fell silent or the association was lost.
+        What was answered last; None where no end was answered.
     remaining, completed, failed, warned
         Sub-operations, as the archive counts them; an archive that counts nothing says 0.
     failed_uids
         SOP Instance UIDs that it names as not sent; it need not name them.
+    silent
+        Whether no end was answered because the archive said nothing for too long; else it ended the association.
     """
 
     status: int | None
@@ -57,6 +59,7 @@ class Moved:
     failed: int = 0
     warned: int = 0
     failed_uids: tuple[str, ...] = ()
+    silent: bool = False
 
     @property
     def total(self) -> int:
@@ -67,7 +70,8 @@ class Moved:
     def fault(self) -> str:
         """What went wrong, in words; empty for a success without a failed sub-operation."""
         if self.status is None:
-            return "the archive fell silent, or the association was lost, before C-MOVE was answered"
+            how = "fell silent" if self.silent else "ended the association"
+            return f"the archive {how} before C-MOVE was answered"
         if self.status == SUCCESS and not self.failed:
             return ""
         counts = f" ({self.failed} of {self.total} failed)" if self.failed else ""
@@ -163,7 +167,7 @@ class Inquiry:
         while wait.answered():
             status, identifier = next(responses)
             if "Status" not in status:
-                break
+                return replace(moved, status=None)
             moved = _moved(status, identifier, moved)
             if moved.status not in PENDING:
                 return moved
@@ -171,7 +175,7 @@ class Inquiry:
                 on_progress(moved)
         if self.assoc.is_established:
             self.assoc.abort()
-        return Moved(None, moved.remaining, moved.completed, moved.failed, moved.warned)
+        return replace(moved, status=None, silent=True)
 
     def _accepted(self, model: str, service: str) -> str:
         """Return a model that the archive has accepted."""

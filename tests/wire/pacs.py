@@ -27,17 +27,18 @@ _KEYS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "S
 class Pacs:
     """What it received, and how it answers.
 
-    `statuses` are answered in turn, the last one from then on; `listed` are the answers to a query. What it is asked
-    to keep goes to `on_commitment` with a function that sends a report on the same association; without it the
-    service is not offered. A move sends what it has `held` to the port that it `knows` of the destination, with a pause
-    before each object, unless there is a status left in `move_statuses`, which is then all that it answers (0 stands
-    for none).
+    `statuses` are answered in turn, the last one from then on; `listed` are the answers to a query, but at the levels
+    that are `unlisted`. What it is asked to keep goes to `on_commitment` with a function that sends a report on the
+    same association; without it the service is not offered. A move sends what it has `held` to the port that it `knows`
+    of the destination, with a pause before each object, unless there is a status left in `move_statuses`, which is then
+    all that it answers (0 stands for none).
     """
 
     port: int
     statuses: list[int] = field(default_factory=lambda: [0])
     listed: list[Dataset] = field(default_factory=list)
     find_status: int = 0
+    unlisted: tuple[str, ...] = ()
     comment: str = ""
     abort_after: int | None = None
     received: list[tuple[str, bytes]] = field(default_factory=list)
@@ -72,6 +73,8 @@ class Pacs:
         self.queries.append(query)
         if self.find_status:
             yield self.find_status, None
+            return
+        if query.QueryRetrieveLevel in self.unlisted:
             return
         level = {"SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}.get(
             query.QueryRetrieveLevel, "StudyInstanceUID"
