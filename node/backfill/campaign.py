@@ -8,21 +8,24 @@ closes meanwhile: half a study would be measured as half a study.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from node.backfill.fetching import Away, Fetching
+from node.backfill.fetching import Fetching
 from node.backfill.pace import Pace, Wait
 from node.backfill.plan import Fate, Outcome, Plan
 from node.backfill.search import Found
 from node.core import log
+from node.core.errors import Unavailable
 from node.core.ledger.patience import Patience
 from node.core.query import Moved
 
 PERIOD_S = 2.0
 OUTAGES = 10  # in a row: with the default pauses an hour
 FAILURES = 5  # in a row
+
+Answer = TypeVar("Answer")
 
 _log = log.get("backfill")
 
@@ -81,12 +84,10 @@ class Campaign:
 
         Raises
         ------
-        Away
-            The archive stays away.
+        Unavailable
+            The archive (`Away`), the ledger or the spool stays away.
         NotKnownThere, TooManyFail
             No study can be fetched.
-        Unavailable
-            The ledger or the spool is away.
         """
         for attempt in range(1, self._patience.attempts + 1):
             waiting = self._plan.open
@@ -116,25 +117,28 @@ class Campaign:
                 raise TooManyFail(f"{in_a_row} studies failed one after the other, the last one: {outcome.reason}")
 
     def _fetch(self, found: Found) -> Outcome | None:
-        """Fetch a study, and wait for the archive where it is away; None where it was told to stop meanwhile."""
+        """Fetch a study; None where it was told to stop meanwhile."""
+        outcome = self._patiently(lambda: self._fetching.fetch(found.study_uid, self._display.moves))
+        stopped = self._stop.is_set() and outcome is not None and outcome.fate is Fate.FAILED
+        return None if stopped else outcome
+
+    def _await_turn(self) -> None:
+        while not self._stop.is_set() and (wait := self._patiently(lambda: self._pace.obstacle(self._plan.begun))):
+            self._rest(wait, PERIOD_S)
+
+    def _patiently(self, work: Callable[[], Answer]) -> Answer | None:
+        """Do what needs the archive, the ledger or the spool, and wait where one is away; None where told to stop."""
         for outage in range(1, OUTAGES + 1):
             try:
-                outcome = self._fetching.fetch(found.study_uid, self._display.moves)
-            except Away as error:
+                return work()
+            except Unavailable as error:
                 if outage == OUTAGES:
                     raise
                 pause_s = self._patience.pause(outage).total_seconds()
-                self._rest(Wait("away", f"waits {pause_s:.0f} s for the archive: {error.detail}"), pause_s)
-                if self._stop.is_set():
-                    return None
-            else:
-                stopped = self._stop.is_set() and outcome.fate is Fate.FAILED
-                return None if stopped else outcome
+                self._rest(Wait("away", f"waits {pause_s:.0f} s: {error.detail or error}"), pause_s)
+            if self._stop.is_set():
+                break
         return None
-
-    def _await_turn(self) -> None:
-        while not self._stop.is_set() and (wait := self._pace.obstacle(self._plan.begun)):
-            self._rest(wait, PERIOD_S)
 
     def _rest(self, wait: Wait, pause_s: float) -> None:
         self._display.waits(wait)

@@ -23,6 +23,7 @@ from node.core.query import Moved
 
 _STYLES = {Fate.FETCHED: "green", Fate.FAILED: "red"}
 _MOST_NAMED = 10
+_NO_DATE = "no date "
 
 
 class Bar:
@@ -51,12 +52,12 @@ class Bar:
         """Hear what is waited for; a new cause gets a line where no bar is seen."""
         self._say(wait.sentence)
         if wait.limit != self._waited_for and not self._console.is_terminal:
-            self._line(wait.sentence)
+            self._line(escape(wait.sentence))
         self._waited_for = wait.limit
 
     def begins(self, found: Found) -> None:
         """Hear of a study that is fetched now."""
-        self._waited_for, self._study = "", found.date or "no date"
+        self._waited_for, self._study = "", found.date or _NO_DATE
         self._say(f"fetches {self._study}")
 
     def moves(self, moved: Moved) -> None:
@@ -69,15 +70,15 @@ class Bar:
         fate = f"[{style}]{outcome.fate}[/]" if style else str(outcome.fate)
         words = f", {outcome.instances} instances" if outcome.instances else ""
         words += f": {outcome.reason}" if outcome.reason else ""
-        self._line(f"{found.date or '        '} {escape(found.study_uid)} ", fate + escape(words))
+        self._line(f"{escape(found.date or _NO_DATE)} {escape(found.study_uid)} {fate}{escape(words)}")
         if outcome.fate is not Fate.FAILED:
             self._progress.advance(self._task)
 
     def _say(self, words: str) -> None:
         self._progress.update(self._task, description=escape(words))
 
-    def _line(self, words: str, marked: str = "") -> None:
-        self._progress.console.print((escape(words) if not marked else words) + marked, highlight=False, soft_wrap=True)
+    def _line(self, markup: str) -> None:
+        self._progress.console.print(markup, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class Fetching:
         Raises
         ------
         Away
-            There is no association, and none that does C-MOVE.
+            No association can be made.
         NotKnownThere
             The archive answers that it does not know the destination.
         Unavailable
@@ -110,7 +110,7 @@ class Fetching:
                 if not wanted:
                     return Outcome(Fate.EMPTY)
                 lacking = {
-                    uid: images for uid, images in wanted.items() if not images or images - before.get(uid, set())
+                    one.series_uid: images for one, images in wanted if _lacks(one, images, before.get(one.series_uid))
                 }
                 if not lacking:
                     return Outcome(Fate.HELD)
@@ -124,21 +124,21 @@ class Fetching:
         missing = self._await(study_uid, lacking, 0.0 if faults else ARRIVAL_PATIENCE_S)
         came = self._came(study_uid, before)
         if missing:
-            faults = [*faults, f"{missing} of {sum(map(len, wanted.values()))} CT images did not come"]
+            faults = [*faults, f"{missing} of {sum(len(images) for _, images in wanted)} CT images did not come"]
             return Outcome(Fate.FAILED, came, "; ".join(dict.fromkeys(faults)))
-        if not came and faults:  # series whose images it did not list, and of which nothing came
-            return Outcome(Fate.FAILED, 0, "; ".join(dict.fromkeys(faults)))
+        if faults and not all(lacking.values()):  # a series whose images it did not list: its word is all there is
+            return Outcome(Fate.FAILED, came, "; ".join(dict.fromkeys(faults)))
         return Outcome(Fate.FETCHED, came)
 
-    def _wanted(self, inquiry: Inquiry, study_uid: str) -> dict[str, set[str]]:
-        """Return the CT images of a study by series; a series of which the archive lists no image has none here."""
-        wanted = {}
+    def _wanted(self, inquiry: Inquiry, study_uid: str) -> list[tuple[Series, set[str]]]:
+        """Return the CT series of a study with their images; a series of which none is listed has none here."""
+        wanted = []
         for series in ct_series(inquiry, study_uid):
             keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series.series_uid}
             listed = inquiry.find("IMAGE", keys | {"SOPInstanceUID": "", "SOPClassUID": ""})
             images = {str(one.SOPInstanceUID) for one in listed if "SOPInstanceUID" in one and _may_be_ct_image(one)}
             if images or not listed:
-                wanted[series.series_uid] = images
+                wanted.append((series, images))
         return wanted
 
     def _move(
@@ -181,6 +181,13 @@ class Fetching:
     def _came(self, study_uid: str, before: Mapping[str, set[str]]) -> int:
         held = held_of(self.ledger, study_uid)
         return sum(len(images - before.get(uid, set())) for uid, images in held.items())
+
+
+def _lacks(series: Series, images: set[str], held: set[str] | None) -> bool:
+    """Say whether something of a series is not here: by its images, where they are listed, else by their number."""
+    if images:
+        return bool(images - (held or set()))
+    return series.instances is None or len(held or ()) < series.instances
 
 
 def _series(answer: Dataset) -> Series:

@@ -74,9 +74,10 @@ def backfill(
         run.preview()
         return
     pace = Pace(ledger, Room(config.spool_dir, config), at_once, per_hour, window)
-    with alone(run.folder), _until_told() as stop:
+    with alone(run.folder):
         plan = run.plan(anew=anew)
-        run.fetch(plan, pace, stop)
+        with _until_told() as stop:
+            run.fetch(plan, pace, stop)
     if stop.is_set() and plan.open:
         say("Stopped: the same command goes on here.")
         raise typer.Exit(INTERRUPTED)

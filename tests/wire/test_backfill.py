@@ -206,13 +206,30 @@ def test_a_study_without_ct_images_is_told_apart(backfill: Backfill) -> None:
 
 
 def test_an_archive_that_lists_no_images_is_taken_by_its_word(backfill: Backfill) -> None:
-    """Some answer no query at IMAGE level: their CT series are moved, and what comes is counted."""
+    """Some answer no query at IMAGE level: their CT series are moved, what comes is counted, and once is enough."""
     backfill.pacs.unlisted = ("IMAGE",)
     backfill.pacs.held = [one for one in backfill.pacs.held if one.SOPClassUID == CTImageStorage]
     backfill.pacs.listed = [listing(one) for one in backfill.pacs.held]
     done = backfill.run("--from", "PACS", *DATES)
     assert (done.code, done.out.splitlines()[-1]) == (0, "2 found, 2 fetched")
     assert backfill.here() == WANTED
+    done = backfill.run("--from", "PACS", *DATES)
+    assert (done.code, done.out.splitlines()[-1]) == (0, "2 found, 0 fetched, 2 held already")
+    assert len(backfill.pacs.moves) == 2
+
+
+def test_a_fault_where_no_images_are_listed_is_a_failure(backfill: Backfill) -> None:
+    """One of two series of a study fails and the other comes: with nothing to hold it against, the fault decides."""
+    backfill.pacs.unlisted = ("IMAGE",)
+    backfill.pacs.held = [
+        ct_slice(StudyInstanceUID="1.2.1", SeriesInstanceUID=f"1.2.1.{n}", SOPInstanceUID=f"1.2.1.{n}.0")
+        for n in (1, 2)
+    ]
+    backfill.pacs.listed = [listing(one) for one in backfill.pacs.held]
+    backfill.pacs.move_statuses = [0xC001, 0, 0xC001, 0]
+    done = backfill.run("--from", "PACS", *DATES)
+    assert (done.code, done.out.splitlines()[-1]) == (1, "1 found, 0 fetched, 1 failed")
+    assert backfill.here() == {"1.2.1.2.0"}
 
 
 def test_a_move_that_fails_once_is_tried_again(backfill: Backfill) -> None:
@@ -283,7 +300,7 @@ def test_an_archive_that_goes_away_is_waited_for(backfill: Backfill, monkeypatch
     done = backfill.run("--from", "PACS", *DATES)
     assert (done.code, seen.count(True)) == (1, 3)
     assert "connection refused" in done.err
-    assert "for the archive: PACS@127.0.0.1:1: connection refused" in done.out
+    assert "waits 0 s: PACS@127.0.0.1:1: connection refused" in done.out
     assert done.out.splitlines()[-1] == "2 found, 0 fetched, 2 not yet"
 
 
