@@ -5,11 +5,14 @@ Comes in: settings, an archive, criteria. Goes out: a plan on disk, studies at o
 is next: `node.cli.backfill`, which reads the words and ends with the exit code.
 """
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Event
 
+from pydicom import Dataset
 from rich.console import Console
 
 from node.backfill import display
@@ -17,8 +20,11 @@ from node.backfill.campaign import Campaign, counts_of
 from node.backfill.criteria import Criteria
 from node.backfill.fetching import Fetching, Series, ct_series, held_of
 from node.backfill.pace import Pace
+from node.backfill.pieces import Piece
 from node.backfill.plan import Plan, name_of
 from node.backfill.search import Findings, Found, search
+from node.core.dimse import TooMuch
+from node.core.errors import Unavailable
 from node.core.ledger import Ledger, audit
 from node.core.ledger.patience import Patience
 from node.core.peer import Peer
@@ -58,9 +64,29 @@ class Run:
         return name_of(self.peer.ae_title, self.criteria.canonical())
 
     def search(self) -> Findings:
-        """Ask the archive for studies; what was asked is audited, whatever came of it."""
-        with display.bar(self.console, None) as bar:
-            findings = search(lambda keys: self.peer.find("STUDY", keys), self.criteria, bar.asked)
+        """Ask the archive for studies; that it was asked is audited, whatever came of it.
+
+        Raises
+        ------
+        Unavailable
+            It is away or refuses.
+        """
+        told = Findings()
+
+        def heard(piece: Piece, findings: Findings) -> None:
+            nonlocal told
+            told = findings
+            bar.asked(piece, findings)
+
+        def ask(keys: Mapping[str, str]) -> list[Dataset]:
+            return self._ask(keys, again=bool(told.queries))
+
+        try:
+            with display.bar(self.console, None) as bar:
+                findings = search(ask, self.criteria, heard)
+        except Unavailable:
+            self._audit_query(told, done=False)
+            raise
         self._audit_query(findings)
         display.remarks(self.console, findings)
         return findings
@@ -113,6 +139,18 @@ class Run:
         said = f"{self.name} from {self.peer.ae_title}: {detail}"
         audit.note(self.ledger, audit.commanded("backfill", detail=said, done=done))
 
-    def _audit_query(self, findings: Findings) -> None:
+    def _audit_query(self, findings: Findings, *, done: bool = True) -> None:
         detail = f"backfill {self.name}: {findings.queries} queries, {len(findings.studies)} studies"
-        audit.note(self.ledger, audit.queried(self.peer.ae_title, self.peer.host, detail))
+        audit.note(self.ledger, audit.queried(self.peer.ae_title, self.peer.host, detail, done=done))
+
+    def _ask(self, keys: Mapping[str, str], *, again: bool) -> list[Dataset]:
+        """Query at STUDY level; where the archive has answered before, have patience with it."""
+        patience = Patience.of(self.settings)
+        for attempt in range(1, patience.attempts if again else 1):
+            try:
+                return self.peer.find("STUDY", keys)
+            except TooMuch:
+                raise
+            except Unavailable:
+                time.sleep(patience.pause(attempt).total_seconds())
+        return self.peer.find("STUDY", keys)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
+from pynetdicom.dimse_messages import C_CANCEL_RQ  # type: ignore[attr-defined]  # made at run time
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
@@ -28,16 +29,17 @@ class Pacs:
     """What it received, and how it answers.
 
     `statuses` are answered in turn, the last one from then on; `listed` are the answers to a query, but at the levels
-    that are `unlisted`. What it is asked to keep goes to `on_commitment` with a function that sends a report on the
-    same association; without it the service is not offered. A move sends what it has `held` to the port that it `knows`
-    of the destination, with a pause before each object, unless there is a status left in `move_statuses`, which is then
-    all that it answers (0 stands for none).
+    that are `unlisted`, and to queries whose number is in `find_failures`. What it is asked to keep goes to
+    `on_commitment` with a function that sends a report on the same association; without it the service is not offered.
+    A move sends what it has `held` to the port that it `knows` of the destination, with a pause before each object,
+    unless there is a status left in `move_statuses`, which is then all that it answers (0 stands for none).
     """
 
     port: int
     statuses: list[int] = field(default_factory=lambda: [0])
     listed: list[Dataset] = field(default_factory=list)
     find_status: int = 0
+    find_failures: set[int] = field(default_factory=set)
     unlisted: tuple[str, ...] = ()
     comment: str = ""
     abort_after: int | None = None
@@ -54,6 +56,7 @@ class Pacs:
     move_statuses: list[int] = field(default_factory=list)
     move_pause_s: float = 0.0
     move_abort_after: int | None = None
+    cancels: int = 0
     ended: list[str] = field(default_factory=list)
 
     def on_store(self, event: evt.Event) -> Dataset:
@@ -71,6 +74,9 @@ class Pacs:
         """Answer with what matches, by study and series."""
         query = event.identifier
         self.queries.append(query)
+        if len(self.queries) in self.find_failures:
+            yield 0xC001, None
+            return
         if self.find_status:
             yield self.find_status, None
             return
@@ -110,6 +116,10 @@ class Pacs:
             if number == self.move_abort_after:
                 event.assoc.abort()
             yield 0xFF00, one
+
+    def on_message(self, event: evt.Event) -> None:
+        """Count what asks for a move to be cancelled."""
+        self.cancels += isinstance(event.message, C_CANCEL_RQ)
 
     def on_action(self, event: evt.Event) -> tuple[int, None]:
         """Take a request for commitment; what the test wants reported is reported after the answer."""
@@ -186,6 +196,7 @@ def serving(
         (evt.EVT_C_STORE, pacs.on_store),
         (evt.EVT_C_FIND, pacs.on_find),
         (evt.EVT_C_MOVE, pacs.on_move),
+        (evt.EVT_DIMSE_RECV, pacs.on_message),
         (evt.EVT_ESTABLISHED, count),
         (evt.EVT_N_ACTION, pacs.on_action),
         (evt.EVT_RELEASED, lambda _: pacs.ended.append("released")),

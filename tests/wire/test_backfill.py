@@ -318,6 +318,20 @@ def test_a_signal_cancels_the_move_and_the_next_run_goes_on(backfill: Backfill) 
     assert backfill.here() == WANTED
 
 
+def test_a_search_has_patience_with_an_archive_that_has_answered(backfill: Backfill) -> None:
+    """Of a range of months one query fails once: it is asked again; one that fails at the first is told at once."""
+    months = ("--query", "StudyDate=20231101-20240131", "--at-once", "99")
+    backfill.pacs.find_failures = {2}
+    done = backfill.run("--from", "PACS", *months)
+    assert (done.code, done.out.splitlines()[-1]) == (0, "2 found, 2 fetched")
+    backfill.pacs.find_failures, backfill.pacs.queries = {1}, []
+    done = backfill.run("--from", "PACS", *months)
+    assert (done.code, len(backfill.pacs.queries)) == (1, 1)
+    assert "C-FIND answered C001, cannot understand" in done.err
+    last = backfill.trail()[-1]
+    assert (last.event, last.outcome, last.detail.endswith(": 0 queries, 0 studies")) == ("110112", 8, True)
+
+
 class _Interrupting(list[Dataset]):
     """A list of moves that interrupts this process when the first one is asked for."""
 

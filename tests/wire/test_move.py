@@ -95,7 +95,18 @@ def test_a_move_is_cancelled_when_told_to_stop(pacs: Pacs) -> None:
     assert (moved.status, moved.completed, moved.remaining) == (0xFE00, 1, 3)
     assert moved.fault == "C-MOVE answered FE00, cancelled"
     assert time.monotonic() - begun < 5
+    assert pacs.cancels == 1
     assert pacs.ended[-1:] != ["aborted"]
+
+
+def test_a_move_that_goes_on_is_cancelled_once(pacs: Pacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive may send all that it had begun with: its answers are heard to the end, and it is not asked again."""
+    monkeypatch.setattr("pynetdicom.service_class.ServiceClass.is_cancelled", lambda *_: False)
+    pacs.move_pause_s = 0.2
+    stop = threading.Event()
+    stop.set()
+    assert move(pacs, stop=stop).completed == 4
+    assert pacs.cancels == 1
 
 
 def test_an_archive_that_does_not_heed_the_cancel(pacs: Pacs, monkeypatch: pytest.MonkeyPatch) -> None:

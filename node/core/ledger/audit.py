@@ -182,9 +182,10 @@ def commanded(command: str, *, study_uid: str | None = None, detail: str = "", d
     return _ours(AuditEvent.COMMANDED, outcome, study_uid=study_uid, detail=f"{command} {detail}".strip())
 
 
-def queried(archive: str, host: str, detail: str) -> Entry:
+def queried(archive: str, host: str, detail: str, *, done: bool = True) -> Entry:
     """Tell of queries at an archive, with the number of answers; what was asked for may name patients, and is not."""
-    return Entry(AuditEvent.QUERIED, Outcome.SUCCESS, archive, host, detail=detail)
+    outcome = Outcome.SUCCESS if done else Outcome.SERIOUS_FAILURE
+    return Entry(AuditEvent.QUERIED, outcome, archive, host, detail=detail)
 
 
 def trail_read(detail: str) -> Entry:
