@@ -9,6 +9,8 @@ closes meanwhile: half a study would be measured as half a study.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
 from threading import Event
 from typing import Protocol, TypeVar
 
@@ -91,7 +93,7 @@ class Campaign:
         """
         for attempt in range(1, self._patience.attempts + 1):
             waiting = self._plan.open
-            if not waiting:
+            if not waiting or self._stop.is_set():
                 return
             if attempt > 1:
                 pause_s = self._patience.pause(attempt - 1).total_seconds()
@@ -101,14 +103,10 @@ class Campaign:
     def _round(self, waiting: Sequence[Found], most_failures: int) -> None:
         in_a_row = 0
         for found in waiting:
-            self._await_turn()
-            if self._stop.is_set():
+            ended = self._patiently(partial(self._one, found))
+            if ended is None:
                 return
-            begun_at = self._pace.clock()
-            self._display.begins(found)
-            outcome = self._fetch(found)
-            if outcome is None:
-                return
+            outcome, begun_at = ended
             self._plan.note(found.study_uid, outcome, begun_at)
             self._display.ends(found, outcome)
             _log.debug("backfill-study", study=found.study_uid, fate=outcome.fate, instances=outcome.instances)
@@ -116,15 +114,17 @@ class Campaign:
             if in_a_row == most_failures:
                 raise TooManyFail(f"{in_a_row} studies failed one after the other, the last one: {outcome.reason}")
 
-    def _fetch(self, found: Found) -> Outcome | None:
-        """Fetch a study; None where it was told to stop meanwhile."""
-        outcome = self._patiently(lambda: self._fetching.fetch(found.study_uid, self._display.moves))
-        stopped = self._stop.is_set() and outcome is not None and outcome.fate is Fate.FAILED
-        return None if stopped else outcome
-
-    def _await_turn(self) -> None:
-        while not self._stop.is_set() and (wait := self._patiently(lambda: self._pace.obstacle(self._plan.begun))):
+    def _one(self, found: Found) -> tuple[Outcome, datetime] | None:
+        """Wait for the turn of a study and fetch it; None where it was told to stop meanwhile."""
+        while not self._stop.is_set() and (wait := self._pace.obstacle(self._plan.begun)):
             self._rest(wait, PERIOD_S)
+        if self._stop.is_set():
+            return None
+        begun_at = self._pace.clock()
+        self._display.begins(found)
+        outcome = self._fetching.fetch(found.study_uid, self._display.moves)
+        stopped = self._stop.is_set() and outcome.fate is Fate.FAILED
+        return None if stopped else (outcome, begun_at)
 
     def _patiently(self, work: Callable[[], Answer]) -> Answer | None:
         """Do what needs the archive, the ledger or the spool, and wait where one is away; None where told to stop."""
