@@ -20,8 +20,10 @@ _DCM = "DCM"
 _APPLICATION = ("110150", "Application")
 _DESTINATION, _SOURCE = ("110152", "Destination Role ID"), ("110153", "Source Role ID")
 _STUDY = ("110180", "Study Instance UID")
+_SOP_CLASS = ("110181", "SOP Class UID")
 _NODE = ("110182", "Node ID")
 _URI = ("12", "URI")
+_STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 _MACHINE_NAME, _IP_ADDRESS = "1", "2"
 _APPLICATION_SERVER = "4"
 _REPORT, _SECURITY_RESOURCE = "3", "13"
@@ -55,6 +57,8 @@ def _message(row: Audit, settings: Settings) -> Element:
         _name_object(message, row.study_uid, _STUDY, _REPORT)
     elif row.event.startswith("110113"):
         _name_object(message, row.host, _NODE, _SECURITY_RESOURCE)
+    elif row.event == AuditEvent.QUERIED.value.codes:
+        _name_object(message, _STUDY_ROOT_FIND, _SOP_CLASS, _REPORT)
     elif row.event == AuditEvent.TRAIL_READ.value.codes:
         _name_object(message, "audit", _URI, _SECURITY_RESOURCE)
     return message
@@ -85,7 +89,7 @@ def _name_participants(message: Element, row: Audit, settings: Settings) -> None
     if kind is AuditEvent.RECEIVED.value:
         _participant(message, *there, _SOURCE, asks=True)
         _participant(message, *here, _DESTINATION, asks=False)
-    elif kind is AuditEvent.DELIVERED.value:
+    elif kind in (AuditEvent.DELIVERED.value, AuditEvent.QUERIED.value):
         _participant(message, *here, _SOURCE, asks=True)
         _participant(message, *there, _DESTINATION, asks=False)
     else:

@@ -93,9 +93,17 @@ def dated_as_before(request: JobRequest, spool: Spool) -> JobRequest:
 
 
 def priority(content: StudyContent, settings: Settings) -> int:
-    """Return STAT where the request of an image says so, or where a peer whose studies are STAT has sent it."""
-    stat = {peer.ae_title for peer in settings.calling if peer.priority == "stat"}
-    headers = (header for one in content.series for header in one.headers)
+    """Return STAT where the request of an image says so, or where a peer whose studies are STAT has sent it.
+
+    A study that only peers have sent whose studies are a backfill waits for all others: that its request was urgent is
+    long ago.
+    """
+    stat, backfill = (
+        {peer.ae_title for peer in settings.calling if peer.priority == one} for one in ("stat", "backfill")
+    )
+    headers = [header for one in content.series for header in one.headers]
+    if headers and {one.calling_ae_title for one in headers} <= backfill - stat:
+        return queues.BACKFILL
     return queues.STAT if any(one.urgent or one.calling_ae_title in stat for one in headers) else queues.ROUTINE
 
 

@@ -55,6 +55,18 @@ class Room:
             if "disk-full" in self._below:
                 raise Refused(DoorRefusal.OUT_OF_RESOURCES, f"{self._free_mb} MB free")
 
+    def is_ample(self) -> bool:
+        """Say whether no mark is reached: what may as well come another day asks for this.
+
+        Raises
+        ------
+        Unavailable
+            `spool-failed`: the spool is not there.
+        """
+        with self._lock:
+            self._look()
+            return not self._below
+
     def _look(self) -> None:
         try:
             found = os.statvfs(self._root)

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.core.codes import LESION_COUNT, MEASUREMENTS, UNIT_DISPLAY, MeasurementCoding
-from node.core.ledger import Ledger, deliveries, jobs, studies
+from node.core.ledger import Ledger, deliveries, jobs, queues, studies
 from node.core.ledger.tables import Delivery, Event, Job, Study, StudyFlag
 from node.core.peer import Peer, Stored
 from node.core.reasons import Flag, NotComputed, NoteCode, Outage, StudyRefusal
@@ -252,7 +252,7 @@ def _account(study: Study, job: Job | None, made: Sequence[Delivery], flags: Seq
     grid.add_row("  study", _coloured(study.state) + _because(study.reason if job is None else None, ""))
     if job is not None:
         stage = f", {job.stage}" if job.state in (JobState.QUEUED, JobState.RUNNING) else ""
-        stage += ", STAT" if job.priority else ""
+        stage += {queues.STAT: ", STAT", queues.BACKFILL: ", backfill"}.get(job.priority, "")
         grid.add_row("  job", _coloured(job.state) + stage + _because(job.reason, job.detail))
     for flag in flags:
         told = f" {flag.detail}" if flag.code == Flag.WAITING else ""  # what it waits for, and how long

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done, 1 the job failed or was refused, 2 wrong use. An expected failure is one sentence on stderr.
 Commands of the workers are looked up by name (entry-point group `crlm_node.commands`): the node never imports them.
-Modules by subject: `processes`, `studies`, `upkeep`, `trail`, `configuration`, on `application`.
+Modules by subject: `processes`, `studies`, `backfill`, `upkeep`, `trail`, `configuration`, on `application`.
 """
 
 import sys
@@ -10,7 +10,7 @@ import sys
 import typer
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from node.cli import configuration, processes, studies, trail, upkeep  # noqa: F401 - they add their commands
+from node.cli import backfill, configuration, processes, studies, trail, upkeep  # noqa: F401 - they add their commands
 from node.cli.application import FAILED, INTERRUPTED, OK, WRONG_USE, WrongUse, app, tell
 from node.core.errors import NodeError
 from node.core.ledger import SchemaMismatch

@@ -1,9 +1,10 @@
-"""The one DICOM client: echo, store and find at another application entity (PS3.4 annexes A, B and C).
+"""The one DICOM client: echo and store at another application entity (PS3.4 annexes A and B), and the way to ask it.
 
-Comes in: files and queries. Goes out: the status of each object, the answers to a query. What can go wrong is said in
-words that name the cause: nobody listens, the association was rejected and why, a presentation context was not
-accepted, a status that is no success. Files are sent as they are, byte by byte; only where a destination does not
-accept the transfer syntax of an uncompressed file is it encoded anew, in one that the destination does accept.
+Queries and moves are in `node.core.query`. Comes in: files and queries. Goes out: the status of each object, the
+answers to a query. What can go wrong is said in words that name the cause: nobody listens, the association was rejected
+and why, a presentation context was not accepted, a status that is no success. Files are sent as they are, byte by byte;
+only where a destination does not accept the transfer syntax of an uncompressed file is it encoded anew, in one that the
+destination does accept.
 """
 
 import contextlib
@@ -13,20 +14,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
-    StudyRootQueryRetrieveInformationModelFind,
-    Verification,
-)
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 
 from node.core.dicom import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_uid, read_header
+from node.core.dimse import SUCCESS, WARNINGS, lost, unsuccessful
 from node.core.errors import NodeError, Refused, Unavailable
+from node.core.query import Inquiry, Level, contexts
 from node.core.reasons import DoorRefusal, Outage
 from node.core.requestor import answer_to_request, bounded, reactor_parked, without_delay
 from node.core.settings import CallerTls
@@ -37,19 +37,6 @@ ANSWER_TIMEOUT_S = 60.0
 MAXIMUM_CONTEXTS = 128  # in one association: odd identifiers of one byte, PS3.8 section 9.3.2.2
 MAXIMUM_PDU_BYTES = 262_144
 
-_FIND = StudyRootQueryRetrieveInformationModelFind
-_SUCCESS = 0x0000
-_PENDING = (0xFF00, 0xFF01)
-_WARNINGS = (0x0001, 0x0107, 0x0116, *range(0xB000, 0xC000))  # PS3.7 annex C
-_MEANINGS = (  # PS3.7 annex C, PS3.4 sections B.2.3 and C.4.1.1.4
-    (range(0x0111, 0x0112), "it holds another object of this SOP Instance UID"),
-    (range(0x0117, 0x0118), "invalid object instance"),
-    (range(0x0122, 0x0123), "SOP class not supported: a matter of its configuration"),
-    (range(0x0124, 0x0125), "not authorised: a matter of its configuration"),
-    (range(0xA700, 0xA800), "out of resources"),
-    (range(0xA900, 0xAA00), "data set does not match SOP class"),
-    (range(0xC000, 0xD000), "cannot understand"),
-)
 _FALLBACKS = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 _CONVERTIBLE = (*_FALLBACKS, DeflatedExplicitVRLittleEndian)
 
@@ -58,8 +45,6 @@ _config.STORE_SEND_CHUNKED_DATASET = True
 _config.LOG_HANDLER_LEVEL = "none"
 _config.LOG_RESPONSE_IDENTIFIERS = False
 _config.LOG_REQUEST_IDENTIFIERS = False
-
-Level = Literal["STUDY", "SERIES", "IMAGE"]
 
 
 @dataclass(frozen=True)
@@ -117,8 +102,8 @@ class Peer:
         """
         with self.associated([build_context(Verification)]) as assoc:
             status = assoc.send_c_echo()
-            if status.get("Status") != _SUCCESS:
-                raise _unsuccessful("C-ECHO", status)
+            if status.get("Status") != SUCCESS:
+                raise unsuccessful("C-ECHO", status)
 
     def store(self, files: Sequence[Path], on_progress: Callable[[Stored], None] | None = None) -> list[Stored]:
         """Store files (C-STORE), in as many associations as their presentation contexts need.
@@ -177,8 +162,8 @@ class Peer:
         Unavailable
             `destination-unreachable`, `destination-refused`: it does not answer, or not with success.
         """
-        with self.associated([build_context(_FIND)]) as assoc:
-            return _ask(assoc, level, keys)
+        with self.inquiring() as inquiry:
+            return inquiry.find(level, keys)
 
     def instances_of(self, study_uid: str, series_uids: Iterable[str] | None = None) -> set[str]:
         """Return the SOP Instance UIDs that it lists in a study, series by series; in some of its series, if named.
@@ -188,16 +173,20 @@ class Peer:
         Unavailable
             As `find`.
         """
-        found: set[str] = set()
-        with self.associated([build_context(_FIND)]) as assoc:
-            if series_uids is None:
-                answers = _ask(assoc, "SERIES", {"StudyInstanceUID": study_uid, "SeriesInstanceUID": ""})
-                series_uids = [str(series.get("SeriesInstanceUID", "")) for series in answers]
-            for series_uid in series_uids:
-                keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
-                images = _ask(assoc, "IMAGE", keys | {"SOPInstanceUID": ""})
-                found.update(str(image.get("SOPInstanceUID", "")) for image in images)
-        return found
+        with self.inquiring() as inquiry:
+            return inquiry.instances_of(study_uid, series_uids)
+
+    @contextlib.contextmanager
+    def inquiring(self, *, moving: bool = False) -> Iterator[Inquiry]:
+        """Open an association in which it is asked (C-FIND), and with `moving` also told to send (C-MOVE).
+
+        Raises
+        ------
+        Unavailable
+            `destination-unreachable`, `destination-refused`.
+        """
+        with self.associated(contexts(moving=moving)) as assoc:
+            yield Inquiry(assoc)
 
     @contextlib.contextmanager
     def associated(
@@ -278,21 +267,6 @@ class Peer:
         return Unavailable(Outage.DESTINATION_REFUSED, f"{self.ae_title}@{self.host}:{self.port}: {detail}")
 
 
-def _ask(assoc: Association, level: Level, keys: Mapping[str, str]) -> list[Dataset]:
-    query = Dataset()
-    query.QueryRetrieveLevel = level
-    for keyword, value in keys.items():
-        setattr(query, keyword, value)
-    answers: list[Dataset] = []
-    for status, identifier in assoc.send_c_find(query, _FIND):
-        code = status.get("Status")
-        if code in _PENDING and identifier is not None:
-            answers.append(identifier)
-        elif code != _SUCCESS:
-            raise _unsuccessful("C-FIND", status)
-    return answers
-
-
 def _readable(files: Iterable[Path], done: Callable[[Stored], None]) -> list[_Parcel]:
     """Return the files that can be sent; `done` is told of the others."""
     parcels = []
@@ -365,7 +339,7 @@ def _send(assoc: Association, parcel: _Parcel, message: int) -> Stored:
         name = f"{UID(parcel.sop_class).name} in {UID(parcel.transfer_syntax).name}"
         return Stored(parcel.path, None, "", Unavailable(Outage.DESTINATION_REFUSED, f"context not accepted: {name}"))
     if not assoc.is_established or assoc.acse.is_aborted():
-        raise _lost("C-STORE")
+        raise lost("C-STORE")
     try:
         as_it_is = parcel.transfer_syntax in accepted
         status = assoc.send_c_store(parcel.path if as_it_is else dcmread(parcel.path), message)
@@ -373,14 +347,14 @@ def _send(assoc: Association, parcel: _Parcel, message: int) -> Stored:
         fault = Refused(DoorRefusal.DATASET_UNREADABLE, type(error).__name__)
         return Stored(parcel.path, None, "", fault)
     if "Status" not in status:
-        raise _lost("C-STORE")
+        raise lost("C-STORE")
     code = int(status.Status)
-    good = code == _SUCCESS or code in _WARNINGS
+    good = code == SUCCESS or code in WARNINGS
     return Stored(
         parcel.path,
         code,
         str(status.get("ErrorComment", "")),
-        None if good else _unsuccessful("C-STORE", status),
+        None if good else unsuccessful("C-STORE", status),
     )
 
 
@@ -388,16 +362,3 @@ def _reasons(contexts: Iterable[PresentationContext]) -> str:
     """Say which SOP classes were not accepted, and why."""
     reasons = {f"{UID(str(context.abstract_syntax)).name}: {context.status.lower()}" for context in contexts}
     return "; ".join(sorted(reasons))
-
-
-def _lost(service: str) -> Unavailable:
-    return Unavailable(Outage.DESTINATION_UNREACHABLE, f"the association was lost before {service} was answered")
-
-
-def _unsuccessful(service: str, status: Dataset) -> Unavailable:
-    """Return the error for a status that is no success; a peer's own words may name a patient and are left out."""
-    if "Status" not in status:
-        return _lost(service)
-    code = int(status.Status)
-    meaning = next((words for codes, words in _MEANINGS if code in codes), "failure")
-    return Unavailable(Outage.DESTINATION_REFUSED, f"{service} answered {code:04X}, {meaning}")

@@ -36,8 +36,9 @@ class CallingPeer(_Section):
 
     ae_title: AETitle = Field(description="Its AE title.")
     hosts: tuple[IPvAnyAddress, ...] = Field((), description="IP addresses that it may come from; empty: any.")
-    priority: Literal["routine", "stat"] = Field(
-        "routine", description="`stat`: what it sends is measured before what waits."
+    priority: Literal["backfill", "routine", "stat"] = Field(
+        "routine",
+        description="`stat`: what it sends is measured before what waits; `backfill`: after what others send.",
     )
     quiet_time_s: float | None = Field(
         None,

@@ -1,21 +1,26 @@
 """A stand-in for a PACS, which answers what a test wants answered."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
+from pynetdicom.dimse_messages import C_CANCEL_RQ  # type: ignore[attr-defined]  # made at run time
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
     StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
 COMPLETE, FAILURES = 1, 2  # PS3.4 table J.3-2
+_SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 _KEYS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 
 
@@ -23,15 +28,19 @@ _KEYS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "S
 class Pacs:
     """What it received, and how it answers.
 
-    `statuses` are answered in turn, the last one from then on; `listed` are the answers to a query. What it is asked
-    to keep goes to `on_commitment` with a function that sends a report on the same association; without it the
-    service is not offered.
+    `statuses` are answered in turn, the last one from then on; `listed` are the answers to a query, but at the levels
+    that are `unlisted`, and to queries whose number is in `find_failures`. What it is asked to keep goes to
+    `on_commitment` with a function that sends a report on the same association; without it the service is not offered.
+    A move sends what it has `held` to the port that it `knows` of the destination, with a pause before each object,
+    unless there is a status left in `move_statuses`, which is then all that it answers (0 stands for none).
     """
 
     port: int
     statuses: list[int] = field(default_factory=lambda: [0])
     listed: list[Dataset] = field(default_factory=list)
     find_status: int = 0
+    find_failures: set[int] = field(default_factory=set)
+    unlisted: tuple[str, ...] = ()
     comment: str = ""
     abort_after: int | None = None
     received: list[tuple[str, bytes]] = field(default_factory=list)
@@ -41,6 +50,13 @@ class Pacs:
     action_status: int = 0
     asked: list[tuple[int | None, Dataset]] = field(default_factory=list)
     answers: list[int | None] = field(default_factory=list)
+    held: list[Dataset] = field(default_factory=list)
+    knows: dict[str, int] = field(default_factory=dict)
+    moves: list[Dataset] = field(default_factory=list)
+    move_statuses: list[int] = field(default_factory=list)
+    move_pause_s: float = 0.0
+    move_abort_after: int | None = None
+    cancels: int = 0
     ended: list[str] = field(default_factory=list)
 
     def on_store(self, event: evt.Event) -> Dataset:
@@ -58,8 +74,13 @@ class Pacs:
         """Answer with what matches, by study and series."""
         query = event.identifier
         self.queries.append(query)
+        if len(self.queries) in self.find_failures:
+            yield 0xC001, None
+            return
         if self.find_status:
             yield self.find_status, None
+            return
+        if query.QueryRetrieveLevel in self.unlisted:
             return
         level = {"SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}.get(
             query.QueryRetrieveLevel, "StudyInstanceUID"
@@ -70,6 +91,35 @@ class Pacs:
             if all(one[key].value == value for key, value in wanted.items()) and one[level].value not in seen:
                 seen.add(one[level].value)
                 yield 0xFF00, one
+
+    def on_move(self, event: evt.Event) -> Iterator[object]:
+        """Send what it holds to a destination that it knows, or answer what the test wants answered."""
+        query = event.identifier
+        self.moves.append(query)
+        port = self.knows.get(event.move_destination)
+        asked = {key: query[key].value for key in _KEYS.values() if key in query}
+        wanted = [one for one in self.held if all(one[key].value == value for key, value in asked.items())]
+        offered = [build_context(name, _SYNTAXES) for name in {one.SOPClassUID for one in wanted}]
+        yield ("127.0.0.1", port, {"contexts": offered}) if port else (None, None)
+        yield len(wanted)
+        if status := self.move_statuses.pop(0) if self.move_statuses else 0:
+            yield status, None
+            return
+        for number, one in enumerate(wanted):
+            until, cancelled = time.monotonic() + self.move_pause_s, event.is_cancelled  # which says so only once
+            while time.monotonic() < until and not cancelled:
+                time.sleep(0.01)
+                cancelled = event.is_cancelled
+            if cancelled:
+                yield 0xFE00, None
+                return
+            if number == self.move_abort_after:
+                event.assoc.abort()
+            yield 0xFF00, one
+
+    def on_message(self, event: evt.Event) -> None:
+        """Count what asks for a move to be cancelled."""
+        self.cancels += isinstance(event.message, C_CANCEL_RQ)
 
     def on_action(self, event: evt.Event) -> tuple[int, None]:
         """Take a request for commitment; what the test wants reported is reported after the answer."""
@@ -125,13 +175,17 @@ def report_anew(port: int, event_type: int, report: Dataset, calling: str, *, ro
 
 
 @contextmanager
-def serving(pacs: Pacs, contexts: list[PresentationContext], ae_title: str = "PACS") -> Iterator[Pacs]:
-    """Run it with these storage contexts beside verification and query."""
+def serving(
+    pacs: Pacs, contexts: list[PresentationContext], ae_title: str = "PACS", *, moving: bool = True
+) -> Iterator[Pacs]:
+    """Run it with these storage contexts beside verification, query and move."""
     ae = AE(ae_title)
     ae.require_called_aet = True
     ae.supported_contexts = contexts
     ae.add_supported_context(Verification)
     ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    if moving:
+        ae.add_supported_context(StudyRootQueryRetrieveInformationModelMove)
     if pacs.on_commitment is not None:
         ae.add_supported_context(StorageCommitmentPushModel)
 
@@ -141,6 +195,8 @@ def serving(pacs: Pacs, contexts: list[PresentationContext], ae_title: str = "PA
     handlers: list[evt.EventHandlerType] = [
         (evt.EVT_C_STORE, pacs.on_store),
         (evt.EVT_C_FIND, pacs.on_find),
+        (evt.EVT_C_MOVE, pacs.on_move),
+        (evt.EVT_DIMSE_RECV, pacs.on_message),
         (evt.EVT_ESTABLISHED, count),
         (evt.EVT_N_ACTION, pacs.on_action),
         (evt.EVT_RELEASED, lambda _: pacs.ended.append("released")),

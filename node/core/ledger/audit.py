@@ -50,6 +50,7 @@ class AuditEvent(Enum):
     RECEIVED = Kind("110104", "C", "DICOM Instances Transferred")
     DELIVERED = Kind("110104", "R", "DICOM Instances Transferred")
     DELETED = Kind("110105", "D", "DICOM Study Deleted")
+    QUERIED = Kind("110112", "E", "Query")
     REJECTED = Kind("110113/110126", "E", "Security Alert", "Node Authentication")
     COMMANDED = Kind("110113/110132", "E", "Security Alert", "Use of Restricted Function")
 
@@ -179,6 +180,12 @@ def commanded(command: str, *, study_uid: str | None = None, detail: str = "", d
     """Tell of a command of the person at this machine: replay, release, pause, delete and the like."""
     outcome = Outcome.SUCCESS if done else Outcome.MINOR_FAILURE
     return _ours(AuditEvent.COMMANDED, outcome, study_uid=study_uid, detail=f"{command} {detail}".strip())
+
+
+def queried(archive: str, host: str, detail: str, *, done: bool = True) -> Entry:
+    """Tell of queries at an archive, with the number of answers; what was asked for may name patients, and is not."""
+    outcome = Outcome.SUCCESS if done else Outcome.SERIOUS_FAILURE
+    return Entry(AuditEvent.QUERIED, outcome, archive, host, detail=detail)
 
 
 def trail_read(detail: str) -> Entry:

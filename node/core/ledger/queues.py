@@ -4,8 +4,8 @@ A message says that there is work for a stage; which work, the ledger says: whoe
 whose turn it is among those that the broker was told of. So the order of the messages in Redis does not matter, a
 STAT study passes what was queued before it, and a lost message delays the last of the queue, not the one it named.
 
-The turn: by the time of entry, where a STAT job counts as entered `HEAD_START` earlier. Nothing starves: a job is
-passed only by STAT jobs that come within that time after it.
+The turn: by the time of entry, where a STAT job counts as entered an hour earlier, and a job of a backfill a day later.
+Nothing starves: a job is passed only by those of a higher class that come within that time after it.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,14 @@ from node.core.ledger import now
 from node.core.ledger.tables import Delivery, Job, Queue
 from node.core.states import DeliveryState, JobState, Stage
 
-ROUTINE, STAT = 0, 1
-HEAD_START = timedelta(hours=1)
+BACKFILL, ROUTINE, STAT = -1, 0, 1
+HEAD_START = timedelta(hours=1)  # of STAT before routine
+BACKFILL_DELAY = timedelta(days=1)  # of routine before a backfill: today's patients are always first
 
 
 def turn(created_at: datetime, priority: int) -> datetime:
     """Return the time that a job is ranked by, the earliest being next."""
-    return created_at - HEAD_START * priority
+    return created_at + {STAT: -HEAD_START, BACKFILL: BACKFILL_DELAY}.get(priority, timedelta())
 
 
 def next_job(session: Session, stage: Stage, key: str) -> Job | None:
@@ -42,7 +43,7 @@ def _next_key(session: Session, stage: Stage, key: str) -> str | None:
         Job.state == JobState.QUEUED, Job.stage == stage, known
     )
     first = waiting.order_by(Job.created_at, Job.key).limit(1)
-    rows = [session.execute(first.where(Job.priority == priority)).first() for priority in (STAT, ROUTINE)]
+    rows = [session.execute(first.where(Job.priority == priority)).first() for priority in (STAT, ROUTINE, BACKFILL)]
     ranked = sorted((turn(row.created_at, row.priority), row.key) for row in rows if row)
     return ranked[0][1] if ranked else None
 

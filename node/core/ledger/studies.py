@@ -185,6 +185,12 @@ def events_of(session: Session, subject: str, key: str) -> Sequence[Event]:
     return session.scalars(select(Event).where(Event.subject == subject, Event.key == key).order_by(Event.id)).all()
 
 
+def count_receiving(session: Session) -> int:
+    """Return how many studies are still receiving."""
+    query = select(func.count()).select_from(Study).where(Study.state == StudyState.RECEIVING)
+    return session.scalar(query) or 0
+
+
 def last_activity(session: Session) -> datetime | None:
     """Return when the last instance came."""
     return session.scalar(select(Study.last_received_at).order_by(Study.last_received_at.desc()).limit(1))

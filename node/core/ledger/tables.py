@@ -109,7 +109,7 @@ class StudyFlag(Base):
 class Job(Base):
     """One analysis of one content of a study. `published_at` empty: the broker has to be told (outbox).
 
-    `priority`: 0 routine, 1 STAT. `predecessor`: key of the job that this one superseded.
+    `priority`: -1 backfill, 0 routine, 1 STAT. `predecessor`: key of the job that this one superseded.
     """
 
     __tablename__ = "job"

@@ -45,6 +45,7 @@ def _one_of_each(ledger: Ledger) -> None:
         audit.write(session, audit.deleted(study_uid=STUDY, detail="retention"))
         audit.write(session, audit.delivered(destination="pacs", study_uid=STUDY, detail="seg proven", proven=True))
         audit.write(session, audit.Entry(AuditEvent.RECEIVED, Outcome.SUCCESS, "SCANNER", "192.0.2.5", STUDY, "3"))
+        audit.write(session, audit.queried("OLDPACS", "192.0.2.7", "3 queries, 2 studies"))
         audit.write(session, audit.trail_read("0 rows"))
     with audit.running(ledger, "listen"):
         pass
@@ -251,3 +252,15 @@ def test_a_message_names_both_sides_and_the_study(ledger: Ledger) -> None:
     assert received[0] == ("Source Role ID", "SCANNER", "192.0.2.5")
     studies_named = [one.find("ParticipantObjectIdentification") for one in transfers]
     assert [one.get("ParticipantObjectID") for one in studies_named if one is not None] == [STUDY, STUDY]
+
+
+def test_a_query_names_who_was_asked_and_not_for_whom(ledger: Ledger) -> None:
+    """We are the source, the archive the destination (PS3.15 section A.5.3.10); no key is told."""
+    audit.note(ledger, audit.queried("OLDPACS", "192.0.2.7", "3 queries, 2 studies"))
+    (message,) = _messages(_rows(ledger))
+    here, there = message.iter("ActiveParticipant")
+    assert (here.get("UserID"), here.get("UserIsRequestor")) == ("NODE", "true")
+    assert (there.get("UserID"), there.get("NetworkAccessPointID")) == ("OLDPACS", "192.0.2.7")
+    (asked,) = message.iter("ParticipantObjectIdentification")
+    assert asked.get("ParticipantObjectID") == "1.2.840.10008.5.1.4.1.2.2.1"
+    assert message.find(".//ParticipantObjectQuery") is None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from node.core.ledger import Ledger, jobs, queues
-from node.core.ledger.queues import HEAD_START, ROUTINE, STAT
+from node.core.ledger.queues import BACKFILL, BACKFILL_DELAY, HEAD_START, ROUTINE, STAT
 from node.core.ledger.tables import Job
 from node.core.records import JobRequest
 from node.core.states import Stage
@@ -55,6 +55,16 @@ def test_nothing_starves(ledger: Ledger, clock: Any, enter: Enter) -> None:
     last_that_passes = enter(1, STAT)
     late = [enter(number, STAT) for number in range(2, 5)]
     assert [take(ledger, late[0]) for _ in range(5)] == [last_that_passes, waiting, *late]
+
+
+def test_a_backfill_is_passed_by_whatever_comes_within_a_day(ledger: Ledger, clock: Any, enter: Enter) -> None:
+    """Today's patients are first, also those who come after it; a day later it starves no more than any other."""
+    past = enter(0, BACKFILL)
+    today = [enter(1), enter(2, STAT)]
+    assert [take(ledger, past) for _ in range(2)] == today[::-1]
+    clock.forward(BACKFILL_DELAY.total_seconds())
+    tomorrow = enter(3)
+    assert [take(ledger, tomorrow) for _ in range(2)] == [past, tomorrow]
 
 
 def test_a_job_that_nobody_was_told_of_is_not_taken_on_anothers_message(ledger: Ledger, enter: Enter) -> None:

@@ -154,6 +154,17 @@ def test_what_makes_a_study_stat(
         assert priority(content, Settings(calling=peers)) == wanted
 
 
+def test_what_makes_a_study_a_backfill(
+    series: Callable[..., list[Dataset]], headers_of: Callable[..., list[Header]]
+) -> None:
+    """Only such peers have sent it, however urgent it was once; one slice of another sender makes it today's."""
+    peers = (CallingPeer(ae_title="SCANNER"), CallingPeer(ae_title="OLDPACS", priority="backfill"))
+    past = headers_of(series(count=3, StudyPriorityID="HIGH"), "OLDPACS")
+    today = headers_of(series("1.2.3.2", count=1), "SCANNER")
+    for headers, wanted in ((past, queues.BACKFILL), ([*past, *today], queues.STAT), (today, queues.ROUTINE)):
+        assert priority(gather("1.2.3", headers), Settings(calling=peers)) == wanted
+
+
 class TestEnter:
     """The study's move and its job, in one transaction."""
 

@@ -57,3 +57,13 @@ def test_spool_that_is_gone_is_an_outage(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
         room.Room(tmp_path / "gone", Settings()).require()
     assert caught.value.code is Outage.SPOOL_FAILED
+
+
+def test_what_may_come_another_day_asks_for_more_room(tmp_path: Path, free: Callable[[int], None]) -> None:
+    """It is ample above the first mark alone, looked at anew each time."""
+    one = room.Room(tmp_path, Settings(spool_low_mb=100, spool_full_mb=10))
+    seen = []
+    for free_mb in (500, 99, 5, 100):
+        free(free_mb)
+        seen.append(one.is_ample())
+    assert seen == [True, False, False, True]
