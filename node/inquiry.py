@@ -22,7 +22,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 
 from node.core import log
 from node.core.errors import Unavailable
-from node.core.peer import Level, Peer
+from node.core.peer import Peer
+from node.core.query import Level
 from node.core.reasons import Outage
 from node.core.settings import Archive, Settings, Worklist
 
