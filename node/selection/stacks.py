@@ -20,6 +20,7 @@ from node.core.grid import Plane
 _SAME_COSINE = 1e-3
 _SAME_SPACING_MM = 1e-3
 _SAME_POSITION_MM = 1e-2  # as `node.core.grid`, which refuses what is nearer
+_MOST_STACKS = 32  # a series of more planes turns about an axis: none of them is a stack
 
 Images = tuple[Header, ...]
 
@@ -77,11 +78,13 @@ def _plane(image: Header) -> Plane:
 
 
 def _stacks(images: Images) -> list[Images]:
-    """Group slices by orientation, matrix and pixel spacing; the largest group first."""
+    """Group slices by orientation, matrix and pixel spacing, the largest group first; all in one where they turn."""
     groups: list[list[Header]] = []
     for image in images:
         group = next((one for one in groups if _alike(_plane(one[0]), _plane(image))), None)
         if group is None:
+            if len(groups) == _MOST_STACKS:
+                return [images]
             groups.append([image])
         else:
             group.append(image)

@@ -1,6 +1,7 @@
 """Several volumes in one series: by what they are told apart, and when they stay together."""
 
 from collections.abc import Callable
+from math import cos, sin
 from typing import Any
 
 import pytest
@@ -113,6 +114,12 @@ def test_a_scan_of_several_acquisitions_that_share_no_position_stays_whole(sizes
     assert sizes(36, 1, AcquisitionNumber=lambda index: index) == [("", 36)]
 
 
+def test_one_slice_twice_without_a_time_of_its_own_stays(sizes: Split) -> None:
+    """Equal times are no pause: which of the two belongs to the others nobody knows."""
+    place = {"ImagePositionPatient": lambda index: [0, 0, 3 * (index % 12)]}
+    assert sizes(13, 1, **place, **DAY, AcquisitionTime="101500", ContentTime="101500") == [("", 13)]
+
+
 def test_a_few_slices_sent_again_leave_the_others_a_volume(sizes: Split) -> None:
     """Three slices that came once more, with a later content time, are a part that is too small."""
     again = lambda index: clock(index + (3600 if index >= 20 else 0))  # noqa: E731
@@ -149,6 +156,12 @@ def test_where_no_plane_has_enough_slices_all_stay_together(sizes: Split) -> Non
     """Stage 6 then tells of the mixed orientation, which is more than that slices are few."""
     every_third = lambda index: [[1, 0, 0, 0, 1, 0], CORONAL, [0, 1, 0, 0, 0, -1]][index % 3]  # noqa: E731
     assert sizes(15, 1, ImageOrientationPatient=every_third) == [("", 15)]
+
+
+def test_slices_that_turn_about_an_axis_are_no_stacks(sizes: Split) -> None:
+    """Of a radial reformat with a plane for each slice nothing is left over as a stack of a few."""
+    turn = lambda index: [cos(index), sin(index), 0, 0, 0, -1] if index < 100 else [1, 0, 0, 0, 1, 0]  # noqa: E731
+    assert sizes(120, 1, ImageOrientationPatient=turn) == [("", 120)]
 
 
 def test_noise_in_cosines_is_no_second_stack(sizes: Split) -> None:
