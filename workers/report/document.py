@@ -15,7 +15,7 @@ from node.core.errors import NodeError
 from node.core.records import JobRequest, Measurement, Superseded, not_computed
 from workers.records import Acquisition, LabelMap, Measured, Volume
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 _LIBRARIES = ("pydicom", "highdicom", "numpy", "scipy")
 
 
