@@ -113,14 +113,15 @@ def phantom(
 def _awkward(out: Path, name: str) -> None:
     from node.phantom.awkward import Kind, write_awkward
 
+    kinds = {kind.value: kind for kind in Kind}
     if name == "list":
         for kind in Kind:
             say(f"{kind:<20} {kind.what}")
         return
-    if name not in list(Kind):
+    if name not in kinds:
         raise WrongUse(f"{name} is no kind of awkward study; `--awkward list` lists them")
     try:
-        made = write_awkward(out, Kind(name))
+        made = write_awkward(out, kinds[name])
     except FileExistsError as error:
         raise WrongUse(str(error)) from error
     later = f", {len(made.later)} for later in {out / 'later'}" if made.later else ""
