@@ -183,7 +183,7 @@ def page(results: Iterable[Result]) -> str:
         "where it says anything else than what happens.",
         "",
         "*Accepted*: measured as it is. *Resampled*: measured on its own slices, while a network would see an upright",
-        "copy. *Split*: a part of the series is measured. *Refused*: no number, but a report that says why.",
+        "copy. *Split*: a part of the series is measured. *Refused*: no number, but a reason.",
         "",
         "| kind | what is awkward | what becomes of it | in which words |",
         "|---|---|---|---|",

@@ -16,12 +16,15 @@ from node.phantom.marker import made_uid
 from node.phantom.planes import tilted, turned
 from node.phantom.render import Rendering
 from node.phantom.segments import write_seg
+from node.phantom.structures import Structure
 
 TILT_DEGREES = 20.0
 TURN_DEGREES = (12.0, 8.0, 10.0)
 UNEQUAL_MM = (5.0, 2.0, 2.8)
 DOUBLED = 3
-MANY, MANY_SPACING_MM, MANY_SIZE = 2500, (0.2, 6.0, 6.0), 64
+MANY, MANY_SPACING_MM, MANY_SIZE = 2500, (0.2, 3.5, 3.5), 64
+FRONT_OF_L3_MM = 25.0
+"""Middle of the small field of view, which holds spine and muscles, in front of that of L3."""
 MANY_SEGMENTED = ("iliopsoas_left", "iliopsoas_right", "vertebrae_L3")
 """Of the 2,500 slices: a frame for each slice of each structure takes its time."""
 
@@ -124,9 +127,12 @@ def one_slice(bench: Bench) -> AwkwardStudy:
 
 
 def many_slices(bench: Bench) -> AwkwardStudy:
-    """Write 2,500 thin slices of few pixels."""
+    """Write 2,500 thin slices of few pixels, around the spine."""
     grid = covering_grid(bench.anatomy, spacing_mm=MANY_SPACING_MM, size=MANY_SIZE, least_slices=MANY)
-    picture = bench.picture(replace(grid, slices=MANY))
+    l3 = bench.anatomy.vertebra(Structure.VERTEBRA_L3).body.knots[0]
+    half_mm = MANY_SPACING_MM[1] * (MANY_SIZE - 1) / 2
+    corner = (round(l3.x - half_mm, 1), round(l3.y - FRONT_OF_L3_MM - half_mm, 1), grid.origin_mm[2])
+    picture = bench.picture(replace(grid, slices=MANY, origin_mm=corner))
     slices = bench.series(picture)
     seg = write_seg(bench.out / "seg.dcm", picture, slices, only=MANY_SEGMENTED)
     return bench.finished(picture, slices, seg=seg)

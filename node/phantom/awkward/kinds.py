@@ -62,7 +62,7 @@ class Kind(StrEnum):
     COMPANIONS = "companions", "Localizers, a dose report and a screen capture in the study.", _TAKEN
     ENHANCED_CT = "enhanced-ct", "All slices in one Enhanced CT image of several frames.", _READ
     ONE_SLICE = "one-slice", "A single slice.", _TURNED_AWAY
-    MANY_SLICES = "many-slices", "2,500 slices of 0.2 mm.", _TAKEN
+    MANY_SLICES = "many-slices", "2,500 slices of 0.2 mm, in a small field of view.", _TAKEN
     TWO_PATIENTS = "two-patients", "The upper half of the slices carries another patient.", _TURNED_AWAY
     NO_HEIGHT = "no-height", "Patient's Size is empty.", _TAKEN
     HEIGHT_IN_CM = "height-in-cm", "Patient's Size is in centimetres.", _TAKEN
