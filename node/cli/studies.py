@@ -95,19 +95,50 @@ def phantom(
     truth: Annotated[
         Path | None, typer.Option(help="Where to write the truth, in place of OUT/truth.json.", **NEW_FILE)
     ] = None,
+    awkward: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="An awkward study in its place, as `tilt` or `gap`; `--awkward list` lists the kinds.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Write the synthetic abdomen and its truth.
 
     OUT/ct/ is a CT series, OUT/seg.dcm its exact segmentation, OUT/truth.json its exact numbers under the ids of
-    result.json.
+    result.json. What comes late in an awkward study is in OUT/later/.
     """
     from node.phantom import write_phantom
 
+    if awkward:
+        if seed is not None or truth is not None:
+            raise WrongUse("--awkward goes with neither --seed nor --truth")
+        _awkward(out, awkward)
+        return
     try:
         files = write_phantom(out, seed=seed, truth_file=truth)
     except FileExistsError as error:
         raise WrongUse(str(error)) from error
     say(f"{len(files.ct)} slices in {out / 'ct'}, truth as SEG in {files.seg}, numbers in {files.truth_file}")
+
+
+def _awkward(out: Path, name: str) -> None:
+    from node.phantom.awkward import Kind, write_awkward
+
+    kinds = {kind.value: kind for kind in Kind}
+    if name == "list":
+        for kind in Kind:
+            say(f"{kind:<20} {kind.what}")
+        return
+    if name not in kinds:
+        raise WrongUse(f"{name} is no kind of awkward study; `--awkward list` lists them")
+    try:
+        made = write_awkward(out, kinds[name])
+    except FileExistsError as error:
+        raise WrongUse(str(error)) from error
+    later = f", {len(made.later)} for later in {out / 'later'}" if made.later else ""
+    say(f"{len(made.first)} instances in {out / 'ct'}{later}, truth as SEG in {made.seg}")
 
 
 @app.command()

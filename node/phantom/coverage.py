@@ -1,7 +1,8 @@
 """How much of each voxel a solid covers: partial volume without voxels finer than the grid.
 
-Beside the ten stages. In: a solid and a `Grid`. Out: for windows of the grid, the covered part of each voxel and
-whether its centre is inside. A solid that the grid does not show gives no window. Next: `node.phantom.render`.
+Beside the ten stages. In: a solid and a `Grid` (`Planes` go on to `node.phantom.plane_coverage`). Out: for windows of
+the grid, the covered part of each voxel and whether its centre is inside. A solid that the grid does not show gives no
+window. Next: `node.phantom.render`.
 
 In the slice's plane the covered part comes from the distance to the outline over the voxel's width along its normal
 (exact for a straight border, and right on average for a curved one); along z, sections at every millimetre or finer
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.phantom.grid import Grid
+from node.phantom.plane_coverage import plane_covers
+from node.phantom.planes import Planes
 from node.phantom.shapes import Floats, Lobe, Sections, Stack
 
 CHUNK_VOXELS = 400_000
@@ -29,8 +32,11 @@ Cover = tuple[Window, Fractions, Mask]
 """A part of the grid, how much of each of its voxels a solid covers, and where a centre is inside."""
 
 
-def covers(solid: Stack | Lobe, grid: Grid) -> Iterator[Cover]:
+def covers(solid: Stack | Lobe, grid: Grid | Planes) -> Iterator[Cover]:
     """How much of each voxel a solid covers, over windows of the grid that hold all of it."""
+    if isinstance(grid, Planes):
+        yield from plane_covers(solid, grid)
+        return
     yield from _lobe_covers(solid, grid) if isinstance(solid, Lobe) else _stack_covers(solid, grid)
 
 

@@ -1,12 +1,14 @@
 """The synthetic abdomen as a CT Image Storage series.
 
-Beside the ten stages. In: a `Rendering` with its `Grid` and `Anatomy`. Out: one file per slice, Explicit VR Little
-Endian, every type 1 and 2 attribute of PS3.3 A.3, UIDs and dates that are the same for the same seed.
+Beside the ten stages. In: a `Rendering` with its `Grid` (or `Planes`) and `Anatomy`. Out: one file per slice, Explicit
+VR Little Endian, every type 1 and 2 attribute of PS3.3 A.3, UIDs and dates that are the same for the same seed.
 What can go wrong: the folder cannot be written (OSError). Next: `node.phantom.segments` adds the labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from node.phantom.anatomy import Anatomy
 from node.phantom.grid import Grid
 from node.phantom.marker import MANUFACTURER, MODEL, PATIENT_ID_PREFIX, SERIAL_NUMBER, made_uid
+from node.phantom.planes import Planes
 from node.phantom.render import Rendering
+
+Edit = Callable[[Dataset, int], None]
 
 INTERCEPT_HU = -1024
 STUDY_DATE = "20260105"
@@ -29,14 +34,15 @@ CLASS_UID = made_uid("crlm-node", "implementation")
 def write_ct(
     folder: Path,
     rendering: Rendering,
-    grid: Grid,
+    grid: Grid | Planes,
     anatomy: Anatomy,
     *,
     study_description: str = "Synthetic abdomen",
     series_description: str | None = None,
     uid_seed: object = None,
+    edit: Edit | None = None,
 ) -> list[Path]:
-    """Write the series, one file per slice: 0001.dcm is the lowest.
+    """Write the series, one file per slice: 0001.dcm is the first, which on a `Grid` is the lowest.
 
     Parameters
     ----------
@@ -49,33 +55,38 @@ def write_ct(
     uid_seed : object
         What the UIDs are made from (its text); by default the anatomy's seed. Two series that differ in anything
         need two values.
+    edit : callable, optional
+        May change a slice's data set, given with its index, just before it is written.
 
     Returns
     -------
     list of Path
-        From the lowest slice to the highest.
+        From the first slice to the last.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seed = uid_seed if uid_seed is not None else seed_name(anatomy)
-    common = _common(anatomy, grid, seed)
+    planes = grid.planes
+    common = _common(anatomy, planes, seed)
     common.StudyDescription = study_description
     common.SeriesDescription = series_description or (
         "Abdomen portal venous 3 mm" if anatomy.contrast else "Abdomen native 3 mm"
-    ).replace("3 mm", f"{grid.spacing_mm[0]:g} mm")
+    ).replace("3 mm", f"{planes.spacing_mm[0]:.4g} mm")
     paths = []
     for index, values in enumerate(rendering.hu):
         ds = Dataset()
-        ds.update(common)
+        ds.update(common if edit is None else deepcopy(common))  # an edit of one slice must not reach the others
         ds.file_meta = _meta()
         ds.SOPInstanceUID = made_uid("ct", seed, index)
         ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
         ds.InstanceNumber = index + 1
-        x, y, _ = grid.origin_mm
-        z = float(grid.z[index])
-        ds.ImagePositionPatient = [_ds(x), _ds(y), _ds(z)]
-        ds.SliceLocation = _ds(z)
+        place = planes.centre(index, 0, 0)
+        ds.ImagePositionPatient = [decimal(value) for value in place]
+        ds.SliceLocation = decimal(place[2])
         stored = (values - np.int16(INTERCEPT_HU)).astype("<u2")
         ds.PixelData = stored.tobytes()
+        if edit is not None:
+            edit(ds, index)
+            ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
         path = folder / f"{index + 1:04d}.dcm"
         ds.save_as(path, enforce_file_format=True)
         paths.append(path)
@@ -87,9 +98,17 @@ def seed_name(anatomy: Anatomy) -> str:
     return "STANDARD" if anatomy.seed is None else str(anatomy.seed)
 
 
-def _ds(value: float) -> str:
-    """A decimal string of at most 16 characters, exact to 0.1 micrometre."""
-    return f"{value:.4f}".rstrip("0").rstrip(".") or "0"
+def decimal(value: float, digits: int = 4) -> str:
+    """A decimal string of at most 16 characters; by default exact to 0.1 micrometre."""
+    shortest = f"{value:.{digits}f}".rstrip("0").rstrip(".")
+    return "0" if shortest in ("", "-0") else shortest
+
+
+def orientation(planes: Planes) -> list[str]:
+    """Image Orientation (Patient): the direction along a row, then along a column."""
+    _, row, column = planes.steps
+    _, dy, dx = planes.spacing_mm
+    return [decimal(float(value), 10) for value in (*(column / dx), *(row / dy))]
 
 
 def _meta() -> FileMetaDataset:
@@ -101,16 +120,17 @@ def _meta() -> FileMetaDataset:
     return meta
 
 
-def _common(anatomy: Anatomy, grid: Grid, seed: object) -> Dataset:
+def _common(anatomy: Anatomy, planes: Planes, seed: object) -> Dataset:
     """What is the same on every slice."""
     ds = Dataset()
-    _patient_and_study(ds, anatomy, seed)
-    _series_and_equipment(ds, seed)
-    _image(ds, anatomy, grid)
+    patient_and_study(ds, anatomy, seed)
+    series_and_equipment(ds, seed)
+    _image(ds, anatomy, planes)
     return ds
 
 
-def _patient_and_study(ds: Dataset, anatomy: Anatomy, seed: object) -> None:
+def patient_and_study(ds: Dataset, anatomy: Anatomy, seed: object) -> None:
+    """Set what every object of the study says of the imaginary patient, and of the study."""
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.PatientName = "Phantom^Synthetic"
     ds.PatientID = PATIENT_ID_PREFIX + seed_name(anatomy)
@@ -130,7 +150,8 @@ def _patient_and_study(ds: Dataset, anatomy: Anatomy, seed: object) -> None:
     ds.ReferringPhysicianName = ""
 
 
-def _series_and_equipment(ds: Dataset, seed: object) -> None:
+def series_and_equipment(ds: Dataset, seed: object) -> None:
+    """Set what every image of the CT series says of the series and of the machine."""
     ds.Modality = "CT"
     ds.SeriesInstanceUID = made_uid("ct series", seed)
     ds.SeriesNumber = 2
@@ -147,28 +168,28 @@ def _series_and_equipment(ds: Dataset, seed: object) -> None:
     ds.BurnedInAnnotation = "NO"
 
 
-def _image(ds: Dataset, anatomy: Anatomy, grid: Grid) -> None:
+def _image(ds: Dataset, anatomy: Anatomy, planes: Planes) -> None:
     ds.SOPClassUID = CTImageStorage
     ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     ds.AcquisitionNumber = 1
-    ds.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
-    dz, dy, dx = grid.spacing_mm
+    dz, dy, dx = planes.spacing_mm
+    ds.ImageOrientationPatient = orientation(planes)
     ds.PixelSpacing = [f"{dy:.8g}", f"{dx:.8g}"]
     ds.SliceThickness = f"{dz:.8g}"
     ds.SpacingBetweenSlices = f"{dz:.8g}"
     ds.KVP = "120"
-    ds.DataCollectionDiameter = ds.ReconstructionDiameter = f"{dx * grid.columns:.8g}"
+    ds.DataCollectionDiameter = ds.ReconstructionDiameter = f"{dx * planes.columns:.8g}"
     ds.XRayTubeCurrent = 200
     ds.ExposureTime = 500
     ds.Exposure = 100
     ds.ConvolutionKernel = "STANDARD"
-    ds.GantryDetectorTilt = "0"
+    ds.GantryDetectorTilt = decimal(planes.tilt_degrees)
     if anatomy.contrast:
         ds.ContrastBolusAgent = "Synthetic contrast"
         ds.ContrastBolusRoute = "IV"
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
-    ds.Rows, ds.Columns = grid.rows, grid.columns
+    ds.Rows, ds.Columns = planes.rows, planes.columns
     ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
     ds.PixelRepresentation = 0
     ds.RescaleIntercept = str(INTERCEPT_HU)

@@ -1,7 +1,7 @@
 """The sampling grid of a phantom: axial, slices from the feet to the head.
 
 Beside the ten stages. In: a grid as asked for, or an anatomy to be covered. Out: `Grid`, geometry without voxels.
-Next: `node.phantom.render`.
+A grid whose planes lie in any other way is `node.phantom.planes.Planes`. Next: `node.phantom.render`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from node.phantom.anatomy import Anatomy
+from node.phantom.planes import Planes
 from node.phantom.shapes import Floats
 from node.phantom.structures import Structure
 
@@ -44,6 +45,12 @@ class Grid:
     def shape(self) -> tuple[int, int, int]:
         """(slices, rows, columns)."""
         return self.slices, self.rows, self.columns
+
+    @property
+    def planes(self) -> Planes:
+        """The same grid by the steps of its axes."""
+        dz, dy, dx = self.spacing_mm
+        return Planes(self.shape, self.origin_mm, (0.0, 0.0, dz), (0.0, dy, 0.0), (dx, 0.0, 0.0))
 
     @property
     def voxel_ml(self) -> float:

@@ -1,7 +1,8 @@
-"""The picture of a synthetic abdomen: attenuation and labels on any axial grid.
+"""The picture of a synthetic abdomen: attenuation and labels on any grid.
 
-Beside the ten stages. In: an `Anatomy` and a `Grid`. Out: `Rendering`, int16 HU and uint8 labels of shape
-(slices, rows, columns), slices from the feet to the head. Next: `node.phantom.dicom` and `node.phantom.segments`.
+Beside the ten stages. In: an `Anatomy` and a `Grid`, or `Planes` that lie in any way. Out: `Rendering`, int16 HU and
+uint8 labels of shape (slices, rows, columns), on a `Grid` with slices from the feet to the head. Next:
+`node.phantom.dicom` and `node.phantom.segments`.
 
 Solids are painted one over the other. Each covers a part of every voxel (`node.phantom.coverage`), and the voxel
 takes that part of its attenuation: partial volume. A label is given where the voxel's centre is inside.
@@ -18,6 +19,7 @@ from node.phantom.anatomy import Anatomy
 from node.phantom.coverage import Mask, covers
 from node.phantom.grid import Grid
 from node.phantom.noise import noise_slice
+from node.phantom.planes import Planes
 from node.phantom.shapes import Lobe, Stack
 from node.phantom.structures import Structure
 
@@ -43,7 +45,7 @@ class Rendering:
         Bodies of all vertebrae, without their arches; same shape.
     anatomy : Anatomy
         What was rendered.
-    grid : Grid
+    grid : Grid or Planes
         Where its voxels lie.
     """
 
@@ -51,17 +53,17 @@ class Rendering:
     labels: Labels
     vertebral_bodies: Mask
     anatomy: Anatomy
-    grid: Grid
+    grid: Grid | Planes
 
 
-def render(anatomy: Anatomy, grid: Grid, *, seed: int = 0, noise_sd_hu: float = 14.0) -> Rendering:
+def render(anatomy: Anatomy, grid: Grid | Planes, *, seed: int = 0, noise_sd_hu: float = 14.0) -> Rendering:
     """Paint an anatomy on a grid.
 
     Parameters
     ----------
     anatomy : Anatomy
         What to paint.
-    grid : Grid
+    grid : Grid or Planes
         Where; it may cut the anatomy.
     seed : int
         Of the noise; the same seed gives the same noise on the same grid.
@@ -106,18 +108,19 @@ def lesion_masks(rendering: Rendering) -> list[Mask]:
 class Canvas:
     """The picture while it is painted: HU as float32, labels, and the mask of vertebral bodies."""
 
-    def __init__(self, anatomy: Anatomy, grid: Grid) -> None:
-        """Paint the trunk once and copy it to every slice, as it is the same on all of them."""
+    def __init__(self, anatomy: Anatomy, grid: Grid | Planes) -> None:
+        """Paint the trunk, on an axial grid once and copied to every slice, as it is the same on all of them."""
         self.grid = grid
-        one = Grid(1, grid.rows, grid.columns, grid.spacing_mm, grid.origin_mm)
+        one = Grid(1, grid.rows, grid.columns, grid.spacing_mm, grid.origin_mm) if isinstance(grid, Grid) else grid
         base = np.full(one.shape, AIR_HU, dtype=np.float32)
         labels = np.zeros(one.shape, dtype=np.uint8)
         for part in anatomy.trunk:
             for window, cover, inside in covers(part.solid, one):
                 base[window] += cover * (np.float32(part.hu) - base[window])
                 labels[window][inside] = part.structure
-        self.values = np.repeat(base, grid.slices, axis=0)
-        self.labels: Labels = np.repeat(labels, grid.slices, axis=0)
+        copies = grid.slices // one.slices
+        self.values = np.repeat(base, copies, axis=0)
+        self.labels: Labels = np.repeat(labels, copies, axis=0)
         self.bodies: Mask = np.zeros(grid.shape, dtype=np.bool_)
 
     def paint(

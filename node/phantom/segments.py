@@ -12,7 +12,7 @@ are of CID 244.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import highdicom as hd
@@ -49,7 +49,9 @@ COLOURS = {
 """Recommended display colours, RGB."""
 
 
-def write_seg(path: Path, rendering: Rendering, ct_files: Sequence[Path]) -> Path:
+def write_seg(
+    path: Path, rendering: Rendering, ct_files: Sequence[Path], *, only: Collection[str] | None = None
+) -> Path:
     """Write the truth as one BINARY SEG whose frames point at the CT slices.
 
     Parameters
@@ -59,7 +61,9 @@ def write_seg(path: Path, rendering: Rendering, ct_files: Sequence[Path]) -> Pat
     rendering : Rendering
         What the CT files show.
     ct_files : sequence of Path
-        From `write_ct`, lowest slice first.
+        From `write_ct`, in the order of the slices; or the one file of an Enhanced CT image that holds all of them.
+    only : collection of str, optional
+        Names of the structures to write; all by default.
 
     Returns
     -------
@@ -71,14 +75,16 @@ def write_seg(path: Path, rendering: Rendering, ct_files: Sequence[Path]) -> Pat
     ValueError
         If the files are not as many as the slices, or nothing is there to be segmented.
     """
-    if len(ct_files) != rendering.grid.slices:
+    multi_frame = len(ct_files) == 1 < rendering.grid.slices
+    if len(ct_files) != rendering.grid.slices and not multi_frame:
         raise ValueError(f"{len(ct_files)} CT files for {rendering.grid.slices} slices")
-    named = [(name, mask) for name, mask in truth_masks(rendering) if mask.any()]
+    wanted = [(name, mask) for name, mask in truth_masks(rendering) if only is None or name in only]
+    named = [(name, mask) for name, mask in wanted if mask.any()]
     if not named:
         raise ValueError("nothing to segment on this grid")
     shown = np.flatnonzero(np.any([mask.any(axis=(1, 2)) for _, mask in named], axis=0))
-    span = slice(int(shown[0]), int(shown[-1]) + 1)
-    sources = [dcmread(file, stop_before_pixels=True) for file in ct_files[span]]
+    span = slice(None) if multi_frame else slice(int(shown[0]), int(shown[-1]) + 1)
+    sources = [_in_unicode(file) for file in ct_files[span]]
     seed = sources[0].SeriesInstanceUID
     # each segment's frames stay contiguous in memory: highdicom is twice as fast with them
     stack = np.moveaxis(np.stack([mask[span] for _, mask in named]).view(np.uint8), 0, -1)
@@ -106,6 +112,15 @@ def write_seg(path: Path, rendering: Rendering, ct_files: Sequence[Path]) -> Pat
     path.parent.mkdir(parents=True, exist_ok=True)
     seg.save_as(path, enforce_file_format=True)
     return path
+
+
+def _in_unicode(file: Path) -> Dataset:
+    """Read a header, its text in Unicode: highdicom does not take every character set that PS3.3 has."""
+    ds = dcmread(file, stop_before_pixels=True)
+    if ds.SpecificCharacterSet != "ISO_IR 192":
+        ds.decode()
+        ds.SpecificCharacterSet = "ISO_IR 192"
+    return ds
 
 
 def truth_masks(rendering: Rendering) -> list[tuple[str, Mask]]:

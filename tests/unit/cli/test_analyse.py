@@ -14,6 +14,7 @@ from pydicom import dcmread
 import node.phantom
 from node.core.codes import MEASUREMENTS
 from node.phantom import PhantomFiles
+from node.phantom.awkward import Kind
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "result.schema.json"
 
@@ -252,6 +253,21 @@ def test_phantom_does_not_mix_with_what_is_there(coarse: None, crlm_node: Callab
     (tmp_path / "out" / "ct" / "mine.dcm").write_text("mine")
     done = crlm_node("phantom", tmp_path / "out")
     assert (done.code, done.sentence) == (2, f"{tmp_path / 'out' / 'ct'} is not empty")
+
+
+def test_awkward_studies_are_listed_and_written(crlm_node: Callable[..., Any], tmp_path: Path) -> None:
+    """`--awkward list` names every kind; a kind is written as it says; an unknown one, or a seed too, is wrong use."""
+    listed = crlm_node("phantom", tmp_path / "none", "--awkward", "list")
+    assert (listed.code, (tmp_path / "none").exists()) == (0, False)
+    assert {line.split()[0] for line in listed.out.splitlines()} == set(Kind)
+    assert crlm_node("phantom", tmp_path / "out", "--awkward", "one-slice").code == 0
+    assert len(list((tmp_path / "out" / "ct").iterdir())) == 1
+    assert (tmp_path / "out" / "seg.dcm").exists()
+    assert crlm_node("phantom", tmp_path / "out", "--awkward", "one-slice").code == 2
+    unknown = crlm_node("phantom", tmp_path / "other", "--awkward", "crooked")
+    assert (unknown.code, "`--awkward list`" in unknown.sentence) == (2, True)
+    assert crlm_node("phantom", tmp_path / "other", "--awkward", "gap", "--seed", 3).code == 2
+    assert not (tmp_path / "other").exists()
 
 
 # --- send -----------------------------------------------------------------------------------------------------------
