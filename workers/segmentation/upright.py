@@ -108,9 +108,10 @@ def _box_on_source(
     ends = [(part.start - 1, part.stop) for part in region.box]
     corners = np.stack([axis.ravel() for axis in np.meshgrid(*ends, indexing="ij")] + [np.ones(8)])
     reached = (to_source @ corners)[:3]
-    low = np.clip(np.floor(reached.min(axis=1)).astype(int), 0, np.asarray(shape) - 1)
-    high = np.clip(np.ceil(reached.max(axis=1)).astype(int) + 1, low + 1, np.asarray(shape))
-    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+    low = np.floor(reached.min(axis=1)).clip(0, np.asarray(shape) - 1)
+    high = (np.ceil(reached.max(axis=1)) + 1).clip(low + 1, shape)
+    first, second, third = (slice(int(begin), int(end)) for begin, end in zip(low, high, strict=True))
+    return first, second, third
 
 
 def _vector(values: NDArray[np.float64]) -> Vector:

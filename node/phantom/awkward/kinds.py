@@ -23,8 +23,7 @@ class End(StrEnum):
 
 
 _TAKEN, _TURNED_AWAY = frozenset({End.ACCEPTED}), frozenset({End.REFUSED})
-_RESAMPLED, _SPLIT = frozenset({End.RESAMPLED, End.REFUSED}), frozenset({End.SPLIT, End.REFUSED})
-_READ = frozenset({End.ACCEPTED, End.REFUSED})
+_RESAMPLED, _SPLIT = frozenset({End.RESAMPLED}), frozenset({End.SPLIT})
 
 
 class Kind(StrEnum):
@@ -35,7 +34,7 @@ class Kind(StrEnum):
     what : str
         What is awkward, for the reader of the table.
     sound : frozenset of End
-        What may become of it; where two are listed, a setting or the version decides. Never a wrong number.
+        What may become of it where the settings say nothing of it.
     """
 
     what: str
@@ -57,10 +56,10 @@ class Kind(StrEnum):
     TRANSPOSED = "transposed", "Rows run from front to back and columns from right to left.", _TAKEN
     UNEQUAL_PIXELS = "unequal-pixels", "Pixels of 2.0 mm by 2.8 mm.", _TAKEN
     GAP = "gap", "One slice in the middle is missing.", _TURNED_AWAY
-    DUPLICATE_POSITIONS = "duplicate-positions", "Three slices were sent again as new instances.", _SPLIT
+    DUPLICATE_POSITIONS = "duplicate-positions", "Three slices were sent again as new instances.", _TURNED_AWAY
     MIXED_PHASES = "mixed-phases", "A native and a portal venous acquisition in one series.", _SPLIT
     COMPANIONS = "companions", "Localizers, a dose report and a screen capture in the study.", _TAKEN
-    ENHANCED_CT = "enhanced-ct", "All slices in one Enhanced CT image of several frames.", _READ
+    ENHANCED_CT = "enhanced-ct", "All slices in one Enhanced CT image of several frames.", _TAKEN
     ONE_SLICE = "one-slice", "A single slice.", _TURNED_AWAY
     MANY_SLICES = "many-slices", "2,500 slices of 0.2 mm, in a small field of view.", _TAKEN
     TWO_PATIENTS = "two-patients", "The upper half of the slices carries another patient.", _TURNED_AWAY

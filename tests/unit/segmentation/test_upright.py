@@ -56,7 +56,9 @@ def test_what_was_found_comes_back_to_its_place(degrees: float, turned: float) -
     _, seen = upright(picture(source), source)
     region = Region.of(egg(seen))
     assert region is not None
-    found = brought_back({Structure.LIVER: region}, seen, source)[Structure.LIVER].full(source.shape)
+    back = brought_back({Structure.LIVER: region}, seen, source)[Structure.LIVER]
+    assert all(type(index) is int for index in back.start)  # it is written as JSON
+    found = back.full(source.shape)
     expected = egg(source)
     assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.97
     assert found.sum() == pytest.approx(expected.sum(), rel=0.01)
