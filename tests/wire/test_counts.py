@@ -159,12 +159,13 @@ class Endless(Pacs):
             yield 0xFF00, answer(number)
 
 
-@pytest.mark.parametrize("limit", [("QUESTION_S", 0.3), ("MOST_ANSWERS", 20)])
+@pytest.mark.parametrize(("seconds", "most"), [(0.3, 1_000_000_000), (1_000_000.0, 20)], ids=["time", "number"])
 def test_one_that_answers_without_end_is_cut_off(
-    free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch, limit: tuple[str, float]
+    free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch, seconds: float, most: int
 ) -> None:
     """Time and number of the answers to one question have limits."""
-    monkeypatch.setattr(inquiry, *limit)
+    monkeypatch.setattr(inquiry, "QUESTION_S", seconds)
+    monkeypatch.setattr(inquiry, "MOST_ANSWERS", most)
     begin = time.monotonic()
     with serving(Endless(free_port()), []) as pacs:
         assert counts.count([respondent(pacs.port)], "1.2", {"1.2.1": {"1"}}).silent == ("PACS",)
