@@ -3,9 +3,9 @@
 Comes in: what the ledger knows of instances, and their files in the spool. Goes out: `StudyContent` of each study
 that had no new instance for its quiet time, that no open association feeds, and that is complete by the evidence of
 `node.completeness`, or is taken by force; what was corrected in it is taken over first (`node.correction`). What can
-go wrong: a file was changed or is gone, two patients in one study (the study is
-quarantined, or not analysable, by the table in `node.core.errors`); the spool or the ledger is away (the study waits).
-Next: `node.selection`, then `node.handoff`, as the steward connects them.
+go wrong: a file was changed or is gone, two patients in one study (the study is quarantined, or not analysable, by the
+table in `node.core.errors`); the spool or the ledger is away (the study waits). Next: `node.selection`, then
+`node.handoff`, as the steward connects them.
 """
 
 import time
