@@ -204,11 +204,11 @@ def test_dciodvfy_can_refuse(file: str, harm: Harm, coarse_phantom: Study, progr
 
 def test_dcentvfy_finds_one_patient_and_one_study(any_study: Study, objects: list[str], program: Program) -> None:
     """All objects of a result and the CT agree in every attribute of patient, study, series and frame of reference."""
-    images = [str(any_study.spool.file(one)) for one in any_study.volume.instances]
+    images = [str(any_study.spool.file(one)) for one in dict.fromkeys(any_study.volume.instances)]
     command = [program("dcentvfy"), *(str(any_study.path(file)) for file in objects), *images]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=240, check=False)
     lines = (done.stdout + done.stderr).splitlines()  # where all is well it may say nothing at all
-    assert done.returncode == (1 if any("information entities" in line for line in lines) else 0)
+    assert done.returncode == 0
     assert errors(lines) == []
     assert unknown(lines, "Warnings of dciodvfy and dcentvfy") == []
 

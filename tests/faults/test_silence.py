@@ -7,7 +7,6 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 
-from node.core import peer
 from node.core.errors import Unavailable
 from node.core.peer import Peer
 
@@ -18,10 +17,8 @@ _RELEASE_RP_BYTES = 10
 
 
 @pytest.fixture
-def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+def proxy() -> Iterator[Proxy]:
     """A proxy before a peer that answers C-ECHO."""
-    for name in ("CONNECT_TIMEOUT_S", "ANSWER_TIMEOUT_S"):
-        monkeypatch.setattr(peer, name, 2.0)
     ae = AE(PACS)
     ae.add_supported_context(Verification)
     server = ae.start_server((HOST, 0), block=False)
@@ -36,7 +33,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 @pytest.mark.parametrize("where", ["association", "echo", "release"])
 def test_silent_in_the_midst_of_an_answer(proxy: Proxy, where: str) -> None:
     """Part of the A-ASSOCIATE-AC, the C-ECHO-RSP or the A-RELEASE-RP comes, then nothing, and nobody closes."""
-    peer_ = Peer(PACS, HOST, proxy.port, SCANNER)
+    peer_ = Peer(PACS, HOST, proxy.port, SCANNER, connect_timeout_s=2.0, answer_timeout_s=2.0)
     proxy.arm(whole := Trap(Manner.RESET, Way.BACK, 1_000_000))
     peer_.echo()
     proxy.disarm(whole)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pynetdicom  # noqa: F401 - it adds to pydicom's list what the standard has added since
 from pydicom._uid_dict import UID_dictionary
 
 from node.core.dicom import TRANSFER_SYNTAXES

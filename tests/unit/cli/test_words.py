@@ -16,7 +16,7 @@ from node.phantom import PhantomFiles
 
 COMMANDS = (
     *("demo", "up", "listen", "steward", "worker", "send", "analyse", "series", "phantom", "status", "audit"),
-    *("replay", "pause", "resume"),
+    *("replay", "pause", "resume", "backfill"),
     *("quarantine list", "quarantine show", "quarantine release", "quarantine delete"),
     *("ledger upgrade", "ledger check", "ledger rebuild"),
     *("config check", "config show", "config reference"),
