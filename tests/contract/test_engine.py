@@ -112,14 +112,11 @@ def order(folder: Path) -> Order:
 def test_a_warm_engine_answers_again_in_the_same_process(
     fresh: Engine, volume: Volume, demo: Path, scratch: Path
 ) -> None:
-    """The second answer comes from the process that gave the first, equal to it and sooner."""
-    started = time.monotonic()
+    """The second answer comes from the process that gave the first, and is equal to it."""
     first = fresh.segment(order(demo), volume)
-    cold, pid = time.monotonic() - started, fresh.pid
-    started = time.monotonic()
+    pid = fresh.pid
     second = fresh.segment(order(demo), volume)
     assert fresh.pid == pid
-    assert time.monotonic() - started < cold
     assert Structure.LIVER in first.regions
     assert first.regions.keys() == second.regions.keys()
     assert all((first.regions[one].mask == second.regions[one].mask).all() for one in first.regions)

@@ -100,7 +100,7 @@ def test_a_worker_is_killed_at_its_work(stack: Stack, study: Sent) -> None:
     causes = stack.causes(study.uid)
     assert any(f"{first} stopped answering" in cause for cause in causes), causes
     assert view.job.attempts >= 2
-    assert len({cause for cause in causes if cause.startswith("measure by ")}) == 2
+    assert len({cause for cause in causes if cause.startswith("measure by ")}) >= 2
 
 
 def flush(stack: Stack) -> None:
