@@ -1,13 +1,13 @@
 """DCMTK as the other side: an implementation that nobody here wrote."""
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from foreign import foreign
 
 from node.core.errors import Unavailable
 from node.core.peer import Peer
@@ -22,11 +22,11 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def dcmtk() -> Run:
     """Return a function that runs a program of DCMTK."""
-    if shutil.which("storescu") is None:
+    if foreign("storescu") is None:
         (pytest.fail if os.environ.get("CRLM_TEST_REQUIRE_ALL") else pytest.skip)("dcmtk is missing")
 
     def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [program, *arguments]
+        command = [str(foreign(program)), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=_ENV)
 
     return run
@@ -78,7 +78,9 @@ def storescp(tmp_path: Path, free_port: Callable[[], int], dcmtk: Run) -> Iterat
     """A running storescp, and the folder that it writes to."""
     folder, port = tmp_path / "received", free_port()
     folder.mkdir()
-    process = subprocess.Popen(["storescp", "-aet", "PACS", "-od", str(folder), "+B", str(port)], env=_ENV)
+    process = subprocess.Popen(
+        [str(foreign("storescp")), "-aet", "PACS", "-od", str(folder), "+B", str(port)], env=_ENV
+    )
     peer = Peer("PACS", "127.0.0.1", port, "NODE")
     until = time.monotonic() + 20
     while True:

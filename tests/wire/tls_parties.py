@@ -1,12 +1,12 @@
 """Both sides of DICOM TLS in tests: what a listener and a caller are told, and what a good caller does."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from certificates import Authority, Identity
+from foreign import foreign
 
 from node.core.peer import Peer
 from node.core.settings import CallerTls, ListenerTls
@@ -38,9 +38,10 @@ def stores(peer: Peer, folder: Path) -> bytes:
 
 def program(name: str, *arguments: str | Path) -> list[str]:
     """Return the command line of a foreign program; the test is skipped where it is missing."""
-    if shutil.which(name) is None:
+    found = foreign(name)
+    if found is None:
         (pytest.fail if os.environ.get("CRLM_TEST_REQUIRE_ALL") else pytest.skip)(f"{name} is missing")
-    return [name, *map(str, arguments)]
+    return [str(found), *map(str, arguments)]
 
 
 def run(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
