@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pydicom.uid import CTImageStorage
 
 from node.content import Header, Series
-from node.core.grid import Plane, is_axial
+from node.core.grid import Plane, is_axial, upward_normal
 
 _FEWEST = 4  # positions that make a usual step
 _SAME_POSITION_MM = 0.01
@@ -112,9 +112,7 @@ def _is_slice(header: Header) -> bool:
 
 def _slices(members: Sequence[tuple[Header, Plane]]) -> list[_Slice]:
     """Return the slices of one orientation, in the order of their positions along the normal."""
-    first = members[0][1]
-    normal = np.cross(first.row_cosines, first.column_cosines)
-    normal = normal / np.linalg.norm(normal) * (-1 if normal[np.argmax(np.abs(normal))] < 0 else 1)
+    normal = upward_normal(members[0][1])
     slices = [
         _Slice(
             float(np.dot(plane.position_mm, normal)),

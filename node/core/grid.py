@@ -162,6 +162,13 @@ def plane(ds: Dataset) -> Plane | None:
     )
 
 
+def upward_normal(one: Plane) -> NDArray[np.float64]:
+    """Return the unit vector across a slice that points to superior (or to posterior, or left)."""
+    normal = np.cross(one.row_cosines, one.column_cosines)
+    unit: NDArray[np.float64] = normal / np.linalg.norm(normal) * (-1 if normal[np.argmax(np.abs(normal))] < 0 else 1)
+    return unit
+
+
 def is_axial(one: Plane) -> bool:
     """Say whether the plane lies across the body."""
     return abs(float(np.cross(one.row_cosines, one.column_cosines)[2])) > _AXIAL_COSINE
@@ -191,8 +198,7 @@ def stack(planes: Sequence[Plane], *, spacing_tolerance: float, minimum_slices: 
     first = min(planes, key=lambda one: one.sop_instance_uid)  # whatever the order in which they come
     _require_one_orientation(planes)
     row, column = np.asarray(first.row_cosines), np.asarray(first.column_cosines)
-    normal = np.cross(row, column)
-    normal = normal / np.linalg.norm(normal) * (-1 if normal[np.argmax(np.abs(normal))] < 0 else 1)
+    normal = upward_normal(first)
     positions = np.asarray([one.position_mm for one in planes])
     heights = positions @ normal
     order = np.argsort(heights, kind="stable")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.content import Header
-from node.core.grid import Plane
+from node.core.grid import Plane, upward_normal
 
 _SAME_COSINE = 1e-3
 _SAME_SPACING_MM = 1e-3
@@ -65,9 +65,7 @@ def slices_of(images: Sequence[Header]) -> int:
 def along_normal_mm(images: Sequence[Header]) -> NDArray[np.float64]:
     """Return where each slice lies along the normal of the first, growing to superior (or to posterior, or left)."""
     planes = [plane for one in images for plane in one.planes]
-    normal = np.cross(planes[0].row_cosines, planes[0].column_cosines)
-    normal = normal / np.linalg.norm(normal) * (-1 if normal[np.argmax(np.abs(normal))] < 0 else 1)
-    heights: NDArray[np.float64] = np.asarray([one.position_mm for one in planes]) @ normal
+    heights: NDArray[np.float64] = np.asarray([one.position_mm for one in planes]) @ upward_normal(planes[0])
     return heights
 
 

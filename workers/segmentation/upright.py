@@ -6,7 +6,7 @@ written on the source slices: what is resampled here is what a network looks at,
 nothing. Next: `workers.segmentation` asks the network.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def _rectangular(geometry: Geometry) -> Geometry:
     down = row - (row @ along) * along
     down = down - (down @ across) / (across @ across) * across
     axes = np.stack([step, down, across], axis=1)
-    corners = _corners(geometry)
+    corners = (geometry.affine @ _corners([(0, size - 1) for size in geometry.shape]))[:3].T
     inside = np.linalg.solve(axes, (corners - np.asarray(geometry.origin_mm)).T).T
     first, last = np.floor(inside.min(axis=0) + 1e-6), np.ceil(inside.max(axis=0) - 1e-6)
     slices, rows, columns = (int(count) for count in last - first + 1)
@@ -76,11 +76,9 @@ def _rectangular(geometry: Geometry) -> Geometry:
     )
 
 
-def _corners(geometry: Geometry) -> NDArray[np.float64]:
-    """Return the centres of the eight voxels at the corners [mm], shape (8, 3)."""
-    ends = [(0, size - 1) for size in geometry.shape]
-    indices = np.stack([axis.ravel() for axis in np.meshgrid(*ends, indexing="ij")] + [np.ones(8)])
-    corners: NDArray[np.float64] = (geometry.affine @ indices)[:3].T
+def _corners(ends: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+    """Return the eight corners of a box as homogeneous indices, shape (4, 8), from its first and last on each axis."""
+    corners: NDArray[np.float64] = np.stack([axis.ravel() for axis in np.meshgrid(*ends, indexing="ij")] + [np.ones(8)])
     return corners
 
 
@@ -105,9 +103,7 @@ def _box_on_source(
     region: Region, to_source: NDArray[np.float64], shape: tuple[int, int, int]
 ) -> tuple[slice, slice, slice]:
     """Return the part of the source that a region's box reaches, with a voxel to spare."""
-    ends = [(part.start - 1, part.stop) for part in region.box]
-    corners = np.stack([axis.ravel() for axis in np.meshgrid(*ends, indexing="ij")] + [np.ones(8)])
-    reached = (to_source @ corners)[:3]
+    reached = (to_source @ _corners([(part.start - 1, part.stop) for part in region.box]))[:3]
     low = np.floor(reached.min(axis=1)).clip(0, np.asarray(shape) - 1)
     high = (np.ceil(reached.max(axis=1)) + 1).clip(low + 1, shape)
     first, second, third = (slice(int(begin), int(end)) for begin, end in zip(low, high, strict=True))
