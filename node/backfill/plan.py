@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from node.backfill.search import Found
+from node.core.spool import sync_folder
 
 _NAME_DIGITS = 12
 _LOCK = "lock"
@@ -92,7 +93,7 @@ class Plan:
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
         return cls(path)
 
     @property
@@ -163,11 +164,3 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
 
 def _line(facts: Mapping[str, object]) -> str:
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":")) + "\n"
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

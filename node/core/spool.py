@@ -103,7 +103,7 @@ class Spool:
         try:
             _make_folder(target.parent)
             staged.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
 
@@ -161,7 +161,7 @@ class Spool:
         try:
             with (self.root / path).open("rb") as file:
                 os.fsync(file.fileno())
-            _sync_folder((self.root / path).parent)
+            sync_folder((self.root / path).parent)
         except OSError as error:
             raise Unavailable(Outage.SPOOL_FAILED, str(error.strerror)) from error
 
@@ -280,7 +280,7 @@ def _make_folder(folder: Path) -> None:
     new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for made in new:
-        _sync_folder(made.parent)
+        sync_folder(made.parent)
 
 
 @contextmanager
@@ -318,7 +318,8 @@ def _linked(source: str, folder: str, name: str) -> int:
     raise FileNotFoundError(errno.ENOENT, "the folder is removed as often as it is made")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder be durable."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
