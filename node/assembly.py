@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars
 
 from node import correction
 from node.completeness import Completeness, Quiet, QuietTimes
-from node.content import Header, StudyContent, gather, header, require_one_patient
+from node.content import Header, StudyContent, gather, header
 from node.core import ledger as ledgers
 from node.core import log
 from node.core.dicom import read_header
@@ -28,6 +28,7 @@ from node.core.reasons import Coded, Outage, StudyRefusal
 from node.core.settings import Settings
 from node.core.spool import Spool
 from node.core.states import StudyState
+from node.identity import require_one_patient
 from node.inquiry import Respondent
 
 _log = log.get("assembly")

@@ -6,47 +6,22 @@ once and normalised, so that a malformed attribute cannot fail later. What can g
 read by `node.selection` and `node.facts`.
 """
 
-import math
-import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from pydicom import Dataset
 from pydicom.uid import EnhancedCTImageStorage, SegmentationStorage
 
-from node.core.dicom import PARSER_FAULTS
-from node.core.errors import Untrusted
+from node import values
 from node.core.frames import as_one, frames
 from node.core.grid import Plane, plane
-from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance, LeftOut
+from node.identity import Identity, identity, require_one_patient
 
 _URGENT = ("STAT", "HIGH")
 _DAY_S = 86_400.0
 _LONGEST_DELAY_S = 3_600.0  # later images are not of this injection, or one of the two clocks is wrong
-_IDEOGRAMS = (("\u3400", "\u4dbf"), ("\u4e00", "\u9fff"))  # of Chinese, Japanese and Korean
-_SPOKEN = (("\u3041", "\u30ff"), ("\uac00", "\ud7a3"))  # hiragana and katakana, hangul
-_HIRAGANA = {katakana: katakana - 0x60 for katakana in range(0x30A1, 0x30F7)}  # two ways to write one sound
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Whose image it is, normalised for comparison; empty where the header does not say.
-
-    A name has up to three groups (PS3.5 section 6.2.1): in letters, in ideograms, and as it is spoken. Each is compared
-    with its like, for one sender writes all of them and another only the second.
-    """
-
-    patient_id: str
-    issuer: str
-    name: str
-    birth_date: str
-    ideographic_name: str = ""
-    phonetic_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,50 +171,37 @@ def header(ds: Dataset, instance: Instance, calling_ae_title: str = "") -> Heade
     of_frames = (frames(ds) or ()) if instance.sop_class_uid == EnhancedCTImageStorage else None
     alone = plane(ds) if of_frames is None else None
     planes = (alone,) if alone else tuple(one.plane for one in of_frames or ())
-    words = dict.fromkeys((*_words(ds, "ImageType"), *(word for one in of_frames or () for word in one.words)))
+    words = dict.fromkeys((*values.words(ds, "ImageType"), *(word for one in of_frames or () for word in one.words)))
     units = sorted({one.rescale_type for one in of_frames or ()})
     return Header(
         instance=instance,
-        study_instance_uid=text(ds, "StudyInstanceUID"),
-        series_instance_uid=text(ds, "SeriesInstanceUID"),
+        study_instance_uid=values.text(ds, "StudyInstanceUID"),
+        series_instance_uid=values.text(ds, "SeriesInstanceUID"),
         calling_ae_title=calling_ae_title.strip(),
         identity=identity(ds),
-        modality=text(ds, "Modality").upper(),
-        series_number=_whole(ds, "SeriesNumber", None),
-        series_description=text(ds, "SeriesDescription"),
-        manufacturer=text(ds, "Manufacturer"),
-        image_type=tuple(words) if of_frames else _words(ds, "ImageType"),
-        frames=_whole(ds, "NumberOfFrames", 1) or 1,
-        samples_per_pixel=_whole(ds, "SamplesPerPixel", 1) or 1,
-        rescale_type=text(ds, "RescaleType").upper() if of_frames is None else "/".join(units),
+        modality=values.text(ds, "Modality").upper(),
+        series_number=values.whole(ds, "SeriesNumber", None),
+        series_description=values.text(ds, "SeriesDescription"),
+        manufacturer=values.text(ds, "Manufacturer"),
+        image_type=tuple(words) if of_frames else values.words(ds, "ImageType"),
+        frames=values.whole(ds, "NumberOfFrames", 1) or 1,
+        samples_per_pixel=values.whole(ds, "SamplesPerPixel", 1) or 1,
+        rescale_type=values.text(ds, "RescaleType").upper() if of_frames is None else "/".join(units),
         plane=planes[0] if planes else None,
         patient_size=patient_size(ds),
-        patient_weight_kg=_number(ds, "PatientWeight"),
-        patient_sex=text(ds, "PatientSex").upper(),
+        patient_weight_kg=values.number(ds, "PatientWeight"),
+        patient_sex=values.text(ds, "PatientSex").upper(),
         urgent=_urgent(ds),
         planes=planes,
-        patient_id=text(ds, "PatientID"),
+        patient_id=values.text(ds, "PatientID"),
         technique=_technique(ds if of_frames is None else as_one(ds)),
         refers_to=frozenset(_references(ds)) if instance.sop_class_uid == SegmentationStorage else frozenset(),
     )
 
 
-def identity(ds: Dataset) -> Identity:
-    """Return whose data set it is: a stored image's, or an answer to a query."""
-    letters, ideograms, spoken = _folded_names(text(ds, "PatientName"))
-    return Identity(
-        patient_id=_folded(text(ds, "PatientID")),
-        issuer=_folded(text(ds, "IssuerOfPatientID")),
-        name=letters,
-        birth_date=text(ds, "PatientBirthDate").replace(".", ""),  # 1960.01.01 is how it was written before 1993
-        ideographic_name=ideograms,
-        phonetic_name=spoken,
-    )
-
-
 def patient_size(ds: Dataset) -> float | None:
     """Return Patient's Size as written; None where it is empty, NaN where it is no number."""
-    return _number(ds, "PatientSize")
+    return values.number(ds, "PatientSize")
 
 
 def gather(study_instance_uid: str, headers: Iterable[Header], evidence: frozenset[str] = frozenset()) -> StudyContent:
@@ -265,75 +227,35 @@ def gather(study_instance_uid: str, headers: Iterable[Header], evidence: frozens
     return content
 
 
-def require_one_patient(identities: Sequence[Identity]) -> None:
-    """Compare identities attribute by attribute; an attribute that one of them does not give is no contradiction.
-
-    Raises
-    ------
-    Untrusted
-        `patient-conflict`: an attribute has two values. The values are not told: they are patient data.
-    """
-    for attribute in fields(Identity):
-        values = {getattr(identity, attribute.name) for identity in identities} - {""}
-        if len(values) > 1:
-            what = attribute.name.replace("_", " ")
-            raise Untrusted(StudyRefusal.PATIENT_CONFLICT, f"{what}: {len(values)} different values")
-
-
 def _technique(ds: Dataset) -> Technique:
-    acquired_at_s = _moment_s(ds, "Acquisition")
-    agents = _value(ds, "ContrastBolusAgentSequence")
-    coded = text(agents[0], "CodeMeaning") or "coded agent" if isinstance(agents, Sequence) and agents else ""
+    acquired_at_s = values.moment_s(ds, "Acquisition")
+    agents = values.items(ds, "ContrastBolusAgentSequence")
+    coded = values.text(agents[0], "CodeMeaning") or "coded agent" if agents else ""
     return Technique(
-        slice_thickness_mm=_positive(ds, "SliceThickness"),
-        kernel=tuple(word for word in _words(ds, "ConvolutionKernel", upper=False) if word),
-        contrast_agent=text(ds, "ContrastBolusAgent") or coded,
-        contrast_route=text(ds, "ContrastBolusRoute"),
-        contrast_delay_s=_delay_s(acquired_at_s, _seconds(text(ds, "ContrastBolusStartTime"))),
+        slice_thickness_mm=values.positive(ds, "SliceThickness"),
+        kernel=tuple(word for word in values.words(ds, "ConvolutionKernel", upper=False) if word),
+        contrast_agent=values.text(ds, "ContrastBolusAgent") or coded,
+        contrast_route=values.text(ds, "ContrastBolusRoute"),
+        contrast_delay_s=_delay_s(acquired_at_s, values.day_s(values.text(ds, "ContrastBolusStartTime"))),
         acquired_at_s=acquired_at_s,
-        content_at_s=_moment_s(ds, "Content"),
-        acquisition_number=_whole(ds, "AcquisitionNumber", None),
-        temporal_position=_whole(ds, "TemporalPositionIndex", None) or _whole(ds, "TemporalPositionIdentifier", None),
-        trigger_time_ms=_finite(ds, "TriggerTime"),
-        protocol=text(ds, "ProtocolName"),
-        body_part=text(ds, "BodyPartExamined"),
-        field_of_view_mm=_positive(ds, "ReconstructionDiameter"),
-        lossy=text(ds, "LossyImageCompression") == "01",
+        content_at_s=values.moment_s(ds, "Content"),
+        acquisition_number=values.whole(ds, "AcquisitionNumber", None),
+        temporal_position=values.whole(ds, "TemporalPositionIndex", None)
+        or values.whole(ds, "TemporalPositionIdentifier", None),
+        trigger_time_ms=values.finite(ds, "TriggerTime"),
+        protocol=values.text(ds, "ProtocolName"),
+        body_part=values.text(ds, "BodyPartExamined"),
+        field_of_view_mm=values.positive(ds, "ReconstructionDiameter"),
+        lossy=values.text(ds, "LossyImageCompression") == "01",
     )
 
 
 def _references(ds: Dataset) -> Iterator[str]:
     """Yield the series and the instances of the Referenced Series Sequence (PS3.3 C.8.20.2 and C.7.6.16)."""
-    for series in _items(ds, "ReferencedSeriesSequence"):
-        yield text(series, "SeriesInstanceUID")
-        for one in _items(series, "ReferencedInstanceSequence"):
-            yield text(one, "ReferencedSOPInstanceUID")
-
-
-def _items(ds: Dataset, keyword: str) -> Sequence[Dataset]:
-    value = _value(ds, keyword)
-    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-
-
-def _moment_s(ds: Dataset, what: str) -> float | None:
-    """Return date and time of an event as seconds from one origin; None where they are missing or malformed."""
-    together = text(ds, f"{what}DateTime")
-    date = text(ds, f"{what}Date") or together[:8]
-    second = _seconds(text(ds, f"{what}Time") or together[8:].split("+")[0].split("-")[0])
-    try:
-        day = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return None if second is None else day.timestamp() + second
-
-
-def _seconds(time: str) -> float | None:
-    """Return a value of TM (PS3.5 section 6.2), minutes and seconds optional, as seconds of the day."""
-    parts = re.fullmatch(r"(\d\d):?(?:(\d\d):?(?:(\d\d(?:\.\d*)?))?)?", time)
-    if parts is None:
-        return None
-    hours, minutes, seconds = (float(part or 0) for part in parts.groups())
-    return hours * 3600 + minutes * 60 + seconds
+    for series in values.items(ds, "ReferencedSeriesSequence"):
+        yield values.text(series, "SeriesInstanceUID")
+        for one in values.items(series, "ReferencedInstanceSequence"):
+            yield values.text(one, "ReferencedSOPInstanceUID")
 
 
 def _delay_s(acquired_at_s: float | None, start_s: float | None) -> float | None:
@@ -344,79 +266,10 @@ def _delay_s(acquired_at_s: float | None, start_s: float | None) -> float | None
     return delay_s if delay_s < _LONGEST_DELAY_S else None
 
 
-def _finite(ds: Dataset, keyword: str) -> float | None:
-    value = _number(ds, keyword)
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _positive(ds: Dataset, keyword: str) -> float | None:
-    value = _finite(ds, keyword)
-    return value if value is not None and value > 0 else None
-
-
 def _urgent(ds: Dataset) -> bool:
     """Say whether Requested Procedure Priority (PS3.3 C.4.11) or the retired Study Priority ID asks for haste."""
-    requests = _value(ds, "RequestAttributesSequence")
     return any(
-        text(one, keyword).upper() in _URGENT
-        for one in (ds, *(requests if isinstance(requests, Sequence) else ()))
+        values.text(one, keyword).upper() in _URGENT
+        for one in (ds, *values.items(ds, "RequestAttributesSequence"))
         for keyword in ("RequestedProcedurePriority", "StudyPriorityID")
     )
-
-
-def _value(ds: Dataset, keyword: str) -> Any:
-    try:
-        return ds.get(keyword)
-    except PARSER_FAULTS:
-        return None
-
-
-def text(ds: Dataset, keyword: str) -> str:
-    """Return a value as text; empty where it is absent, empty or malformed."""
-    value = _value(ds, keyword)
-    return "" if value is None else str(value).strip(" \0")
-
-
-def _words(ds: Dataset, keyword: str, *, upper: bool = True) -> tuple[str, ...]:
-    value = _value(ds, keyword)
-    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value] if value else []
-    words = tuple(str(one).strip(" \0") for one in values)
-    return tuple(word.upper() for word in words) if upper else words
-
-
-def _whole(ds: Dataset, keyword: str, otherwise: int | None) -> int | None:
-    try:
-        return int(_value(ds, keyword))
-    except (OverflowError, TypeError, ValueError):
-        return otherwise
-
-
-def _number(ds: Dataset, keyword: str) -> float | None:
-    """Return a decimal; None where the element is absent or empty, NaN where it holds something else."""
-    try:
-        value = ds.get(keyword)
-        return None if value is None or value == "" else float(value)
-    except PARSER_FAULTS:
-        return math.nan
-
-
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def _folded_names(text: str) -> tuple[str, str, str]:
-    """Return the three groups of a person name, without its empty last components.
-
-    What a sender writes in the place of letters counts as what it is: ideograms, or a name as it is spoken.
-    """
-    groups = [*text.split("="), "", ""][:3]
-    letters, ideograms, spoken = ("^".join(_folded(part) for part in one.split("^")).rstrip("^") for one in groups)
-    if _in(letters, _IDEOGRAMS):
-        letters, ideograms = "", ideograms or letters
-    if _in(letters, _SPOKEN):
-        letters, spoken = "", spoken or letters
-    return letters, ideograms, spoken.translate(_HIRAGANA)
-
-
-def _in(text: str, ranges: Sequence[tuple[str, str]]) -> bool:
-    return any(first <= sign <= last for sign in text for first, last in ranges)

@@ -26,7 +26,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from node.content import Identity, header, require_one_patient
+from node.content import header
 from node.core import log
 from node.core.dicom import PARSER_FAULTS, read_header
 from node.core.errors import Refused, Untrusted
@@ -35,6 +35,7 @@ from node.core.ledger.tables import StoredInstance, Variant
 from node.core.reasons import Flag
 from node.core.records import Instance
 from node.core.spool import Spool
+from node.identity import Identity, require_one_patient
 
 REPLAY = "replay"
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from pydicom import Dataset
 
-from node.content import text
 from node.core.dicom import IMAGE_CLASSES
 from node.core.errors import Unavailable
 from node.inquiry import Respondent
+from node.values import text
 
 Held = Mapping[str, Collection[str]]  # SOP Instance UIDs of CT images, by series
 

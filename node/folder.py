@@ -15,7 +15,7 @@ from pathlib import Path
 from pydicom.uid import MediaStorageDirectoryStorage, SegmentationStorage
 
 from node import handoff, selection
-from node.content import Choice, Header, gather, header, text
+from node.content import Choice, Header, gather, header
 from node.core.dicom import is_uid, read_header
 from node.core.errors import NotAnalysable, Refused, Untrusted
 from node.core.reasons import DoorRefusal, NotComputed, StudyRefusal
@@ -23,6 +23,7 @@ from node.core.records import EarlyRefusal, Instance, JobRequest, LeftOut, Patie
 from node.core.settings import Settings
 from node.core.spool import digest
 from node.facts import patient_facts
+from node.values import text
 
 _NO_FACTS = PatientFacts(None, None, NotComputed.HEIGHT_MISSING, None, "")
 

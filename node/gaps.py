@@ -25,15 +25,14 @@ from numpy.typing import NDArray
 from pydicom.uid import CTImageStorage
 
 from node.content import Header, Series
+from node.core.dicom import PROJECTIONS
 from node.core.grid import Plane, is_axial, upward_normal
 
 _FEWEST = 4  # positions that make a usual step
 _SAME_POSITION_MM = 0.01
 _FAR_APART_MM = 50.0
 _OF_A_STEP = 0.15  # how far from a whole multiple a gap may be; jitter of positions is far below
-_NO_SLICES = frozenset(  # words of Image Type, PS3.3 C.8.2.1.1.1 and C.8.16.2.1.4, and what vendors write for the same
-    {"LOCALIZER", "SCOUT", "MPR", "REFORMATTED", "PROJECTION", "MIP", "MINIP", "MAX_IP", "MIN_IP", "VRT", "SSD"}
-)
+_NO_SLICES = PROJECTIONS | {"LOCALIZER", "SCOUT", "MPR", "REFORMATTED", "PROJECTION"}  # words of Image Type
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from dataclasses import replace
 
 from pydicom import Dataset
 
-from node.content import Identity, StudyContent, identity, patient_size
+from node.content import StudyContent, patient_size
 from node.core import log
 from node.core.errors import Unavailable
 from node.core.reasons import NotComputed
 from node.core.records import HeightSource, PatientFacts
 from node.core.settings import Settings
 from node.facts import with_height
+from node.identity import Identity, identity
 from node.inquiry import Respondent
 
 _log = log.get("heights")

@@ -7,13 +7,10 @@ outage of ledger, spool or broker is logged once when it begins and once when it
 is next: the workers.
 """
 
-import fcntl
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 from node import handoff, selection
@@ -23,6 +20,7 @@ from node.core import log
 from node.core.errors import Unavailable
 from node.core.ledger import Ledger, audit, jobs, now
 from node.core.ledger.patience import Patience
+from node.core.lock import alone
 from node.core.reasons import Coded, NotComputed
 from node.core.records import JobRequest, PatientFacts, parse
 from node.core.settings import Settings
@@ -36,10 +34,6 @@ from node.retention import Retention
 _log = log.get("steward")
 
 _LOCK = "steward.lock"
-
-
-class SecondSteward(RuntimeError):
-    """Another steward works in this home; the message says so and names its process."""
 
 
 class Steward:
@@ -115,14 +109,14 @@ def run(settings: Settings) -> None:
 
     Raises
     ------
-    SecondSteward
+    Held
         Another steward works in this home.
     Unavailable
         The ledger or the spool cannot be opened.
     """
     spool = Spool(settings.spool_dir)
     spool.prepare()
-    with _alone(settings.home), _until_told() as told:
+    with alone(settings.home / _LOCK, f"A steward works in {settings.home} already"), _until_told() as told:
         ledger = Ledger.of(settings)
         try:
             ledger.upgrade()
@@ -136,21 +130,6 @@ def run(settings: Settings) -> None:
             _log.info("stopped")
         finally:
             ledger.close()
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Hold the lock that only one steward of a home has; the system frees it however the process ends."""
-    with (home / _LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise SecondSteward(f"A steward works in {home} already (process {file.read().strip()}).") from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
 
 
 @contextmanager

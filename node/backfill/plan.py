@@ -4,16 +4,14 @@ One file of a backfill, `HOME/backfill/NAME.jsonl`: first what was asked for and
 whole or not at all; then a line for each study that is done with, synchronised as it is written. A line that was cut
 by a crash is dropped, and its study fetched once more, which changes nothing: what is here already is the ledger's to
 say, never this file's. It names studies by UID and date; neither patients nor what was asked for by their name are in
-it. What can go wrong: the disk (`OSError`), another backfill in the same home (`SecondBackfill`). Who is next:
+it. What can go wrong: the disk (`OSError`). Who is next:
 `node.backfill.campaign`.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -24,11 +22,6 @@ from node.backfill.search import Found
 from node.core.spool import sync_folder
 
 _NAME_DIGITS = 12
-_LOCK = "lock"
-
-
-class SecondBackfill(RuntimeError):
-    """Another backfill works in this home; the message says so and names its process."""
 
 
 class Fate(StrEnum):
@@ -129,28 +122,6 @@ class Plan:
         self.outcomes[study_uid] = outcome
         if outcome.fate is Fate.FETCHED or outcome.fate is Fate.FAILED:  # the others cost the archive nothing
             self.begun.append(begun_at)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the lock that only one backfill of a home has; the system frees it however the process ends.
-
-    Raises
-    ------
-    SecondBackfill
-        Another has it.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / _LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise SecondBackfill(f"a backfill works in this home already (process {file.read().strip()})") from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

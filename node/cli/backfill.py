@@ -14,9 +14,9 @@ import typer
 from node.backfill.command import Run
 from node.backfill.criteria import WrongCriteria, parse
 from node.backfill.pace import Pace, Window
-from node.backfill.plan import alone
 from node.backfill.preflight import WrongArchive, archive_of
 from node.cli.application import FAILED, FILE, INTERRUPTED, OK, WrongUse, app, ledger_of, out, say, settings_in_force
+from node.core.lock import alone
 from node.core.peer import Peer
 from node.room import Room
 
@@ -74,7 +74,7 @@ def backfill(
         run.preview()
         return
     pace = Pace(ledger, Room(config.spool_dir, config), at_once, per_hour, window)
-    with alone(run.folder):
+    with alone(run.folder / "lock", "A backfill works in this home already"):
         plan = run.plan(anew=anew)
         with _until_told() as stop:
             run.fetch(plan, pace, stop)

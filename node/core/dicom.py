@@ -39,6 +39,9 @@ from node.core.errors import Refused
 from node.core.reasons import DoorRefusal
 
 IMAGE_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage)
+# Projections and renderings, as scanners write them in Image Type: their values are not those of the tissue at the
+# place. The words with `_` are terms of PS3.3 C.8.16.2.1.4, the short ones what vendors write for the same.
+PROJECTIONS: Final = frozenset({"MIP", "MINIP", "MAX_IP", "MIN_IP", "VRT", "SSD", "VOLUME_RENDER", "SURFACE_RENDER"})
 STORAGE_CLASSES: Final = (*IMAGE_CLASSES, SegmentationStorage)
 # What we send and do not take in: a PACS that routes whole studies here brings it back, and must not fail over it.
 RETURNING_CLASSES: Final = (Comprehensive3DSRStorage, KeyObjectSelectionDocumentStorage)

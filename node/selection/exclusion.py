@@ -10,15 +10,12 @@ import numpy as np
 from pydicom.uid import EnhancedCTImageStorage
 
 from node.content import Header, Series
-from node.core.dicom import IMAGE_CLASSES
+from node.core.dicom import IMAGE_CLASSES, PROJECTIONS
 from node.core.grid import Plane, is_axial
 from node.selection.rules import Rules
 from node.selection.stacks import Images
 from node.selection.traits import Traits, image_words
 
-# Projections and renderings, as scanners write them in Image Type: their values are not those of the tissue at the
-# place. The words with `_` are terms of PS3.3 C.8.16.2.1.4, the short ones what vendors write for the same.
-_PROJECTIONS = frozenset({"MIP", "MINIP", "MAX_IP", "MIN_IP", "VRT", "SSD", "VOLUME_RENDER", "SURFACE_RENDER"})
 # Rescale Type (PS3.3 C.11.1.1.2): absent means HU in a CT image; US, unspecified, is what converters write.
 _HOUNSFIELD = frozenset({"", "HU", "US"})
 
@@ -83,7 +80,7 @@ _RULES: tuple[tuple[Callable[[Images], bool], Callable[[Series], str]], ...] = (
         _any(lambda image: image.samples_per_pixel != 1 or (image.frames != 1 and not _multi_frame(image))),
         _says("images of several frames or in colour, not slices"),
     ),
-    (_any(lambda image: bool(image_words(image) & _PROJECTIONS)), _says("a projection or rendering, not slices")),
+    (_any(lambda image: bool(image_words(image) & PROJECTIONS)), _says("a projection or rendering, not slices")),
     (_any(lambda image: image.rescale_type not in _HOUNSFIELD), _says("pixel values are not Hounsfield units")),
     (
         _any(lambda image: image.plane is None),

@@ -21,6 +21,7 @@ from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, computed, not_computed
 from node.core.settings import MeasurementSettings
 from workers.measurement.attenuation import tissue_hu
+from workers.measurement.definition import OWN, Definition
 from workers.measurement.extent import touched_edges
 from workers.measurement.vertebra import body_from_label, labelled_body
 from workers.records import Acquisition, LabelMap, Mask, Region, Volume
@@ -33,6 +34,40 @@ _LEAST_CORE_SLICES = 2
 _HIGH_SD_HU, _HIGH_MAXIMUM_HU = 100.0, 700.0
 _REFERENCE_KVP = 120.0
 _THICK_SLICE_MM = 5.0
+_REASONS = (
+    NotComputed.STRUCTURE_NOT_FOUND,
+    NotComputed.LEVEL_NOT_COVERED,
+    NotComputed.STRUCTURE_TRUNCATED,
+    NotComputed.CORE_TOO_SMALL,
+    NotComputed.STRUCTURE_IMPLAUSIBLE,
+)
+_NOTES = (
+    NoteCode.BODY_FROM_LABEL,
+    NoteCode.KVP_UNKNOWN,
+    NoteCode.KVP_NOT_120,
+    NoteCode.CONTRAST,
+    NoteCode.THICK_SLICES,
+    NoteCode.HIGH_VARIANCE,
+)
+_SOURCE = "Pickhardt et al., Ann Intern Med 2013, for the measure; which voxels: this project."
+DEFINITIONS = (
+    Definition(
+        ids=NAMES[:3],
+        text="Attenuation of the trabecular core of the L1 body: mean, median and standard deviation over its voxels.",
+        formula="mean, median, sqrt(sum of (HU - mean)^2 / (n - 1)), pixel padding left out",
+        source=_SOURCE,
+        reasons=_REASONS,
+        notes=_NOTES,
+    ),
+    Definition(
+        ids=NAMES[3:],
+        text="Volume of that core.",
+        formula="voxels x voxel volume",
+        source=OWN,
+        reasons=_REASONS,
+        notes=_NOTES,
+    ),
+)
 
 
 @dataclass(frozen=True)

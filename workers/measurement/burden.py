@@ -21,12 +21,40 @@ from node.core.codes import Structure
 from node.core.grid import Geometry
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, computed, not_computed
+from workers.measurement.definition import OWN, Definition
 from workers.measurement.extent import touched_edges
 from workers.records import LabelMap, Mask, Region, Volume
 
 NAMES = ("burden.count", "burden.max_diameter", "burden.tbs")
 _LEAST_LESION_ML = 0.05
 _NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
+_SASAKI = "Sasaki et al., Ann Surg 2018, doi 10.1097/SLA.0000000000002064."
+DEFINITIONS = (
+    Definition(
+        ids=NAMES[:1],
+        text="Liver lesions; 0 only where they were searched for.",
+        formula="components (26 neighbours) of at least 0.05 mL, or tumour segments of an imported SEG",
+        source=OWN,
+        reasons=(NotComputed.STRUCTURE_NOT_FOUND,),
+        notes=(NoteCode.TRUNCATED,),
+    ),
+    Definition(
+        ids=NAMES[1:2],
+        text="Largest diameter that any lesion has on one slice.",
+        formula="largest distance of two voxel centres of a lesion on a slice",
+        source=OWN,
+        reasons=(NotComputed.STRUCTURE_NOT_FOUND, NotComputed.LESION_NONE),
+        notes=(NoteCode.TRUNCATED,),
+    ),
+    Definition(
+        ids=NAMES[2:],
+        text="Tumour burden score.",
+        formula="sqrt(D^2 + n^2), D = `burden.max_diameter` in cm, n = `burden.count`",
+        source=_SASAKI,
+        reasons=(NotComputed.STRUCTURE_NOT_FOUND, NotComputed.LESION_NONE),
+        notes=(NoteCode.TRUNCATED,),
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,28 @@ from node.core.codes import Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, computed, not_computed
 from workers.measurement.attenuation import mean_hu
+from workers.measurement.definition import OWN, Definition
 from workers.measurement.extent import touched_edges
 from workers.records import LabelMap, Volume
+
+DEFINITIONS = (
+    Definition(
+        ids=("liver.volume",),
+        text="Volume of the liver as the mask has it, lesions and vessels included.",
+        formula="voxels x voxel volume, in the grid of the source slices",
+        source=OWN,
+        reasons=(NotComputed.STRUCTURE_NOT_FOUND,),
+        notes=(NoteCode.TRUNCATED,),
+    ),
+    Definition(
+        ids=("liver.mean_hu",),
+        text="Mean attenuation of the same mask; its rim, which holds part of what lies beside it, is included.",
+        formula="sum of HU / voxels, pixel padding left out",
+        source=OWN,
+        reasons=(NotComputed.STRUCTURE_NOT_FOUND, NotComputed.STRUCTURE_IMPLAUSIBLE),
+        notes=(NoteCode.TRUNCATED,),
+    ),
+)
 
 
 def measure(volume: Volume, labels: LabelMap) -> dict[str, Measurement]:

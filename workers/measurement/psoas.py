@@ -18,6 +18,7 @@ from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, computed, not_computed
 from node.core.settings import MeasurementSettings
 from workers.measurement.attenuation import mean_hu
+from workers.measurement.definition import OWN, Definition
 from workers.measurement.extent import area_cm2, covered_mm, largest_area_cm2, touched_edges
 from workers.measurement.vertebra import Level
 from workers.records import LabelMap, Region, Volume
@@ -28,6 +29,52 @@ _STRUCTURES = {
     "iliopsoas": (Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT),
     "psoas_major": (Structure.PSOAS_MAJOR_LEFT, Structure.PSOAS_MAJOR_RIGHT),
 }
+
+_MOOS = "Moos et al., Radiol Oncol 2026, doi 10.2478/raon-2026-0011; which voxels: this project."
+_EDGES = (NoteCode.TRUNCATED, NoteCode.NEARLY_COMPLETE)
+_HEIGHT = (NotComputed.HEIGHT_MISSING, NotComputed.HEIGHT_IMPLAUSIBLE)
+DEFINITIONS = (
+    Definition(
+        ids=tuple(f"psoas.{side}.volume" for side in SIDES),
+        text="Volume of one side's muscle; of a truncated one that of what the scan covers.",
+        formula="voxels x voxel volume, in the grid of the source slices",
+        source=_MOOS,
+        reasons=(NotComputed.STRUCTURE_NOT_FOUND,),
+        notes=_EDGES,
+    ),
+    Definition(
+        ids=tuple(f"psoas.{side}.mean_hu" for side in SIDES),
+        text="Mean attenuation of one side's muscle, low where fat has come into it (myosteatosis).",
+        formula="sum of HU / voxels, pixel padding left out",
+        source=OWN,
+        reasons=(NotComputed.STRUCTURE_NOT_FOUND, NotComputed.STRUCTURE_IMPLAUSIBLE),
+        notes=_EDGES,
+    ),
+    Definition(
+        ids=tuple(f"psoas.{side}.area_l3" for side in SIDES),
+        text="Area of one side's muscle on the axial slice at mid-height of L3, seen along the body.",
+        formula="pixels x pixel area on slice floor((first + last) / 2) of the body of L3",
+        source=OWN,
+        reasons=(NotComputed.STRUCTURE_NOT_FOUND, NotComputed.LEVEL_NOT_COVERED),
+        notes=(NoteCode.LEVEL_FROM_LABEL,),
+    ),
+    Definition(
+        ids=("psoas.pmvi",),
+        text="Psoas muscle volume index: both volumes, for the height of the patient. No cut-off was published.",
+        formula="(V left + V right) / height^3, cm3 and metres",
+        source=_MOOS,
+        reasons=(NotComputed.STRUCTURE_NOT_FOUND, NotComputed.STRUCTURE_TRUNCATED, *_HEIGHT),
+        notes=(NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED),
+    ),
+    Definition(
+        ids=("psoas.pmi",),
+        text="Psoas muscle index: both areas at L3, for the height of the patient.",
+        formula="(A left + A right) / height^2, cm2 and metres",
+        source=_MOOS,
+        reasons=(NotComputed.STRUCTURE_NOT_FOUND, NotComputed.LEVEL_NOT_COVERED, *_HEIGHT),
+        notes=(NoteCode.LEVEL_FROM_LABEL,),
+    ),
+)
 
 
 class Completeness(Enum):

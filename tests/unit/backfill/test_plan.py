@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.backfill.plan import Fate, Outcome, Plan, SecondBackfill, alone, name_of
+from node.backfill.plan import Fate, Outcome, Plan, name_of
 from node.backfill.search import Found
 
 AT = datetime.fromisoformat("2026-11-21T20:00:00")
@@ -80,12 +80,3 @@ def test_a_plan_holds_no_patient(plan: Plan) -> None:
         *("found_at", "study_uid", "date", "description"),
         *("done", "begun_at", "fate", "instances", "reason"),
     }
-
-
-def test_one_backfill_at_a_time(tmp_path: Path) -> None:
-    """Two would not see each other's pace; the second names the process of the first, and may come after it."""
-    refused = pytest.raises(SecondBackfill, match=str(os.getpid()))
-    with alone(tmp_path), refused, alone(tmp_path):
-        pass
-    with alone(tmp_path):
-        pass

@@ -11,10 +11,11 @@ from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from node.content import Header, Identity, gather, header, require_one_patient
+from node.content import Header, gather, header
 from node.core.errors import Untrusted
 from node.core.reasons import StudyRefusal
 from node.core.records import Instance
+from node.identity import Identity, require_one_patient
 
 Datasets = Callable[..., list[Dataset]]
 Headers = Callable[..., list[Header]]

@@ -21,7 +21,7 @@ from node.core.records import HeightSource, Instance, JobRequest, parse
 from node.core.settings import CallingPeer, ImportRules, Settings
 from node.core.spool import Spool
 from node.core.states import JobState, Stage, StudyState
-from node.steward import SecondSteward, Steward
+from node.steward import Steward
 
 Datasets = Callable[..., list[Dataset]]
 Start = Callable[[], subprocess.Popen[str]]
@@ -273,11 +273,12 @@ from pathlib import Path
 from node.core.errors import Unavailable
 from node.core.log import configure
 from node.core.settings import Settings
-from node.steward import SecondSteward, run
+from node.core.lock import Held
+from node.steward import run
 configure(form="json")
 try:
     run(Settings(home=Path({str(settings.home)!r}), broker_url={redis_url!r}, quiet_time_s=0.2, steward_period_s=30.0))
-except SecondSteward as error:
+except Held as error:
     sys.exit(str(error))
 """
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -331,15 +332,6 @@ except SecondSteward as error:
         first.wait()
         third = start()
         self.wait_for(third, "started")
-
-
-def test_a_second_steward_is_refused_in_the_same_process_too(settings: Settings, spool: Spool) -> None:
-    """The lock is of the open file, not of the process."""
-    del spool
-    with module._alone(settings.home), pytest.raises(SecondSteward), module._alone(settings.home):
-        pass
-    with module._alone(settings.home):
-        pass
 
 
 def test_a_home_that_cannot_be_made_is_an_outage(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from node.core.reasons import NotComputed, NoteCode
 from node.core.records import HeightSource, Instance, PatientFacts
 from node.core.settings import MeasurementSettings
 from workers import measurement
+from workers.measurement.catalogue import CATALOGUE
 from workers.records import AlgorithmType, LabelMap, Mask, Measured
 
 TALL = PatientFacts(1.7, HeightSource.SERIES, None, None, "F")
@@ -53,23 +54,37 @@ def test_without_any_structure_every_id_still_answers() -> None:
     assert (found.l1_core, found.l3_slice, found.largest_lesion) == (None, None, None)
 
 
-def test_every_reason_that_stage_8_knows_can_be_reached() -> None:
-    """Cases that bring each code out; a code that joins the list is either reachable here or named as later."""
+def every_case() -> list[Measured]:
+    """Return studies that bring each reason out, of each number that can have it."""
     without = [{name: mask for name, mask in MASKS.items() if name is not gone} for gone in MASKS]
     empty = np.zeros(BODY_SHAPE, dtype=bool)
     small = box(BODY_SHAPE, slice(3, 29), slice(20, 26), slice(40, 46))
-    cases = [
+    return [
         *(measured(masks) for masks in without),
+        *(measured(MASKS | {gone: empty}) for gone in MASKS),
         measured(MASKS, NO_FACTS),
         measured(MASKS, replace(NO_FACTS, height_reason=NotComputed.HEIGHT_IMPLAUSIBLE)),
         measured(MASKS | {Structure.ILIOPSOAS_LEFT: box(BODY_SHAPE, slice(2, 30), slice(20, 40), slice(45, 60))}),
-        measured(MASKS | {Structure.VERTEBRA_L3: empty, Structure.LESION: empty}),
+        measured(MASKS | {Structure.VERTEBRA_L1: box(BODY_SHAPE, slice(17, 30), slice(15, 40), slice(30, 60))}),
         measured(MASKS | {Structure.VERTEBRAL_BODY: small}),
         measured(MASKS, lossy=True),
         measured(MASKS, padding_hu=((0.0, 200.0),)),
     ]
-    reached = {one.reason for case in cases for one in case.measurements.values()} - {None}
+
+
+def test_every_reason_that_stage_8_knows_can_be_reached() -> None:
+    """A code that joins the list is either reachable here or named as later."""
+    reached = {one.reason for case in every_case() for one in case.measurements.values()} - {None}
     assert reached == set(NotComputed) - LATER
+
+
+def test_the_catalogue_tells_of_each_reason_and_note() -> None:
+    """Each number has the reasons that its definition names, all of them, and no note that it does not name."""
+    assert list(CATALOGUE) == [name for name in MEASUREMENTS if not name.startswith("rad_score.")]
+    cases = [case.measurements for case in every_case()]
+    for name, definition in CATALOGUE.items():
+        assert {case[name].reason for case in cases} - {None} == set(definition.reasons), name
+        assert {note.code for case in cases for note in case[name].notes} <= set(definition.notes), name
 
 
 def test_only_the_score_is_withheld_from_lossy_pixels() -> None:

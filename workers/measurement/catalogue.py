@@ -1,0 +1,70 @@
+"""The catalogue of measurements, and the page docs/measurements.md that is made from it.
+
+Comes in: the `DEFINITIONS` and the docstring of each module that measures. Goes out: `CATALOGUE`, each id with its
+definition; `page`, Markdown, which `python -m workers.measurement.catalogue` prints.
+"""
+
+import inspect
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+
+from node.core.codes import MEASUREMENTS
+from workers.measurement import bone, burden, liver, psoas
+from workers.measurement.definition import Definition
+
+FAMILIES: tuple[ModuleType, ...] = (liver, psoas, bone, burden)
+CATALOGUE: Mapping[str, Definition] = {
+    name: definition for family in FAMILIES for definition in family.DEFINITIONS for name in definition.ids
+}
+
+_HEAD = """# Measurements
+
+Made from the code by `python -m workers.measurement.catalogue`. Ids and units are those of `result.json`. A number
+that cannot be computed has `status` `not-computed` and a reason; it is never replaced by a default. Any number can
+carry the notes `imported`, `degraded-engine` and `forced-completion` besides its own. Literature values are context,
+never verdicts. Tilted slices are told of in [geometry](geometry.md).
+"""
+_SCORES = """## Rad score
+
+`rad_score.*` is not built yet (`not-built`); of pixels that were compressed with loss it never will be (`input-lossy`).
+"""
+
+
+def page() -> str:
+    """Return the page of the documentation."""
+    return "\n".join([_HEAD, _overview(), *(_family(one) for one in FAMILIES), _SCORES])
+
+
+def _overview() -> str:
+    rows = (f"| `{name}` | {MEASUREMENTS[name].unit} | {MEASUREMENTS[name].name} |" for name in CATALOGUE)
+    return "\n".join(["| id | unit (UCUM) | name |", "|---|---|---|", *rows, ""])
+
+
+def _family(module: ModuleType) -> str:
+    title, _, prose = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
+    heading = " ".join(title.split(":")[0].split()).rstrip(".")
+    return "\n".join([f"## {heading}\n", f"{prose}\n", *(_entry(one) for one in module.DEFINITIONS)])
+
+
+def _entry(one: Definition) -> str:
+    coding = MEASUREMENTS[one.ids[0]]
+    code = coding.concept
+    lines = [
+        f"### {', '.join(f'`{name}`' for name in one.ids)}\n",
+        f"{one.text}\n",
+        f"- Formula: {one.formula}",
+        f"- Unit: {coding.unit}; code: ({code.value}, {code.scheme_designator}, {code.meaning})",
+        f"- Not computed: {_codes(one.reasons)}",
+        *([f"- Notes: {_codes(one.notes)}"] if one.notes else []),
+        f"- Source: {one.source}\n",
+    ]
+    return "\n".join(lines)
+
+
+def _codes(codes: tuple[str, ...]) -> str:
+    return ", ".join(f"`{code}`" for code in codes)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
