@@ -64,13 +64,14 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def volume() -> Volume:
-    """A coarse synthetic abdomen, without files."""
+    """Thirty coarse slices of the synthetic abdomen, those with the liver, without files."""
     anatomy = standard_anatomy()
     grid = covering_grid(anatomy, spacing_mm=(5.0, 3.0, 3.0))
+    hu = render(anatomy, grid, seed=3).hu[45:75]
     z, y, x = grid.spacing_mm
-    geometry = Geometry(grid.shape, grid.origin_mm, (0.0, 0.0, z), (0.0, y, 0.0), (x, 0.0, 0.0), "1.2")
+    geometry = Geometry(hu.shape, grid.origin_mm, (0.0, 0.0, z), (0.0, y, 0.0), (x, 0.0, 0.0), "1.2")
     facts = Acquisition(120.0, z, "", "", False, "", "HFS", synthetic=True)
-    return Volume(render(anatomy, grid, seed=3).hu, geometry, Candidate("1.2.3", "", "", ()), (), facts)
+    return Volume(hu, geometry, Candidate("1.2.3", "", "", ()), (), facts)
 
 
 @pytest.fixture
