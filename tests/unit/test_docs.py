@@ -10,6 +10,7 @@ from typer.main import get_command
 from node.cli import app
 from node.core.codes import MEASUREMENTS
 from node.reference import settings_page
+from workers.measurement import bounds
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,6 +18,11 @@ ROOT = Path(__file__).parents[2]
 def test_settings_page_is_that_of_the_code() -> None:
     """docs/settings.md is what `crlm-node config reference` prints."""
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_page() + "\n"
+
+
+def test_plausibility_page_is_that_of_the_code() -> None:
+    """docs/plausibility.md is what `workers.measurement.bounds` says."""
+    assert (ROOT / "docs" / "plausibility.md").read_text(encoding="utf-8") == bounds.page()
 
 
 def test_every_measurement_is_documented() -> None:
