@@ -20,7 +20,7 @@ from workers.records import Mask, Region
 TALL = replace(NO_FACTS, height_m=1.7, height_source=HeightSource.SERIES)
 GRID = geometry(BODY_SHAPE, BODY_SPACING_MM)
 LEFT, RIGHT, LIVER = Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT, Structure.LIVER
-ON_THE_LEFT = box(BODY_SHAPE, slice(3, 26), slice(2, 18), slice(48, 62))  # where a spleen lies
+ON_THE_LEFT = box(BODY_SHAPE, slice(3, 26), slice(2, 28), slice(48, 62))  # where a spleen lies
 Masks = dict[Structure, Mask | list[Mask]]
 
 
