@@ -86,6 +86,7 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
         rows.append([coding.name, _value(one, coding), unit, *beside, notes])
     console.print(_table(("Measurement", "Value>", "Unit", *(["Truth>", "Diff.>"] if truth else []), "Notes"), rows))
     _notes(console, marks, partial_volume=truth is not None)
+    _context(console, computed)
     _missing(console, {name: one for name, one in numbers.items() if name not in computed}, truth)
 
 
@@ -176,6 +177,21 @@ def _notes(console: Console, marks: Mapping[tuple[str, str], str], *, partial_vo
     console.print(grid, highlight=False)
 
 
+def _context(console: Console, computed: Mapping[str, Any]) -> None:
+    """Print what is published of the numbers, with whom it was found in and what of this study differs."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for name, one in computed.items():
+        for beside in one["context"]:
+            differs = f" [{_WARNING}]Here: {escape(', '.join(beside['outside']))}.[/]" if beside["outside"] else ""
+            told = f"{beside['text']}. {beside['source']}: {beside['population']}; {beside['protocol']}."
+            grid.add_row(f"{MEASUREMENTS[name].name}:", escape(told) + differs)
+    if grid.rows:
+        console.print("\n[bold]Published values[/] to read them beside, no verdicts", highlight=False)
+        console.print(grid, highlight=False)
+
+
 def _missing(console: Console, missing: Mapping[str, Any], truth: Mapping[str, Any] | None) -> None:
     """Print what was not computed, each reason in full where it stands first; what is not built yet comes last, dim."""
     if not missing:
@@ -185,10 +201,12 @@ def _missing(console: Console, missing: Mapping[str, Any], truth: Mapping[str, A
     told: set[str] = set()
     for name, one in sorted(missing.items(), key=lambda item: item[1]["reason"] == NotComputed.NOT_BUILT):
         reason, coding = one["reason"], MEASUREMENTS[name]
-        why = reason if reason in told else f"{reason}: {_SENTENCES.get(reason, '')}"
-        told.add(reason)
+        figures = [note["text"] for note in one["notes"] if note["code"] == NoteCode.IMPLAUSIBLE]
+        parts = [reason if reason in told else f"{reason}: {_SENTENCES.get(reason, '')}"]
+        parts += [escape(figure) for figure in figures if figure not in told]
+        told.update((reason, *figures))
         true = [_number((truth or {}).get(name, {}).get("value"), coding)] if truth else []
-        rows.append([coding.name, *true, why])
+        rows.append([coding.name, *true, " ".join(parts)])
         dim.append(reason == NotComputed.NOT_BUILT)
     console.print(_table(("Not computed", *(["Truth>"] if truth else []), "Why"), rows, dim))
 

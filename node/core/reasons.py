@@ -88,6 +88,7 @@ class NoteCode(Coded):
     THICK_SLICES = "thick-slices", "Slices thicker than 5 mm."
     HIGH_VARIANCE = "high-variance", "Unusual spread or maximum: sclerosis, cement or metal may be present."
     OUT_OF_TRAINING_RANGE = "out-of-training-range", "A feature lies outside the range seen in training."
+    IMPLAUSIBLE = "implausible", "The segmented structure is outside what is plausible: the figures say where."
     FORCED_COMPLETION = "forced-completion", "The study was processed without proof that it was complete."
 
 

@@ -208,10 +208,36 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Context:
+    """A published value to read a number beside; no verdict.
+
+    Parameters
+    ----------
+    text
+        The value, as a reader sees it.
+    source
+        The publication.
+    population
+        Whom it was found in.
+    protocol
+        How it was measured there.
+    outside
+        What of this study is not as there, in words; empty where nothing is known to differ.
+    """
+
+    text: str
+    source: str
+    population: str
+    protocol: str
+    outside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One number, or the reason why it is missing.
 
-    `value` is in the unit of `node.core.codes.MEASUREMENTS`; `interval` is printed only where it was measured.
+    `value` is in the unit of `node.core.codes.MEASUREMENTS`; `interval` is printed only where it was measured. What
+    is not computed has no context.
     """
 
     value: float | str | None
@@ -219,6 +245,7 @@ class Measurement:
     reason: NotComputed | StudyRefusal | None = None
     interval: tuple[float, float] | None = None
     notes: tuple[Note, ...] = ()
+    context: tuple[Context, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.status is Status.COMPUTED) or (self.value is None) != bool(self.reason):

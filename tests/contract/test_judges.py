@@ -332,7 +332,8 @@ def test_dcmqi_reads_the_same_voxels(measured: Study, program: Program, tmp_path
 def test_dcmqi_reads_the_same_voxels_in_every_layout(layout: str, program: Program, tmp_path: Path) -> None:
     """Axial, stacked downwards, flipped, turned, transposed, oblique; rows and columns of unequal spacing."""
     hu = (np.random.default_rng(8).normal(100, 12, BODY_SHAPE) + 1024).astype(np.uint16)
-    paths = write_series(tmp_path / "ct", hu, layout=LAYOUTS[layout])
+    unequal = replace(LAYOUTS[layout], spacing_mm=(3.0, 3.6, 3.4))  # the boxes are then as large as a body's parts
+    paths = write_series(tmp_path / "ct", hu, layout=unequal)
     read = volume.read(candidate(paths), absolute(), MeasurementSettings())
     order = [Path(one.path) for one in read.instances]
     masks = body()

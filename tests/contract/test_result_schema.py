@@ -129,7 +129,9 @@ def drop(*path: str) -> Callable[[Any], None]:
 
 OLD: dict[str, Any] = {"job": "0" * 32, "requested_at": "2026-11-20T12:00:00", "revision": 1, "sr": ["2.25.1"]}
 LIVER = ("measurements", "liver.volume")
+PMVI = ("measurements", "psoas.pmvi")
 SCORE = ("measurements", "rad_score.kha-2026.score")
+REFERENCE = {"text": "x", "source": "x", "population": "x", "protocol": "x", "outside": []}
 SEGMENTS = ("quality", "segmentation", "segments", "0")
 HARM = {
     "a measurement is missing": drop("measurements", "psoas.pmvi"),
@@ -147,6 +149,10 @@ HARM = {
     "a refusal's reason in a measured study": put(*SCORE, "reason", value="uneven-spacing"),
     "a note without its list": put(*LIVER, "notes", value=[{"code": "nice", "text": "x"}]),
     "a note without a text": put(*LIVER, "notes", value=[{"code": "imported"}]),
+    "a reference without a source": put(*PMVI, "context", "0", "source", value=""),
+    "a reference that does not say what is outside": drop(*PMVI, "context", "0", "outside"),
+    "no context at all": drop(*LIVER, "context"),
+    "a reference beside what was not computed": put(*SCORE, "context", value=[REFERENCE]),
     "an interval of three": put(*LIVER, "interval", value=[1, 2, 3]),
     "a status of its own": put(*LIVER, "status", value="guessed"),
     "an unknown refusal": put("refusal", value={"code": "tired", "text": "x"}),

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-from made_arrays import BODY_SHAPE, body
+from made_arrays import BODY_SHAPE, BODY_SPACING_MM, body
 from made_seg import drawn, write_seg
 from made_series import Layout, candidate, request, spool, write_series
 from pydicom import Dataset
@@ -96,7 +96,7 @@ def _template(folder: Path, form: Form) -> list[tuple[str, str, bytes]]:
     shape = (_SLICES[form], *BODY_SHAPE[1:])
     values = np.random.default_rng(7).integers(1000, 1100, size=shape, dtype=np.uint16)
     if form is Form.MEASURED:
-        layout = Layout(spacing_mm=(3.0, 1.0, 1.0))
+        layout = Layout(spacing_mm=BODY_SPACING_MM)
     else:
         layout, values = Layout(), values[:, :16, :16]
 

@@ -81,16 +81,21 @@ def box(shape: tuple[int, int, int], *part: slice) -> Mask:
 
 
 BODY_SHAPE = (30, 50, 64)
+BODY_SPACING_MM = (3.0, 3.5, 3.5)
+BODY_VOXEL_ML = 3.0 * 3.5 * 3.5 / 1000
 
 
 def body() -> dict[Structure, Mask | list[Mask]]:
-    """Return masks of boxes on `BODY_SHAPE` for every structure that is measured: at 3 x 1 x 1 mm each has numbers."""
+    """Return masks of boxes on `BODY_SHAPE` for every structure that is measured.
+
+    At `BODY_SPACING_MM` each has numbers and is as large as it may be in an adult.
+    """
     shape = BODY_SHAPE
     return {
         Structure.LIVER: box(shape, slice(18, 28), slice(2, 30), slice(2, 30)),
         Structure.ILIOPSOAS_LEFT: box(shape, slice(2, 16), slice(20, 40), slice(45, 60)),
         Structure.ILIOPSOAS_RIGHT: box(shape, slice(2, 16), slice(20, 40), slice(4, 18)),
-        Structure.VERTEBRA_L1: box(shape, slice(17, 29), slice(10, 40), slice(32, 62)),
+        Structure.VERTEBRA_L1: box(shape, slice(17, 29), slice(18, 32), slice(38, 52)),
         Structure.VERTEBRA_L3: box(shape, slice(4, 10), slice(20, 40), slice(24, 40)),
         Structure.VERTEBRAL_BODY: box(shape, slice(3, 29), slice(10, 40), slice(20, 62)),
         Structure.LESION: box(shape, slice(20, 24), slice(5, 15), slice(5, 15)),

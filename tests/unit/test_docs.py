@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from node.cli import app
 from node.reference import settings_page
-from workers.measurement import catalogue
+from workers.measurement import bounds, catalogue
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +22,11 @@ def test_settings_page_is_that_of_the_code() -> None:
 def test_measurements_page_is_that_of_the_code() -> None:
     """docs/measurements.md is what `python -m workers.measurement.catalogue` prints."""
     assert (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8") == catalogue.page()
+
+
+def test_plausibility_page_is_that_of_the_code() -> None:
+    """docs/plausibility.md is what `workers.measurement.bounds` says."""
+    assert (ROOT / "docs" / "plausibility.md").read_text(encoding="utf-8") == bounds.page()
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])

@@ -1,8 +1,9 @@
 """Stage 8: a `LabelMap` on a `Volume` becomes numbers.
 
 Comes in: volume, segmentation, patient facts, numeric settings. Goes out: `Measured`, with every id of
-`node.core.codes.MEASUREMENTS` present: a value, or the coded reason why there is none. What can go wrong: nothing
-that stops the study; each number answers for itself. Next: stage 9, report.
+`node.core.codes.MEASUREMENTS` present: a value with what it is read beside, or the coded reason why there is none.
+What can go wrong: nothing that stops the study; each number answers for itself, and one that rests on an implausible
+mask is withheld. Next: stage 9, report.
 """
 
 from dataclasses import replace
@@ -11,7 +12,7 @@ from node.core.codes import MEASUREMENTS, Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, not_computed
 from node.core.settings import MeasurementSettings
-from workers.measurement import bone, burden, liver, psoas, vertebra
+from workers.measurement import bone, burden, context, liver, plausibility, psoas, vertebra
 from workers.records import LabelMap, Measured, Volume
 
 _SCORES = "rad_score."
@@ -34,11 +35,20 @@ def measure(
         **density,
         **load,
     }
-    complete = {name: found.get(name) or not_computed(_why_not(name, volume)) for name in MEASUREMENTS}
+    doubts = plausibility.doubts(volume, labels)
+    complete = {
+        name: plausibility.withheld(name, found.get(name) or not_computed(_why_not(name, volume)), doubts, settings)
+        for name in MEASUREMENTS
+    }
     imported = _imported_names(labels)
+    beside = context.Beside(volume.acquisition, labels, facts, settings)
     return Measured(
         {
-            name: replace(noted := _with_origin(one, name, labels, imported), notes=(*noted.notes, *notes))
+            name: replace(
+                noted := _with_origin(one, name, labels, imported),
+                notes=(*noted.notes, *notes),
+                context=beside.context(name, one),
+            )
             for name, one in complete.items()
         },
         core,

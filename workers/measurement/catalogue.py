@@ -22,8 +22,10 @@ _HEAD = """# Measurements
 
 Made from the code by `python -m workers.measurement.catalogue`. Ids and units are those of `result.json`. A number
 that cannot be computed has `status` `not-computed` and a reason; it is never replaced by a default. Any number can
-carry the notes `imported`, `degraded-engine` and `forced-completion` besides its own. Literature values are context,
-never verdicts. Tilted slices are told of in [geometry](geometry.md).
+carry the notes `imported`, `degraded-engine` and `forced-completion` besides its own, and any is withheld as
+`structure-implausible`, with the note `implausible`, where a structure that it rests on cannot be what its label says
+([plausibility](plausibility.md)). Literature values are context, never verdicts. Tilted slices are told of in
+[geometry](geometry.md).
 """
 _SCORES = """## Rad score
 

@@ -25,7 +25,7 @@ from workers.records import LabelMap, Region, Volume
 
 SIDES = ("left", "right")
 _ROUNDING = 1e-9  # areas are products: 3 of 20 pixels are 15 %, not a hair more
-_STRUCTURES = {
+MUSCLES = {
     "iliopsoas": (Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT),
     "psoas_major": (Structure.PSOAS_MAJOR_LEFT, Structure.PSOAS_MAJOR_RIGHT),
 }
@@ -100,7 +100,7 @@ def measure(
 ) -> dict[str, Measurement]:
     """Return the eight `psoas.*` numbers."""
     muscles: dict[str, Muscle | None] = {}
-    for side, structure in zip(SIDES, _STRUCTURES[settings.psoas], strict=True):
+    for side, structure in zip(SIDES, MUSCLES[settings.psoas], strict=True):
         region = labels.find(structure)
         muscles[side] = inspect(side, region, volume.geometry, settings) if region else None
     found: dict[str, Measurement] = {}

@@ -15,7 +15,7 @@ from node.core.errors import NodeError
 from node.core.records import JobRequest, Measurement, Superseded, not_computed
 from workers.records import Acquisition, LabelMap, Measured, Volume
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 _LIBRARIES = ("pydicom", "highdicom", "numpy", "scipy")
 
 
@@ -107,6 +107,7 @@ def _measurement(name: str, one: Measurement) -> dict[str, Any]:
         "status": one.status,
         "reason": one.reason,
         "notes": [{"code": note.code, "text": note.text} for note in one.notes],
+        "context": [asdict(beside) for beside in one.context],
     }
 
 

@@ -183,6 +183,13 @@ def test_the_demo_shows_a_study_that_was_closed_before_there_was_a_job(studied: 
 NOTE = {"code": "contrast", "text": "Contrast agent raises the attenuation."}
 EVERYWHERE = {"code": "imported", "text": "Imported segmentation (manual, [Reader] 1)."}
 CUT = {"code": "truncated", "text": "The liver reaches the top slice of the scan."}
+BESIDE = {
+    "text": "mean 113.3 [cm³/m³]",
+    "source": "Someone 2026",
+    "population": "88 patients",
+    "protocol": "CT at 120 kVp",
+    "outside": ["80 kVp", "contrast agent was given"],
+}
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -195,6 +202,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "status": "computed",
             "reason": None,
             "notes": [EVERYWHERE],
+            "context": [BESIDE] if name == "psoas.pmvi" else [],
         }
         if name.startswith("rad_score"):
             one |= {"value": None, "status": "not-computed", "reason": "not-built", "notes": []}
@@ -248,6 +256,35 @@ def test_numbers_are_aligned_and_marked() -> None:
     assert rows["L1 density, mean"].split()[-1] == "b"
     assert rows["PMI (iliopsoas)"].split()[-1] == "cm²/m²"
     assert any(line.startswith("all  imported: ") for line in lines)
+
+
+def test_published_values_are_shown_with_what_differs_here() -> None:
+    """Text, source, population and protocol, then what of this study is not as there; no heading without any."""
+    shown_of = document()
+    text = flat(shown(lambda console: screens.result(console, shown_of), 200))
+    told = "PMVI (iliopsoas): mean 113.3 [cm³/m³]. Someone 2026: 88 patients; CT at 120 kVp."
+    assert f"{told} Here: 80 kVp, contrast agent was given." in text
+    shown_of["measurements"]["psoas.pmvi"]["context"] = [BESIDE | {"outside": []}]
+    text = flat(shown(lambda console: screens.result(console, shown_of), 200))
+    assert told in text
+    assert "Here:" not in text
+    shown_of["measurements"]["psoas.pmvi"]["context"] = []
+    assert "Published" not in shown(lambda console: screens.result(console, shown_of))
+
+
+def test_an_implausible_structure_is_shown_with_its_figures() -> None:
+    """Once, where the first of its numbers is missing."""
+    shown_of, figures = document(), "The liver has 23 mL; plausible are 250 to 12000 mL."
+    for name in ("liver.volume", "liver.mean_hu"):
+        shown_of["measurements"][name] |= {
+            "value": None,
+            "status": "not-computed",
+            "reason": "structure-implausible",
+            "notes": [{"code": "implausible", "text": figures}],
+        }
+    text = flat(shown(lambda console: screens.result(console, shown_of), 200))
+    assert text.count(figures) == 1
+    assert text.count("structure-implausible") == 2
 
 
 def test_differences_from_the_truth() -> None:

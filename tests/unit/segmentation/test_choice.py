@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_arrays import BODY_SHAPE, body, label_map, volume
+from made_arrays import BODY_SHAPE, BODY_SPACING_MM, body, label_map, volume
 
 from node.core.codes import Structure
 from node.core.errors import NotAnalysable
@@ -41,7 +41,7 @@ class Recorder:
 def patient() -> Volume:
     """A volume that no phantom made."""
     hu = np.random.default_rng(3).normal(100, 10, BODY_SHAPE).astype(np.int16)
-    seen: Volume = volume(hu)
+    seen: Volume = volume(hu, BODY_SPACING_MM)
     return seen
 
 

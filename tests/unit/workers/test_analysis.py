@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_arrays import BODY_SHAPE, body
+from made_arrays import BODY_SHAPE, BODY_SPACING_MM, BODY_VOXEL_ML, body
 from made_seg import Drawn, drawn, write_seg
 from made_series import AXIAL, ROOT, Edit, candidate, request, write_series
 from made_series import spool as absolute
@@ -23,7 +23,7 @@ from workers import analysis, volume
 from workers.records import parse_labels
 
 HU = (np.random.default_rng(8).normal(100, 12, BODY_SHAPE) + 1024).astype(np.uint16)
-MADE = AXIAL.__class__(spacing_mm=(3.0, 1.0, 1.0))
+MADE = AXIAL.__class__(spacing_mm=BODY_SPACING_MM)
 
 
 def series(folder: Path, number: int = 1, edit: Edit | None = None) -> list[Path]:
@@ -233,7 +233,7 @@ def test_a_liver_alone_by_label_of_the_site(tmp_path: Path, home: Spool) -> None
     written = write_seg(tmp_path / "leber.dcm", paths, geometry, [leber])
     structure = next(iter(masks))
     study = run(request(paths, segmentations=[written], labels={"leber": structure}), home)
-    assert study.value("liver.volume") == pytest.approx(leber.mask.sum() * 0.003)
+    assert study.value("liver.volume") == pytest.approx(leber.mask.sum() * BODY_VOXEL_ML)
     assert (
         dcmread(study.path("seg.dcm")).SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].CodeValue == LIVER.value
     )

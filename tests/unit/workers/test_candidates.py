@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_arrays import BODY_SHAPE, body, geometry, label_map
+from made_arrays import BODY_SHAPE, BODY_SPACING_MM, body, geometry, label_map
 from made_seg import drawn, write_seg
 from made_series import AXIAL, ROOT, candidate, request, write_series
 from made_series import spool as absolute
@@ -28,7 +28,7 @@ from workers.segmentation import weights
 from workers.segmentation.port import Answer, Networks, Order, Way
 
 HU = (np.random.default_rng(9).normal(100, 12, BODY_SHAPE) + 1024).astype(np.uint16)
-LAYOUT = AXIAL.__class__(spacing_mm=(3.0, 1.0, 1.0))
+LAYOUT = AXIAL.__class__(spacing_mm=BODY_SPACING_MM)
 WHOLE = range(30)
 NO_L3 = range(12, 30)  # L3 lies on slices 4 to 9, the psoas on 2 to 15
 FINDS = frozenset(Structure) - {Structure.L1_CORE, Structure.PSOAS_MAJOR_LEFT, Structure.PSOAS_MAJOR_RIGHT}
@@ -274,14 +274,14 @@ def test_a_job_that_runs_again_leaves_the_same(
 
 def test_what_was_not_searched_for_is_not_missing() -> None:
     """An engine that looks for the liver alone lacks nothing that another series would bring."""
-    grid = geometry(BODY_SHAPE, (3.0, 1.0, 1.0))
+    grid = geometry(BODY_SHAPE, BODY_SPACING_MM)
     labels = label_map(grid, {Structure.LIVER: body()[Structure.LIVER]})
     assert lacks(labels, MeasurementSettings()) == ()
 
 
 def test_the_muscle_that_the_site_measures_is_the_one_that_is_missed() -> None:
     """With `psoas_major` the iliopsoas is not asked for, and the other way round."""
-    grid = geometry(BODY_SHAPE, (3.0, 1.0, 1.0))
+    grid = geometry(BODY_SHAPE, BODY_SPACING_MM)
     labels = label_map(grid, body(), Structure.PSOAS_MAJOR_LEFT, Structure.PSOAS_MAJOR_RIGHT)
     assert lacks(labels, MeasurementSettings()) == ()
     missing = lacks(labels, MeasurementSettings(psoas="psoas_major"))

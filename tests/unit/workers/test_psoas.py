@@ -10,8 +10,7 @@ from node.core.codes import Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import HeightSource, Measurement, PatientFacts
 from node.core.settings import MeasurementSettings
-from workers import measurement
-from workers.measurement import psoas
+from workers.measurement import psoas, vertebra
 from workers.measurement.psoas import Completeness
 from workers.records import LabelMap, Mask, Region
 
@@ -42,7 +41,8 @@ def labels_of(masks: dict[Structure, Mask | list[Mask]], *searched: Structure) -
 def measured(
     labels: LabelMap, facts: PatientFacts = TALL, settings: MeasurementSettings | None = None
 ) -> dict[str, Measurement]:
-    return measurement.measure(volume(hu_of(), SPACING), labels, facts, settings or MeasurementSettings()).measurements
+    level = vertebra.level(labels, L3)
+    return psoas.measure(volume(hu_of(), SPACING), labels, facts, settings or MeasurementSettings(), level)
 
 
 def test_the_eight_numbers_are_plain_counting() -> None:
@@ -238,9 +238,8 @@ def test_a_tilted_gantry_changes_no_number(degrees: float) -> None:
         for structure, side in ((LEFT, 1), (RIGHT, -1))
     }
     masks[L3] = (np.hypot(x, y) < 8) & (np.abs(z - 3) < 12)
-    found = measurement.measure(
-        replace(volume(hu_of(grid.shape)), geometry=grid), label_map(grid, masks), TALL, MeasurementSettings()
-    ).measurements
+    seen, labels = replace(volume(hu_of(grid.shape)), geometry=grid), label_map(grid, masks)
+    found = psoas.measure(seen, labels, TALL, MeasurementSettings(), vertebra.level(labels, L3))
     millilitres = np.pi * radius_mm**2 * 2 * half_mm / 1000
     for side in ("left", "right"):
         assert found[f"psoas.{side}.volume"].value == pytest.approx(millilitres, rel=0.005)

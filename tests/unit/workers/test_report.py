@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_arrays import BODY_SHAPE, body, box
+from made_arrays import BODY_SHAPE, BODY_SPACING_MM, BODY_VOXEL_ML, body, box
 from made_seg import drawn, write_seg
 from made_series import AXIAL, Layout, candidate, request, write_series
 from made_series import spool as absolute
@@ -30,7 +30,7 @@ from workers.report.archival import _HEIGHT_FROM
 from workers.report.viewer import LINES_SHOWN
 
 HU = (np.random.default_rng(8).normal(100, 12, BODY_SHAPE) + 1024).astype(np.uint16)
-MADE = Layout(spacing_mm=(3.0, 1.0, 1.0))
+MADE = Layout(spacing_mm=BODY_SPACING_MM)
 NAMES = {
     "ISO_IR 100": "Müller^Jürgen",
     "ISO_IR 144": "Люкceмбypг^Poзa",
@@ -198,6 +198,24 @@ def test_a_height_that_is_missing_is_told(made: Made) -> None:
     assert again.value("psoas.left.volume") == study.value("psoas.left.volume")
 
 
+def test_swapped_muscles_are_shown_and_not_measured(made: Made) -> None:
+    """Left and right exchanged: the SEG holds both as they were labelled, the SR says why they have no number."""
+    masks = body()
+    left, right = Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT
+    study = made.study(masks | {left: masks[right], right: masks[left]})
+    names = [one for one in study.document["measurements"] if one.startswith("psoas.")]
+    assert {study.document["measurements"][one]["reason"] for one in names} == {"structure-implausible"}
+    assert study.value("liver.volume") > 0
+    labels = [str(item.SegmentLabel) for item in study.dataset("seg.dcm").SegmentSequence]
+    assert {"Iliopsoas left", "Iliopsoas right"} <= set(labels)
+    said = texts(study.dataset("sr.dcm"))
+    assert "PMVI (iliopsoas): not computed. The segmented structure is not plausible." in said
+    assert any("mm to the patient's right of the right iliopsoas" in text for text in said)
+    reasons = [item for item in walk(study.dataset("sr.dcm")) if name(item) in names]
+    assert {item.ConceptCodeSequence[0].LongCodeValue for item in reasons} == {"structure-implausible"}
+    assert not [item for item in walk(study.dataset("sr-viewer.dcm")) if name(item) in names]
+
+
 def test_psoas_major_is_called_so_and_drawn(made: Made) -> None:
     """Where the site asks for psoas major, every name that a reader sees says so, and its own outline is drawn."""
     masks = body()
@@ -206,7 +224,7 @@ def test_psoas_major_is_called_so_and_drawn(made: Made) -> None:
         masks[structure] = whole & box(BODY_SHAPE, slice(None), slice(24, 36), slice(None))
     study = made.study(masks, psoas="psoas_major")
     assert study.value("psoas.left.volume") == pytest.approx(
-        np.asarray(masks[Structure.PSOAS_MAJOR_LEFT]).sum() * 0.003
+        np.asarray(masks[Structure.PSOAS_MAJOR_LEFT]).sum() * BODY_VOXEL_ML
     )
     for file in ("sr.dcm", "sr-viewer.dcm"):
         ds = study.dataset(file)
@@ -227,8 +245,8 @@ def test_groups_that_want_one_slice_get_slices_of_their_own(made: Made) -> None:
         Structure.LIVER: box(shape, stretch, slice(2, 18), slice(2, 30)),
         Structure.ILIOPSOAS_LEFT: box(shape, stretch, slice(32, 48), slice(40, 50)),
         Structure.ILIOPSOAS_RIGHT: box(shape, stretch, slice(32, 48), slice(4, 14)),
-        Structure.VERTEBRA_L1: box(shape, stretch, slice(3, 30), slice(32, 60)),
-        Structure.VERTEBRA_L3: box(shape, stretch, slice(31, 48), slice(18, 38)),
+        Structure.VERTEBRA_L1: box(shape, stretch, slice(3, 13), slice(38, 54)),
+        Structure.VERTEBRA_L3: box(shape, stretch, slice(33, 43), slice(20, 36)),
         Structure.VERTEBRAL_BODY: box(shape, stretch, slice(3, 48), slice(18, 60)),
         Structure.LESION: box(shape, stretch, slice(5, 10), slice(5, 20)),
     }
@@ -290,7 +308,7 @@ def test_the_seg_holds_the_masks(plain: Study) -> None:
         assert np.array_equal(names[label], masks[structure])
     assert np.array_equal(names["Liver lesion 1"], masks[Structure.LESION])
     core = names["L1 trabecular core"]
-    assert core.sum() * 0.003 == pytest.approx(plain.value("l1.volume"))
+    assert core.sum() * BODY_VOXEL_ML == pytest.approx(plain.value("l1.volume"))
 
 
 def test_the_document_is_json_of_its_own_text(plain: Study) -> None:
@@ -303,7 +321,7 @@ def test_the_document_is_json_of_its_own_text(plain: Study) -> None:
 
 def test_evidence_and_outlines_of_a_reordered_series(made: Made, tmp_path: Path) -> None:
     """Slices stored from the head down: outlines still lie on the slice that shows the structure."""
-    layout = replace(AXIAL, spacing_mm=(3.0, 1.0, 1.0), step_mm=(0.0, 0.0, -3.0))
+    layout = replace(AXIAL, spacing_mm=BODY_SPACING_MM, step_mm=(0.0, 0.0, -3.0))
     paths = write_series(tmp_path / "down", HU, layout=layout)
     geometry = volume.read(candidate(paths), absolute(), MeasurementSettings()).geometry
     seg = write_seg(tmp_path / "down.dcm", paths[::-1], geometry, drawn(body()))
