@@ -177,6 +177,16 @@ class StudyContent:
         """All that was looked at: the study is not judged by this content once the ledger holds more."""
         return self.sop_instance_uids | self.evidence
 
+    @property
+    def whose(self) -> Identity:
+        """Whose study it is, for others to be asked or looked up by: without the name, which identifies nobody."""
+        identities = [header.identity for one in self.series for header in one.headers]
+        known = {
+            name: next((found for one in identities if (found := getattr(one, name))), "")
+            for name in ("patient_id", "issuer", "birth_date")
+        }
+        return Identity(**known, name="")
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -228,8 +238,8 @@ def identity(ds: Dataset) -> Identity:
     """Return whose data set it is: a stored image's, or an answer to a query."""
     letters, ideograms, spoken = _folded_names(text(ds, "PatientName"))
     return Identity(
-        patient_id=_folded(text(ds, "PatientID")),
-        issuer=_folded(text(ds, "IssuerOfPatientID")),
+        patient_id=folded(text(ds, "PatientID")),
+        issuer=folded(text(ds, "IssuerOfPatientID")),
         name=letters,
         birth_date=text(ds, "PatientBirthDate").replace(".", ""),  # 1960.01.01 is how it was written before 1993
         ideographic_name=ideograms,
@@ -400,7 +410,8 @@ def _number(ds: Dataset, keyword: str) -> float | None:
         return math.nan
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """Return a text as it is compared: without regard to case, width, composition of letters and repeated spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
@@ -410,7 +421,7 @@ def _folded_names(text: str) -> tuple[str, str, str]:
     What a sender writes in the place of letters counts as what it is: ideograms, or a name as it is spoken.
     """
     groups = [*text.split("="), "", ""][:3]
-    letters, ideograms, spoken = ("^".join(_folded(part) for part in one.split("^")).rstrip("^") for one in groups)
+    letters, ideograms, spoken = ("^".join(folded(part) for part in one.split("^")).rstrip("^") for one in groups)
     if _in(letters, _IDEOGRAMS):
         letters, ideograms = "", ideograms or letters
     if _in(letters, _SPOKEN):

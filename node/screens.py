@@ -86,6 +86,7 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
         rows.append([coding.name, _value(one, coding), unit, *beside, notes])
     console.print(_table(("Measurement", "Value>", "Unit", *(["Truth>", "Diff.>"] if truth else []), "Notes"), rows))
     _notes(console, marks, partial_volume=truth is not None)
+    _scores(console, document["scores"])
     _missing(console, {name: one for name, one in numbers.items() if name not in computed}, truth)
 
 
@@ -174,6 +175,17 @@ def _notes(console: Console, marks: Mapping[tuple[str, str], str], *, partial_vo
         grid.add_row("HU", _PARTIAL_VOLUME)
     console.print()
     console.print(grid, highlight=False)
+
+
+def _scores(console: Console, scores: Sequence[Mapping[str, Any]]) -> None:
+    """Print the range of each clinical score, and what would narrow it."""
+    rows = []
+    for one in scores:
+        unknown = ", ".join(item["name"] for item in one["items"] if item["state"] == "unknown")
+        points = str(one["low"]) if one["low"] == one["high"] else f"{one['low']} to {one['high']}"
+        rows.append([one["name"], f"{points} of {one['of']}", escape(f"unknown: {unknown}" if unknown else "")])
+    console.print()
+    console.print(_table(("Clinical score", "Points", "Why"), rows))
 
 
 def _missing(console: Console, missing: Mapping[str, Any], truth: Mapping[str, Any] | None) -> None:

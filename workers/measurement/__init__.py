@@ -11,7 +11,7 @@ from node.core.codes import MEASUREMENTS, Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, not_computed
 from node.core.settings import MeasurementSettings
-from workers.measurement import bone, burden, liver, psoas, vertebra
+from workers.measurement import bone, burden, liver, psoas, scores, vertebra
 from workers.records import LabelMap, Measured, Volume
 
 _SCORES = "rad_score."
@@ -35,6 +35,7 @@ def measure(
         **load,
     }
     complete = {name: found.get(name) or not_computed(_why_not(name, volume)) for name in MEASUREMENTS}
+    clinical_scores = scores.compute(complete, facts.clinical)
     imported = _imported_names(labels)
     return Measured(
         {
@@ -44,6 +45,7 @@ def measure(
         core,
         l3.middle_slice if l3 else None,
         (largest.region, largest.slice) if largest else None,
+        clinical_scores,
     )
 
 
