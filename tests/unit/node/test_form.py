@@ -177,3 +177,12 @@ def test_an_empty_form_is_a_form_and_names_every_column(text: str, name: str, tm
     }
     [entry] = load(written(tmp_path, filled[name], name)).entries
     assert entry.height_m == 1.7
+
+
+def test_the_form_of_the_docs_is_a_form(tmp_path: Path) -> None:
+    """What docs/patient-facts.md shows can be copied, and its table names every column."""
+    page = (Path(__file__).parents[3] / "docs" / "patient-facts.md").read_text(encoding="utf-8")
+    first, second = load(written(tmp_path, page.split("```csv\n")[1].split("```")[0])).entries
+    assert first.clinical == ClinicalFacts(True, 0.0, 12.5, RasStatus.KRAS_MUTANT, extrahepatic_disease=False)
+    assert second.clinical == ClinicalFacts(disease_free_interval_months=24.0)
+    assert all(f"| `{name}` |" in page for name in COLUMNS)
