@@ -152,6 +152,16 @@ class StudyContent:
         """All that was looked at: the study is not judged by this content once the ledger holds more."""
         return self.sop_instance_uids | self.evidence
 
+    @property
+    def whose(self) -> Identity:
+        """Whose study it is, for others to be asked or looked up by: without the name, which identifies nobody."""
+        identities = [header.identity for one in self.series for header in one.headers]
+        known = {
+            name: next((found for one in identities if (found := getattr(one, name))), "")
+            for name in ("patient_id", "issuer", "birth_date")
+        }
+        return Identity(**known, name="")
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -2,7 +2,7 @@
 
 Comes in: `StudyContent` and the series that will be measured. Goes out: `PatientFacts`. A height that cannot be used
 is never replaced: the reason goes with the facts, and the indices that need it are not computed. Where the study says
-nothing of the height, `node.heights` asks others.
+nothing of the height, `node.heights` asks others, and at last `node.entered` looks up what the operator has entered.
 """
 
 import math
@@ -60,7 +60,12 @@ def with_height(
 def _plausible_height(sizes: Sequence[float], *, height_in_cm: bool) -> float | None:
     """Return the height in metres; None where the sizes disagree, or outside the plausible range (centimetres too)."""
     height_m = sizes[0] / (100 if height_in_cm else 1)
-    return height_m if len(sizes) == 1 and _LEAST_HEIGHT_M <= height_m <= _LARGEST_HEIGHT_M else None
+    return height_m if len(sizes) == 1 and is_plausible(height_m) else None
+
+
+def is_plausible(height_m: float) -> bool:
+    """Say whether a person may be so tall."""
+    return _LEAST_HEIGHT_M <= height_m <= _LARGEST_HEIGHT_M
 
 
 def _values(series: Sequence[Series], name: str) -> list[float]:

@@ -22,7 +22,9 @@ from node.core.reasons import DoorRefusal, NotComputed, StudyRefusal
 from node.core.records import EarlyRefusal, Instance, JobRequest, LeftOut, PatientFacts
 from node.core.settings import Settings
 from node.core.spool import digest
+from node.entered import with_entry
 from node.facts import patient_facts
+from node.form import load
 from node.values import text
 
 _NO_FACTS = PatientFacts(None, None, NotComputed.HEIGHT_MISSING, None, "")
@@ -55,9 +57,12 @@ def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, no
     ------
     WrongFolder
         No folder, no DICOM file in it, several studies, or `seg` is no segmentation.
+    WrongForm
+        The form of patient facts cannot be used.
     Refused
         `seg` cannot be read.
     """
+    form = load(settings.patient_facts) if settings.patient_facts else None
     study_uid, headers, unreadable, named = _study(folder, seg)
     try:
         content = gather(study_uid, _once(headers))
@@ -74,6 +79,7 @@ def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, no
         return handoff.build_request(study_uid, nothing, _NO_FACTS, settings, now, refusal)
     first = choice.candidates[0].series_instance_uid
     facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
+    facts = with_entry(facts, form.of(content.whose)) if form else facts
     whole = Choice(choice.candidates, (*choice.left_out, *unreadable), choice.segmentations)
     return handoff.build_request(content.study_instance_uid, whole, facts, settings, now)
 

@@ -62,7 +62,7 @@ class Heights:
         """
         if facts.height_reason is not NotComputed.HEIGHT_MISSING or not (self._archives or self._worklist):
             return facts
-        patient_id, whose = _patient(content)
+        patient_id, whose = _askable_id(content), content.whose
         if not patient_id:
             _log.info("height-not-asked", why="no Patient ID that names one patient")
             return facts
@@ -91,16 +91,11 @@ class Heights:
             yield HeightSource.WORKLIST, self._worklist
 
 
-def _patient(content: StudyContent) -> tuple[str, Identity]:
-    """Return the Patient ID to ask by, empty where nobody can be asked by it, and whose answers count."""
-    headers = [header for series in content.series for header in series.headers]
-    written = sorted({header.patient_id for header in headers} - {""})
+def _askable_id(content: StudyContent) -> str:
+    """Return the Patient ID as it is written, to ask by; empty where nobody can be asked by it."""
+    written = sorted({header.patient_id for series in content.series for header in series.headers} - {""})
     askable = written and written[0].isascii() and written[0].isprintable() and not _MATCHES_MANY & set(written[0])
-    known = {
-        name: next((found for one in headers if (found := getattr(one.identity, name))), "")
-        for name in ("patient_id", "issuer", "birth_date")
-    }
-    return written[0] if askable else "", Identity(**known, name="")
+    return written[0] if askable else ""
 
 
 def _answers(source: HeightSource, respondent: Respondent, patient_id: str) -> list[Dataset]:

@@ -39,8 +39,8 @@ def identity(ds: Dataset) -> Identity:
     """Return whose data set it is: a stored image's, or an answer to a query."""
     letters, ideograms, spoken = _folded_names(text(ds, "PatientName"))
     return Identity(
-        patient_id=_folded(text(ds, "PatientID")),
-        issuer=_folded(text(ds, "IssuerOfPatientID")),
+        patient_id=folded(text(ds, "PatientID")),
+        issuer=folded(text(ds, "IssuerOfPatientID")),
         name=letters,
         birth_date=text(ds, "PatientBirthDate").replace(".", ""),  # 1960.01.01 is how it was written before 1993
         ideographic_name=ideograms,
@@ -63,7 +63,8 @@ def require_one_patient(identities: Sequence[Identity]) -> None:
             raise Untrusted(StudyRefusal.PATIENT_CONFLICT, f"{what}: {len(values)} different values")
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """Return a text as it is compared: without regard to case, width, composition of letters and repeated spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
@@ -73,7 +74,7 @@ def _folded_names(text: str) -> tuple[str, str, str]:
     What a sender writes in the place of letters counts as what it is: ideograms, or a name as it is spoken.
     """
     groups = [*text.split("="), "", ""][:3]
-    letters, ideograms, spoken = ("^".join(_folded(part) for part in one.split("^")).rstrip("^") for one in groups)
+    letters, ideograms, spoken = ("^".join(folded(part) for part in one.split("^")).rstrip("^") for one in groups)
     if _in(letters, _IDEOGRAMS):
         letters, ideograms = "", ideograms or letters
     if _in(letters, _SPOKEN):

@@ -1,6 +1,10 @@
-"""What the commands of upkeep print: studies in quarantine with their evidence, paused queues, findings of a check."""
+"""What the commands of upkeep print: studies in quarantine with their evidence, paused queues, findings of a check.
+
+Of the site's form of patient facts they tell whether it can be used.
+"""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +18,7 @@ from node.core.ledger import Ledger, jobs, queues, studies
 from node.core.ledger.tables import Study, Variant
 from node.core.reasons import Coded, Flag, Outage, StudyRefusal
 from node.core.states import StudyState
+from node.form import WrongForm, load
 from node.inspection import Inspection
 
 _CODES: dict[str, Coded] = {str(one): one for one in (*StudyRefusal, *Outage, *Flag)}
@@ -29,6 +34,16 @@ def paused(console: Console, ledger: Ledger) -> None:
         since = f"since {queue.paused_at:%Y-%m-%d %H:%M:%S} UTC" if queue.paused_at else ""
         console.print(f"[yellow]{stage} is paused[/] {since}, {waiting[stage]} waiting", highlight=False)
         console.print(f"  {escape(queue.cause)}", highlight=False)
+
+
+def unusable_form(console: Console, path: Path | None) -> None:
+    """Print why the site's form of patient facts cannot be used; nothing where it can, or where there is none."""
+    try:
+        if path is not None:
+            load(path)
+    except WrongForm as error:
+        console.print("[yellow]the form of patient facts cannot be used[/]", highlight=False)
+        console.print(f"  {escape(str(error))}", highlight=False, soft_wrap=True)
 
 
 def quarantine(console: Console, ledger: Ledger) -> bool:

@@ -87,6 +87,7 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
     console.print(_table(("Measurement", "Value>", "Unit", *(["Truth>", "Diff.>"] if truth else []), "Notes"), rows))
     _notes(console, marks, partial_volume=truth is not None)
     _context(console, computed)
+    _scores(console, document["scores"])
     _missing(console, {name: one for name, one in numbers.items() if name not in computed}, truth)
 
 
@@ -190,6 +191,17 @@ def _context(console: Console, computed: Mapping[str, Any]) -> None:
     if grid.rows:
         console.print("\n[bold]Published values[/] to read them beside, no verdicts", highlight=False)
         console.print(grid, highlight=False)
+
+
+def _scores(console: Console, scores: Sequence[Mapping[str, Any]]) -> None:
+    """Print the range of each clinical score, and what would narrow it."""
+    rows = []
+    for one in scores:
+        unknown = ", ".join(item["name"] for item in one["items"] if item["state"] == "unknown")
+        points = str(one["low"]) if one["low"] == one["high"] else f"{one['low']} to {one['high']}"
+        rows.append([one["name"], f"{points} of {one['of']}", escape(f"unknown: {unknown}" if unknown else "")])
+    console.print()
+    console.print(_table(("Clinical score", "Points", "Why"), rows))
 
 
 def _missing(console: Console, missing: Mapping[str, Any], truth: Mapping[str, Any] | None) -> None:

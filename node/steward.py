@@ -25,6 +25,7 @@ from node.core.reasons import Coded, NotComputed
 from node.core.records import JobRequest, PatientFacts, parse
 from node.core.settings import Settings
 from node.core.spool import Spool
+from node.entered import Entered
 from node.facts import patient_facts
 from node.heights import Heights
 from node.inquiry import Respondent
@@ -48,6 +49,7 @@ class Steward:
         knowing = [respondent for one, respondent in archives if one.heights]
         worklist = Respondent(settings.worklist, settings) if settings.worklist else None
         self._heights = Heights(knowing, worklist, settings)
+        self._entered = Entered(settings.patient_facts)
         self._assembly = Assembly(ledger, spool, settings, self._hand_on, counting)
         self._outbox = handoff.Outbox(ledger, settings)
         self._retention = Retention(ledger, spool, settings)
@@ -70,8 +72,10 @@ class Steward:
         first = choice.candidates[0].series_instance_uid
         facts = patient_facts(content, first, height_in_cm=settings.measurement.height_in_cm)
         uid = content.study_instance_uid
+        before = self._facts_before(uid)
         if facts.height_reason is NotComputed.HEIGHT_MISSING:
-            facts = self._heights.complete(facts, content, self._facts_before(uid))
+            facts = self._heights.complete(facts, content, before)
+        facts = self._entered.complete(facts, content, before)
         request = handoff.build_request(uid, choice, facts, settings, now(), forced=content.forced)
         request = handoff.dated_as_before(request, self._spool)
         handoff.enter(self._ledger, content, request, handoff.priority(content, settings))

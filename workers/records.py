@@ -22,6 +22,7 @@ from node.core.records import Candidate, Instance, Measurement
 Mask = NDArray[np.bool_]
 DEMONSTRATION = "DEMONSTRATION MODEL"
 IMPORTED = "imported"
+PATIENT_FACTS = "patient-facts"
 _SUM_BYTES = 32
 
 
@@ -212,12 +213,77 @@ class Measured:
         The slice at mid-height of L3, if it was found.
     largest_lesion
         The lesion with the largest axial diameter, and the slice that it lies on.
+    scores
+        The clinical scores that these numbers and the patient facts belong to.
     """
 
     measurements: dict[str, Measurement]
     l1_core: Region | None
     l3_slice: int | None
     largest_lesion: tuple[Region, int] | None
+    scores: tuple["Score", ...] = ()
+
+
+@dataclass(frozen=True)
+class ScoreItem:
+    """One item of a clinical score.
+
+    Parameters
+    ----------
+    id, name
+        For programs, and for a person.
+    low, high
+        The least and the most points that it may give; equal where it is known.
+    value
+        What decides it; None where that is not known.
+    source
+        Where the value comes from, or would come from: the id of a measurement, or `PATIENT_FACTS`.
+    """
+
+    id: str
+    name: str
+    low: int
+    high: int
+    value: float | str | bool | None
+    source: str
+
+    @property
+    def state(self) -> str:
+        """`yes` where it gives points, `no` where it gives none, `unknown` where nobody can tell how many."""
+        if self.low != self.high:
+            return "unknown"
+        return "yes" if self.low else "no"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A clinical score as a range: of items that are not known, none is counted as absent.
+
+    Parameters
+    ----------
+    of
+        The most points that anybody can have.
+    source, population
+        Who published it, and whom it was made from.
+    """
+
+    id: str
+    name: str
+    of: int
+    items: tuple[ScoreItem, ...]
+    source: str
+    population: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def low(self) -> int:
+        """Points of the items that are known to give some."""
+        return sum(item.low for item in self.items)
+
+    @property
+    def high(self) -> int:
+        """Points, if each item that is not known gives all it can."""
+        return sum(item.high for item in self.items)
 
 
 def dump_labels(labels: LabelMap) -> bytes:

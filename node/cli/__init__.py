@@ -2,7 +2,8 @@
 
 Exit codes: 0 done, 1 the job failed or was refused, 2 wrong use. An expected failure is one sentence on stderr.
 Commands of the workers are looked up by name (entry-point group `crlm_node.commands`): the node never imports them.
-Modules by subject: `processes`, `studies`, `backfill`, `upkeep`, `trail`, `configuration`, on `application`.
+Modules by subject: `processes`, `studies`, `backfill`, `upkeep`, `trail`, `configuration`, `facts`, on
+`application`.
 """
 
 import sys
@@ -10,12 +11,21 @@ import sys
 import typer
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from node.cli import backfill, configuration, processes, studies, trail, upkeep  # noqa: F401 - they add their commands
+from node.cli import (  # noqa: F401 - they add their commands
+    backfill,
+    configuration,
+    facts,
+    processes,
+    studies,
+    trail,
+    upkeep,
+)
 from node.cli.application import FAILED, INTERRUPTED, OK, WRONG_USE, WrongUse, app, tell
 from node.core.errors import NodeError
 from node.core.ledger import SchemaMismatch
 from node.core.settings import SettingsError
 from node.folder import WrongFolder
+from node.form import WrongForm
 
 __all__ = ["app", "main"]
 
@@ -32,7 +42,7 @@ def main() -> None:
         code = tell(f"{sentence} (see {where} --help)", WRONG_USE)
     except SettingsError as error:
         code = tell(f"settings: {error}", WRONG_USE)
-    except (WrongUse, WrongFolder) as error:
+    except (WrongUse, WrongFolder, WrongForm) as error:
         code = tell(str(error), WRONG_USE)
     except ArgumentError as error:
         code = tell(f"settings: ledger_url: {error}", WRONG_USE)

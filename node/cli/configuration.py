@@ -6,6 +6,7 @@ from sqlalchemy.engine import make_url
 from node import screens, selection
 from node.cli.application import config_file, group, of_the_workers, out, say, settings_in_force
 from node.core import settings, tls
+from node.form import load
 from node.reference import settings_page
 
 config_app = group("config", "Check and show the settings.")
@@ -39,6 +40,8 @@ def config_check() -> None:
     if loaded.tls is not None:
         tls.listener_context(loaded.tls)
     tls.require_caller_files(loaded)
+    if loaded.patient_facts is not None:
+        load(loaded.patient_facts)
     say(f"The settings are sound ({config_file() or 'no file: defaults and variables'}).")
     if not loaded.calling:
         say("Nobody may call yet: name the callers under [[calling]].")

@@ -53,6 +53,9 @@ def analyse(
     folder: Annotated[Path, typer.Argument(help="Folder with one study.", **FOLDER)],
     out: Annotated[Path, typer.Option(help="Folder for result.json, seg.dcm and the SR.", **NEW_FOLDER)],
     seg: Annotated[Path | None, typer.Option(help="DICOM SEG to measure on.", **FILE)] = None,
+    facts: Annotated[
+        Path | None, typer.Option(help="Form of patient facts, in place of the site's `patient_facts`.", **FILE)
+    ] = None,
     force_demo_model: Annotated[
         bool, typer.Option("--force-demo-model", help="Let the demonstration model run on a real study.")
     ] = False,
@@ -63,6 +66,8 @@ def analyse(
     """
     run = of_the_workers("analyse")
     settings_ = settings_in_force()
+    if facts is not None:
+        settings_ = settings_.model_copy(update={"patient_facts": facts})
     request = request_for_folder(folder, seg, settings_, now=datetime.now(UTC).replace(tzinfo=None))
     try:
         document, files = run(request, out, settings_, force_demo=force_demo_model)
@@ -148,8 +153,10 @@ def status(
     ] = None,
 ) -> None:
     """Show studies, or all that happened to one."""
-    ledger = ledger_of(settings_in_force())
+    config = settings_in_force()
+    ledger = ledger_of(config)
     overview.paused(console, ledger)
+    overview.unusable_form(console, config.patient_facts)
     if screens.status(console, ledger, study or ""):
         return
     if study:

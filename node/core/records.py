@@ -77,13 +77,47 @@ class HeightSource(StrEnum):
     STUDY = "patient-size-of-other-series"
     ARCHIVE = "patient-size-in-archive"
     WORKLIST = "patient-size-in-worklist"
+    OPERATOR = "entered-by-operator"
+
+
+class RasStatus(StrEnum):
+    """What is known of RAS mutations in the tumour; MUTANT where nobody says in which gene."""
+
+    WILD_TYPE = "wild-type"
+    MUTANT = "mutant"
+    KRAS_MUTANT = "kras-mutant"
+    NRAS_MUTANT = "nras-mutant"
+
+
+@dataclass(frozen=True)
+class ClinicalFacts:
+    """Facts that no CT holds, as the site has entered them; None where it has not.
+
+    Parameters
+    ----------
+    node_positive_primary
+        Whether lymph nodes of the primary tumour held metastases.
+    disease_free_interval_months
+        From the primary tumour to the liver metastases; 0 where they were found together.
+    cea_ng_ml
+        Carcinoembryonic antigen in serum before treatment.
+    extrahepatic_disease
+        Whether there are metastases outside of the liver.
+    """
+
+    node_positive_primary: bool | None = None
+    disease_free_interval_months: float | None = None
+    cea_ng_ml: float | None = None
+    ras: RasStatus | None = None
+    extrahepatic_disease: bool | None = None
 
 
 @dataclass(frozen=True)
 class PatientFacts:
     """Facts about the patient that measurements need.
 
-    `height_m` is None where no height can be used; `height_reason` then says why.
+    `height_m` is None where no height can be used; `height_reason` then says why. `clinical` is None where the site has
+    entered nothing: the key of the job is then that of a site that enters nothing at all.
     """
 
     height_m: float | None
@@ -91,6 +125,7 @@ class PatientFacts:
     height_reason: NotComputed | None
     weight_kg: float | None
     sex: str
+    clinical: ClinicalFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +214,7 @@ class JobRequest:
                 [candidate.series_instance_uid, _contents(candidate.instances)] for candidate in self.candidates
             ],
             "segmentations": _contents(self.segmentations),
-            "facts": _plain(self.facts),
+            "facts": _known(self.facts),
             "labels": _plain(self.imports)["labels"],
             "measurement": _plain(self.measurement),
             "engine": self.engine,
@@ -286,6 +321,10 @@ def parse(kind: type[Record], text: str | bytes) -> Record:
 
 def _contents(instances: tuple[Instance, ...]) -> list[tuple[str, str]]:
     return sorted((instance.sop_instance_uid, instance.digest) for instance in instances)
+
+
+def _known(facts: PatientFacts) -> Mapping[str, Any]:
+    return {name: value for name, value in _plain(facts).items() if name != "clinical" or value is not None}
 
 
 def _plain(record: Any) -> Mapping[str, Any]:

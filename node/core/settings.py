@@ -234,6 +234,9 @@ class Settings(BaseSettings):
     archives: tuple[Archive, ...] = Field((), description="PACS that are asked about studies and patients.")
     worklist: Worklist | None = Field(None, description="Modality worklist that is asked for heights; absent: none.")
     series_rules: Path | None = Field(None, description="TOML file of the rules that rank series; empty: our own.")
+    patient_facts: Path | None = Field(
+        None, description="CSV or TOML file of facts that the site enters about its patients; empty: none."
+    )
     measurement: MeasurementSettings = Field(default_factory=MeasurementSettings, description="What changes a number.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     log_form: Literal["console", "json"] = Field("console", description="For a terminal, or for a collector.")

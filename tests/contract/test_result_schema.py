@@ -130,6 +130,7 @@ def drop(*path: str) -> Callable[[Any], None]:
 OLD: dict[str, Any] = {"job": "0" * 32, "requested_at": "2026-11-20T12:00:00", "revision": 1, "sr": ["2.25.1"]}
 LIVER = ("measurements", "liver.volume")
 PMVI = ("measurements", "psoas.pmvi")
+FONG = ("scores", "0")
 SCORE = ("measurements", "rad_score.kha-2026.score")
 REFERENCE = {"text": "x", "source": "x", "population": "x", "protocol": "x", "outside": []}
 SEGMENTS = ("quality", "segmentation", "segments", "0")
@@ -164,9 +165,22 @@ HARM = {
     "a superseded result without its job": put("supersedes", value={key: OLD[key] for key in OLD if key != "job"}),
     "another version of the schema": put("schema_version", value="0.9"),
     "a structure of its own": put("quality", "segmentation", "searched", value=["spleen"]),
+    "no scores beside numbers": put("scores", value=None),
+    "a score without its range": drop(*FONG, "low"),
+    "a score of somebody else": put(*FONG, "id", value="mine"),
+    "an item with one number of points": put(*FONG, "items", "0", "points", value=[1]),
+    "an item that may be": put(*FONG, "items", "0", "state", value="maybe"),
+    "an item from nowhere": put(*FONG, "items", "0", "source", value="liver.volume"),
+    "a key too many in an item": put(*FONG, "items", "0", "why", value="x"),
     "a height in centimetres": put("study", "patient", "height_m", value=170),
     "no UID": put("study", "study_instance_uid", value="abc"),
 }
+
+
+def test_a_refused_study_has_no_scores(refused_phantom: Study) -> None:
+    """None at all, not even the widest range: nothing was looked at."""
+    assert refused_phantom.document["scores"] is None
+    assert faults(refused_phantom.document | {"scores": []})
 
 
 def test_a_result_that_supersedes_another_is_valid(coarse_phantom: Study) -> None:

@@ -12,7 +12,7 @@ from node.core.codes import MEASUREMENTS, Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, not_computed
 from node.core.settings import MeasurementSettings
-from workers.measurement import bone, burden, context, liver, plausibility, psoas, vertebra
+from workers.measurement import bone, burden, context, liver, plausibility, psoas, scores, vertebra
 from workers.records import LabelMap, Measured, Volume
 
 _SCORES = "rad_score."
@@ -40,6 +40,7 @@ def measure(
         name: plausibility.withheld(name, found.get(name) or not_computed(_why_not(name, volume)), doubts, settings)
         for name in MEASUREMENTS
     }
+    clinical_scores = scores.compute(complete, facts.clinical)
     imported = _imported_names(labels)
     beside = context.Beside(volume.acquisition, labels, facts, settings)
     return Measured(
@@ -54,6 +55,7 @@ def measure(
         core,
         l3.middle_slice if l3 else None,
         (largest.region, largest.slice) if largest else None,
+        clinical_scores,
     )
 
 

@@ -27,7 +27,12 @@ carry the notes `imported`, `degraded-engine` and `forced-completion` besides it
 ([plausibility](plausibility.md)). Literature values are context, never verdicts. Tilted slices are told of in
 [geometry](geometry.md).
 """
-_SCORES = """## Rad score
+_SCORES = """## Clinical scores
+
+Fong, RAS and GAME, each a range of points: [their items and sources](patient-facts.md#clinical-scores). The height of
+the indices comes from the sources named [there](patient-facts.md#height).
+
+## Rad score
 
 `rad_score.*` is not built yet (`not-built`); of pixels that were compressed with loss it never will be (`input-lossy`).
 """

@@ -26,6 +26,7 @@ _HEIGHT_FROM = {
     HeightSource.STUDY: "Patient's Size of another series of this study",
     HeightSource.ARCHIVE: "Patient's Size of the patient's studies in the archive",
     HeightSource.WORKLIST: "Patient's Size of the patient's entries in the modality worklist",
+    HeightSource.OPERATOR: "what the operator entered",
 }
 _BURDEN = ("burden.count", "burden.max_diameter", "burden.tbs")
 

@@ -13,7 +13,7 @@ from typing import Any
 from node.core.codes import MEASUREMENTS
 from node.core.errors import NodeError
 from node.core.records import JobRequest, Measurement, Superseded, not_computed
-from workers.records import Acquisition, LabelMap, Measured, Volume
+from workers.records import Acquisition, LabelMap, Measured, Score, Volume
 
 SCHEMA_VERSION = "1.3"
 _LIBRARIES = ("pydicom", "highdicom", "numpy", "scipy")
@@ -68,6 +68,7 @@ def document(findings: Findings) -> dict[str, Any]:
         "quality": _quality(findings),
         "versions": versions(request),
         "measurements": {name: _measurement(name, one) for name, one in measurements(findings).items()},
+        "scores": [_score(one) for one in findings.measured.scores] if findings.measured else None,
     }
 
 
@@ -108,6 +109,30 @@ def _measurement(name: str, one: Measurement) -> dict[str, Any]:
         "reason": one.reason,
         "notes": [{"code": note.code, "text": note.text} for note in one.notes],
         "context": [asdict(beside) for beside in one.context],
+    }
+
+
+def _score(one: Score) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "low": one.low,
+        "high": one.high,
+        "of": one.of,
+        "items": [
+            {
+                "item": item.id,
+                "name": item.name,
+                "state": item.state,
+                "points": [item.low, item.high],
+                "value": item.value,
+                "source": item.source,
+            }
+            for item in one.items
+        ],
+        "source": one.source,
+        "population": one.population,
+        "notes": list(one.notes),
     }
 
 

@@ -1,7 +1,9 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from node.core.errors import Untrusted
 from node.core.reasons import NotComputed, NoteCode, StudyRefusal
 from node.core.records import (
     Candidate,
+    ClinicalFacts,
     Document,
     EarlyRefusal,
     HeightSource,
@@ -21,6 +24,7 @@ from node.core.records import (
     Measurement,
     Note,
     PatientFacts,
+    RasStatus,
     Status,
     Superseded,
     computed,
@@ -60,6 +64,15 @@ facts = st.builds(
     height_reason=st.none() | st.sampled_from(NotComputed),
     weight_kg=st.none() | st.floats(1, 300),
     sex=st.sampled_from(["", "F", "M", "O"]),
+    clinical=st.none()
+    | st.builds(
+        ClinicalFacts,
+        node_positive_primary=st.none() | st.booleans(),
+        disease_free_interval_months=st.none() | st.floats(0, 300),
+        cea_ng_ml=st.none() | st.floats(0, 1e5),
+        ras=st.none() | st.sampled_from(RasStatus),
+        extrahepatic_disease=st.none() | st.booleans(),
+    ),
 )
 requests = st.builds(
     JobRequest,
@@ -100,6 +113,15 @@ def test_a_request_survives_the_ledger(request_: JobRequest) -> None:
     read = parse(JobRequest, dump(request_))
     assert read == request_
     assert read.key == request_.key
+
+
+def test_a_request_of_before_the_clinical_facts_keeps_its_key() -> None:
+    """A site that enters nothing has the same jobs as before: what was stored without them is read as without."""
+    stored = json.loads(dump(REQUEST))
+    assert stored["facts"].pop("clinical") is None
+    with patch("node.core.records._known", return_value=stored["facts"]):
+        before = REQUEST.key
+    assert parse(JobRequest, json.dumps(stored)).key == REQUEST.key == before
 
 
 @given(values | absences)
@@ -147,6 +169,8 @@ MATTERS: dict[str, JobRequest] = {
     "source of the height": with_facts(height_source=HeightSource.STUDY),
     "weight": with_facts(weight_kg=81.0),
     "sex": with_facts(sex="F"),
+    "clinical facts": with_facts(clinical=ClinicalFacts(cea_ng_ml=0.0)),
+    "another clinical fact": with_facts(clinical=ClinicalFacts(disease_free_interval_months=0.0)),
     "labels": replace(REQUEST, imports=ImportRules(ae_titles=("LAB",), labels={})),
     "refusal": replace(REQUEST, refusal=EarlyRefusal(StudyRefusal.TOO_FEW_SLICES, "")),
     "another refusal": replace(REQUEST, refusal=EarlyRefusal(StudyRefusal.PATIENT_CONFLICT, "")),

@@ -17,7 +17,7 @@ from node.core.errors import Unavailable
 from node.core.ledger import Ledger, jobs, queues, studies
 from node.core.ledger.tables import Job, Study
 from node.core.reasons import StudyRefusal
-from node.core.records import HeightSource, Instance, JobRequest, parse
+from node.core.records import ClinicalFacts, HeightSource, Instance, JobRequest, parse
 from node.core.settings import CallingPeer, ImportRules, Settings
 from node.core.spool import Spool
 from node.core.states import JobState, Stage, StudyState
@@ -113,6 +113,32 @@ def test_a_force_goes_into_the_job_and_its_key(
     clock.forward(1)
     started.round()
     assert parse(JobRequest, jobs_of(ledger)[1].request).forced == ""
+
+
+def test_what_the_operator_entered_goes_into_the_job(
+    ledger: Ledger,
+    clock: Any,
+    spool: Spool,
+    settings: Settings,
+    redis_url: str,
+    series: Datasets,
+    receive: Receive,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The height where nobody else knows one, and what no other source knows; of each patient his own."""
+    monkeypatch.setattr(module, "now", clock)
+    form = settings.home / "form.csv"
+    form.write_text("patient_id,height_m,cea_ng_ml\nP1,1.60,12\nP2,1.61,\n")
+    steward = Steward(ledger, spool, settings.model_copy(update={"broker_url": redis_url, "patient_facts": form}))
+    receive(series(PatientSize=None))
+    receive(series("1.2.4.1", study="1.2.4", PatientID="P2"), association="a2")
+    clock.forward(1)
+    steward.round()
+    [first], [other] = ([parse(JobRequest, job.request) for job in jobs_of(ledger, uid)] for uid in ("1.2.3", "1.2.4"))
+    assert (first.facts.height_m, first.facts.height_source) == (1.6, HeightSource.OPERATOR)
+    assert first.facts.clinical == ClinicalFacts(cea_ng_ml=12.0)
+    assert (other.facts.height_m, other.facts.height_source) == (1.75, HeightSource.SERIES)
+    assert other.facts.clinical is None
 
 
 def test_late_slices_make_a_new_job_that_supersedes(
