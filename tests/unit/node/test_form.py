@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from node.content import Identity
+from node.identity import Identity
 from node.core.records import ClinicalFacts, RasStatus
 from node.form import COLUMNS, Form, WrongForm, empty_csv, empty_toml, load, read
 
