@@ -27,7 +27,7 @@ def measure(
     """Compute every number of a study; each of them, computed or not, carries `notes`."""
     l3 = vertebra.level(labels, Structure.VERTEBRA_L3)
     core, density = bone.measure(volume, labels, settings)
-    largest, load = burden.measure(volume, labels)
+    table, load = burden.measure(volume, labels)
     found: dict[str, Measurement] = {
         **liver.measure(volume, labels),
         **psoas.measure(volume, labels, facts, settings, l3),
@@ -43,7 +43,7 @@ def measure(
         },
         core,
         l3.middle_slice if l3 else None,
-        (largest.region, largest.slice) if largest else None,
+        table,
     )
 
 
