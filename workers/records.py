@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from node.core.codes import Structure
 from node.core.errors import Untrusted
-from node.core.grid import Geometry
+from node.core.grid import Geometry, Vector
 from node.core.reasons import StudyRefusal
 from node.core.records import Candidate, Instance, Measurement
 
@@ -200,6 +200,73 @@ class LabelMap:
 
 
 @dataclass(frozen=True)
+class Lesion:
+    """A lesion of the liver and what was measured on it.
+
+    Parameters
+    ----------
+    label
+        Of the segment that it is, or is a part of.
+    axial_diameter_mm, slice
+        Its longest diameter on a slice, and that slice of the volume.
+    diameter_mm
+        Its longest diameter in space.
+    mean_hu
+        None where it holds nothing but pixel padding.
+    centre_mm
+        Mean of its voxel centres (LPS).
+    edges
+        Edges of the scan that cut it: `bottom slice`, `top slice`, `side`.
+    parts
+        Pieces joined by faces of voxels, those under the threshold left out; at least 1.
+    touches
+        Numbers, from 1, of the lesions that it meets or overlaps.
+    """
+
+    label: str
+    region: Region
+    volume_ml: float
+    axial_diameter_mm: float
+    slice: int
+    diameter_mm: float
+    mean_hu: float | None
+    centre_mm: Vector
+    edges: tuple[str, ...]
+    parts: int
+    touches: tuple[int, ...]
+
+
+class Zone(StrEnum):
+    """Zone of the tumour burden score, by its bounds (Sasaki 2018)."""
+
+    BELOW_3 = "<3"
+    FROM_3 = "3 to <9"
+    FROM_9 = ">=9"
+
+
+@dataclass(frozen=True)
+class Burden:
+    """What a search for lesions found.
+
+    Parameters
+    ----------
+    lesions
+        In the order of the segments, or of the mask's slices; a lesion's number is its place, from 1.
+    drawn
+        Whether each of them came as a segment of its own.
+    smaller
+        Parts of the mask that are too small to be lesions.
+    zone
+        None where there is no score.
+    """
+
+    lesions: tuple[Lesion, ...]
+    drawn: bool
+    smaller: int
+    zone: Zone | None
+
+
+@dataclass(frozen=True)
 class Measured:
     """What stage 8 hands to stage 9.
 
@@ -211,8 +278,8 @@ class Measured:
         The trabecular core of L1, if it was measured.
     l3_slice
         The slice at mid-height of L3, if it was found.
-    largest_lesion
-        The lesion with the largest axial diameter, and the slice that it lies on.
+    burden
+        The lesions; None where none were searched for, or what was found cannot be any.
     scores
         The clinical scores that these numbers and the patient facts belong to.
     """
@@ -220,8 +287,16 @@ class Measured:
     measurements: dict[str, Measurement]
     l1_core: Region | None
     l3_slice: int | None
-    largest_lesion: tuple[Region, int] | None
+    burden: Burden | None
     scores: tuple["Score", ...] = ()
+
+    @property
+    def largest_lesion(self) -> tuple[Region, int] | None:
+        """The lesion with the largest axial diameter, and the slice that it lies on."""
+        if self.burden is None or not self.burden.lesions:
+            return None
+        largest = max(self.burden.lesions, key=lambda one: one.axial_diameter_mm)
+        return largest.region, largest.slice
 
 
 @dataclass(frozen=True)

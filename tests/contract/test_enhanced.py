@@ -50,12 +50,16 @@ def test_segments_lie_where_those_of_the_single_slices_lie(enhanced_phantom: Stu
 
 
 def test_each_image_is_listed_once_and_no_uid_stands_in(enhanced_phantom: Study) -> None:
-    """Common instance reference, source images and evidence name the two images, by their class, and nothing else."""
+    """Common instance reference, source images and evidence name the two images, by class, and the imported SEG."""
     images = {one.sop_instance_uid for one in enhanced_phantom.volume.instances}
+    [drawn] = (one.sop_instance_uid for one in enhanced_phantom.request.segmentations)
     seg = enhanced_phantom.dataset("seg.dcm")
-    [series] = seg.ReferencedSeriesSequence
-    for listed in (series.ReferencedInstanceSequence, seg.SourceImageSequence):
-        assert sorted(one.ReferencedSOPInstanceUID for one in listed) == sorted(images)
+    series, theirs = seg.ReferencedSeriesSequence
+    for listed in (
+        [*series.ReferencedInstanceSequence, *theirs.ReferencedInstanceSequence],
+        seg.SourceImageSequence,
+    ):
+        assert [one.ReferencedSOPInstanceUID for one in listed] == [*sorted(images), drawn]
         assert not any("ReferencedFrameNumber" in one for one in listed)
     own = {str(seg.SOPInstanceUID)}
     for file in ("seg.dcm", "sr.dcm", "sr-viewer.dcm"):
@@ -63,7 +67,7 @@ def test_each_image_is_listed_once_and_no_uid_stands_in(enhanced_phantom: Study)
         listed = [item for item in items(ds) if "ReferencedSOPInstanceUID" in item]
         classes = {str(one.ReferencedSOPInstanceUID): str(one.ReferencedSOPClassUID) for one in listed}
         named = set(classes)
-        assert named - own == images
+        assert named - own == images | ({drawn} if file != "sr-viewer.dcm" else set())
         assert {classes[uid] for uid in images} == {"1.2.840.10008.5.1.4.1.1.2.1"}
 
 

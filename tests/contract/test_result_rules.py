@@ -24,7 +24,7 @@ from sr_reading import (
 )
 from studies import Study, run
 
-from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME
+from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, Structure
 from node.core.spool import Spool
 
 _PLAIN = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate", "StudyTime")
@@ -112,15 +112,62 @@ def test_the_private_scheme_is_declared_where_it_is_used(any_study: Study, objec
 
 
 def test_the_evidence_lists_all_that_was_used(any_study: Study, objects: list[str]) -> None:
-    """Every source image in each SR; in the archival SR of a measured study the SEG as well, and nothing else."""
+    """Every source image in each SR; in the archival SR of a measured study the SEG, ours and theirs, as well."""
     images = {str(one.SOPInstanceUID) for one in any_study.sources}
     for file in objects:
         ds = any_study.dataset(file)
         if ds.Modality == "SR":
-            own = {str(any_study.dataset("seg.dcm").SOPInstanceUID)} if file == "sr.dcm" and len(objects) > 1 else set()
-            assert evidence(ds) == images | own
+            segmentations = set()
+            if file == "sr.dcm" and len(objects) > 1:
+                segmentations = {str(any_study.dataset("seg.dcm").SOPInstanceUID)} | imported_from(any_study)
+            assert evidence(ds) == images | segmentations
             referenced = {image_of(item) for item in walk(ds) if item.ValueType == "SCOORD"}
             assert referenced <= images
+
+
+def imported_from(study: Study) -> set[str]:
+    """Return the UIDs of the segmentations that were imported, as the document has them."""
+    return {one["imported_from"] for one in study.document["quality"]["segmentation"]["segments"]}
+
+
+def test_the_seg_names_those_that_it_was_made_from(measured: Study) -> None:
+    """After the slices: the imported SEG is among the sources, and listed with its series and class."""
+    ds = measured.dataset("seg.dcm")
+    [theirs] = measured.request.segmentations
+    slices, *others = ds.ReferencedSeriesSequence
+    assert slices.SeriesInstanceUID == measured.sources[0].SeriesInstanceUID
+    assert [one.SeriesInstanceUID for one in others] == [
+        dcmread(theirs.path, stop_before_pixels=True).SeriesInstanceUID
+    ]
+    [listed] = others[0].ReferencedInstanceSequence
+    expected = (theirs.sop_instance_uid, theirs.sop_class_uid)
+    assert imported_from(measured) == {theirs.sop_instance_uid}
+    for one in (listed, ds.SourceImageSequence[-1]):
+        assert (one.ReferencedSOPInstanceUID, one.ReferencedSOPClassUID) == expected
+
+
+def test_the_table_of_lesions_is_what_the_burden_was_made_from(any_study: Study) -> None:
+    """As many as were counted, the largest axial diameter among them; no table without a search or a measurement."""
+    burden, numbers = any_study.document["burden"], any_study.document["measurements"]
+    if any_study.document["refusal"]:
+        assert burden is None
+        return
+    if numbers["burden.count"]["reason"] == "structure-not-found":
+        assert burden == {"lesions": None, "smaller": None, "zone": None}
+        return
+    table = burden["lesions"]
+    assert [one["number"] for one in table] == list(range(1, len(table) + 1))
+    assert len(table) == numbers["burden.count"]["value"] > 0
+    assert max(one["axial_diameter_mm"] for one in table) == numbers["burden.max_diameter"]["value"]
+    score = numbers["burden.tbs"]["value"]
+    assert burden["zone"] == ("<3" if score < 3 else "3 to <9" if score < 9 else ">=9")
+    by_label = {one.label: one for one in any_study.labels.all(Structure.LESION)}
+    for one in table:
+        region = by_label[one["label"]].region
+        assert one["volume_ml"] == pytest.approx(region.count * any_study.volume.geometry.voxel_volume_ml)
+        assert one["mean_hu"] == pytest.approx(region.values(any_study.volume.hu).mean())
+        assert one["axial_diameter_mm"] <= one["diameter_mm"]
+        assert one["slice"] in region.slices
 
 
 def _told(ds: Dataset) -> dict[str, tuple[float, str] | str]:

@@ -15,7 +15,7 @@ from node.core.reasons import NotComputed, NoteCode, StudyRefusal
 from node.core.records import EarlyRefusal, HeightSource, LeftOut
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
-from workers.records import AlgorithmType
+from workers.records import AlgorithmType, Zone
 from workers.report.document import SCHEMA_VERSION
 
 SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "result.schema.json").read_text("utf-8"))
@@ -69,6 +69,8 @@ def test_its_lists_are_those_of_the_code() -> None:
     assert patient["height_source"]["enum"] == [None, *[str(one) for one in HeightSource]]
     [segment] = [part for part in parts.values() if "algorithm_type" in part["properties"]]
     assert segment["properties"]["algorithm_type"]["enum"] == [str(one) for one in AlgorithmType]
+    [burden] = [part for part in parts.values() if "zone" in part["properties"]]
+    assert burden["properties"]["zone"]["enum"] == [*[str(one) for one in Zone], None]
     measurements = SCHEMA["properties"]["measurements"]["properties"]
     assert list(measurements) == list(MEASUREMENTS)
     for name, one in measurements.items():
@@ -133,6 +135,7 @@ PMVI = ("measurements", "psoas.pmvi")
 FONG = ("scores", "0")
 SCORE = ("measurements", "rad_score.kha-2026.score")
 REFERENCE = {"text": "x", "source": "x", "population": "x", "protocol": "x", "outside": []}
+LESION = ("burden", "lesions", "0")
 SEGMENTS = ("quality", "segmentation", "segments", "0")
 HARM = {
     "a measurement is missing": drop("measurements", "psoas.pmvi"),
@@ -173,6 +176,19 @@ HARM = {
     "an item from nowhere": put(*FONG, "items", "0", "source", value="liver.volume"),
     "a key too many in an item": put(*FONG, "items", "0", "why", value="x"),
     "a height in centimetres": put("study", "patient", "height_m", value=170),
+    "no burden in a measured study": put("burden", value=None),
+    "a burden without its table": drop("burden", "lesions"),
+    "a table without a search": put("burden", "lesions", value=None),
+    "an empty table with a zone": put("burden", "lesions", value=[]),
+    "lesions without a zone": put("burden", "zone", value=None),
+    "a zone of its own": put("burden", "zone", value="high"),
+    "lesions whose specks nobody counted": put("burden", "smaller", value=None),
+    "a lesion without a volume": put(*LESION, "volume_ml", value=0),
+    "a lesion without its diameter": drop(*LESION, "diameter_mm"),
+    "a lesion with a verdict": put(*LESION, "malignant", value=True),
+    "a lesion in a plane": put(*LESION, "centre_mm", value=[1.0, 2.0]),
+    "an edge of its own": put(*LESION, "edges", value=["left"]),
+    "a lesion in no part": put(*LESION, "parts", value=0),
     "no UID": put("study", "study_instance_uid", value="abc"),
 }
 
@@ -187,6 +203,16 @@ def test_a_result_that_supersedes_another_is_valid(coarse_phantom: Study) -> Non
     """It names the earlier one and counts on from it."""
     document = copy.deepcopy(coarse_phantom.document) | {"revision": 2, "supersedes": OLD}
     assert faults(document) == []
+
+
+def test_each_way_to_have_no_lesion_is_valid(coarse_phantom: Study, refused_phantom: Study) -> None:
+    """Searched and none, not searched; in a refused study only null is."""
+    for burden in (
+        {"lesions": [], "smaller": 2, "zone": None},
+        {"lesions": None, "smaller": None, "zone": None},
+    ):
+        assert faults(copy.deepcopy(coarse_phantom.document) | {"burden": burden}) == []
+        assert faults(copy.deepcopy(refused_phantom.document) | {"burden": burden})
 
 
 @pytest.mark.parametrize("name", HARM)

@@ -28,7 +28,7 @@ def measure(
     """Compute every number of a study; each of them, computed or not, carries `notes`."""
     l3 = vertebra.level(labels, Structure.VERTEBRA_L3)
     core, density = bone.measure(volume, labels, settings)
-    largest, load = burden.measure(volume, labels)
+    table, load = burden.measure(volume, labels)
     found: dict[str, Measurement] = {
         **liver.measure(volume, labels),
         **psoas.measure(volume, labels, facts, settings, l3),
@@ -54,7 +54,7 @@ def measure(
         },
         core,
         l3.middle_slice if l3 else None,
-        (largest.region, largest.slice) if largest else None,
+        None if Structure.LESION in doubts else table,
         clinical_scores,
     )
 

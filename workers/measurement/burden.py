@@ -1,33 +1,26 @@
-"""Tumour burden: number of liver lesions, largest axial diameter [mm], tumour burden score.
+"""Tumour burden: number of liver lesions, largest axial diameter [mm], tumour burden score, and the score's zone.
 
-Lesions are the components (26 neighbours) of the lesion mask of at least 0.05 mL, or, where an imported SEG brings
-several tumour segments, each of them. The axial diameter of a lesion is the largest distance between two of its
-voxel centres on one slice, exact: the end points of rows hold all corners of the convex hull, and all pairs of hull
-corners are compared. TBS = sqrt(D^2 + n^2), D the largest axial diameter in cm, n the count.
+Comes in: volume and segmentation. Goes out: the table of lesions as a `Burden`, and the three `burden.*` numbers. What
+can go wrong: searched and none found: count 0, no diameter and no score (`lesion-none`); not searched: none of the
+three and no table (`structure-not-found`), since absence of a search is never a zero. Next: report.
 
-Searched and none found: count 0, no diameter and no score (`lesion-none`). Not searched: none of the three
-(`structure-not-found`). Source: Sasaki et al., Ann Surg 2018, doi 10.1097/SLA.0000000000002064; metrics contract,
-section 5.
+TBS = sqrt(D^2 + n^2), D the largest axial diameter in cm, n the count (UCUM `1`). What a lesion is, and its diameter:
+`lesions`, `diameters`. The zones of the score, below 3, from 3 to below 9, from 9, are context and no verdict: they
+were made on patients who were operated on. Lesions at the edge of the scan are counted and measured as far as they are
+seen (`truncated`). Source: Sasaki et al., Ann Surg 2018, doi 10.1097/SLA.0000000000002064; metrics contract, section 5.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import ndimage
-from scipy.spatial.distance import pdist
 
 from node.core.codes import Structure
-from node.core.grid import Geometry
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, computed, not_computed
+from workers.measurement import lesions
 from workers.measurement.definition import OWN, Definition
-from workers.measurement.extent import touched_edges
-from workers.records import LabelMap, Mask, Region, Volume
+from workers.records import Burden, LabelMap, Lesion, Volume, Zone
 
 NAMES = ("burden.count", "burden.max_diameter", "burden.tbs")
-_LEAST_LESION_ML = 0.05
-_NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
+_LOWER_BOUNDS = ((9.0, Zone.FROM_9), (3.0, Zone.FROM_3), (0.0, Zone.BELOW_3))
 _SASAKI = "Sasaki et al., Ann Surg 2018, doi 10.1097/SLA.0000000000002064."
 DEFINITIONS = (
     Definition(
@@ -57,63 +50,28 @@ DEFINITIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Lesion:
-    """One lesion, its largest axial diameter and the slice of the volume that it lies on."""
-
-    region: Region
-    diameter_mm: float
-    slice: int
-
-
-def measure(volume: Volume, labels: LabelMap) -> tuple[Lesion | None, dict[str, Measurement]]:
-    """Return the lesion with the largest axial diameter, if there is one, and the three `burden.*` numbers."""
+def measure(volume: Volume, labels: LabelMap) -> tuple[Burden | None, dict[str, Measurement]]:
+    """Return the table of lesions, None where there was no search, and the three `burden.*` numbers."""
     if Structure.LESION not in labels.searched:
         return None, dict.fromkeys(NAMES, not_computed(NotComputed.STRUCTURE_NOT_FOUND))
-    found = [lesion(region, volume.geometry) for region in regions(labels)]
-    if not found:
+    found = lesions.find(labels)
+    table = lesions.measure(volume, found)
+    if not table:
         none = not_computed(NotComputed.LESION_NONE)
-        return None, {NAMES[0]: computed(0.0), NAMES[1]: none, NAMES[2]: none}
-    largest = max(found, key=lambda one: one.diameter_mm)
-    score = float(np.hypot(largest.diameter_mm / 10, len(found)))
-    notes = _edge_notes(found, volume.geometry)
-    values = (float(len(found)), largest.diameter_mm, score)
-    return largest, {name: computed(value, *notes) for name, value in zip(NAMES, values, strict=True)}
+        return Burden((), found.drawn, found.smaller, None), dict(zip(NAMES, (computed(0.0), none, none), strict=True))
+    diameter_mm = max(one.axial_diameter_mm for one in table)
+    score = float(np.hypot(diameter_mm / 10, len(table)))
+    notes = _edge_notes(table)
+    values = (float(len(table)), diameter_mm, score)
+    numbers = {name: computed(value, *notes) for name, value in zip(NAMES, values, strict=True)}
+    return Burden(table, found.drawn, found.smaller, zone(score)), numbers
 
 
-def regions(labels: LabelMap) -> list[Region]:
-    """Return the lesions of a segmentation that are large enough."""
-    segments = labels.all(Structure.LESION)
-    drawn = [segment.region for segment in segments]
-    parts = drawn if len(drawn) > 1 else [part for region in drawn for part in _components(region)]
-    least = _LEAST_LESION_ML / labels.geometry.voxel_volume_ml
-    return [part for part in parts if part.count >= least]
+def zone(score: float) -> Zone:
+    """Return the zone of a score."""
+    return next(word for bound, word in _LOWER_BOUNDS if score >= bound)
 
 
-def lesion(region: Region, geometry: Geometry) -> Lesion:
-    """Measure one lesion on each of its slices."""
-    steps = np.asarray([geometry.row_step_mm, geometry.column_step_mm])
-    diameters = [_longest_mm(plane, steps) for plane in region.mask]
-    best = int(np.argmax(diameters))
-    return Lesion(region, diameters[best], region.slices[best])
-
-
-def _longest_mm(plane: Mask, steps_mm: np.ndarray) -> float:
-    """Return the largest distance between voxel centres of a slice; `steps_mm` are the row and column steps."""
-    rows = np.flatnonzero(plane.any(axis=1))
-    first = plane[rows].argmax(axis=1)
-    last = plane.shape[1] - 1 - plane[rows, ::-1].argmax(axis=1)
-    ends = np.unique(np.concatenate([np.stack([rows, first], axis=1), np.stack([rows, last], axis=1)]), axis=0)
-    return float(pdist(ends @ steps_mm).max()) if len(ends) > 1 else 0.0
-
-
-def _components(region: Region) -> Iterator[Region]:
-    parts, _ = ndimage.label(region.mask, structure=_NEIGHBOURS_26)
-    for number, box in enumerate(ndimage.find_objects(parts), start=1):
-        start = (region.start[0] + box[0].start, region.start[1] + box[1].start, region.start[2] + box[2].start)
-        yield Region(start, np.ascontiguousarray(parts[box] == number))
-
-
-def _edge_notes(found: list[Lesion], geometry: Geometry) -> list[Note]:
-    cut = sum(bool(touched_edges(one.region, geometry)) for one in found)
-    return [Note(NoteCode.TRUNCATED, f"{cut} of {len(found)} lesions reach the edge of the scan.")] if cut else []
+def _edge_notes(table: tuple[Lesion, ...]) -> list[Note]:
+    cut = sum(bool(one.edges) for one in table)
+    return [Note(NoteCode.TRUNCATED, f"{cut} of {len(table)} lesions reach the edge of the scan.")] if cut else []

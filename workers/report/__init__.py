@@ -35,7 +35,7 @@ def write(findings: Findings, spool: Spool) -> list[Made]:
     Raises
     ------
     Untrusted
-        `input-incomplete`, `input-untrusted`: a source slice is gone or was changed.
+        `input-incomplete`, `input-untrusted`: a source slice, or an imported segmentation, is gone or was changed.
     """
     made = [Made("json", "result.json", "", document.write(findings))]
     sources = envelope.sources(findings, spool)
@@ -43,10 +43,12 @@ def write(findings: Findings, spool: Spool) -> list[Made]:
         return made
     if findings.measured is None:
         return [*made, _encoded("sr", refusal.build(findings, sources))]
-    segmentation = seg.build(findings, sources)
+    imported = envelope.imported(findings, spool)
+    segmentation = seg.build(findings, sources, imported)
     if segmentation is None:
         return [*made, _encoded("sr", refusal.build(findings, sources))]
-    made += [_encoded("seg", segmentation), _encoded("sr", archival.build(findings, sources, segmentation))]
+    archived = archival.build(findings, sources, [segmentation, *imported])
+    made += [_encoded("seg", segmentation), _encoded("sr", archived)]
     drawn = viewer.build(findings, sources)
     return [*made, _encoded("sr-viewer", drawn)] if drawn else made
 

@@ -31,26 +31,26 @@ _HEIGHT_FROM = {
 _BURDEN = ("burden.count", "burden.max_diameter", "burden.tbs")
 
 
-def build(findings: Findings, sources: Sequence[Source], segmentation: Dataset) -> Dataset:
+def build(findings: Findings, sources: Sequence[Source], segmentations: Sequence[Dataset]) -> Dataset:
     """Return the SR.
 
     Parameters
     ----------
     sources
         The volume's slices, in their order.
-    segmentation
-        The SEG that it refers to.
+    segmentations
+        The SEG of this result, which its groups refer to, then those that were imported.
     """
     groups: list[Group] = []
     told: set[str] = set()
     for segment_number, segment in enumerate(seg.segments(findings), start=1):
         names = _names(segment, findings)
         told.update(names)
-        groups += _segment_groups(findings, sources, segmentation, segment_number, segment, names)
+        groups += _segment_groups(findings, sources, segmentations[0], segment_number, segment, names)
     groups += _index_groups(findings, sources, told)
     _tell_the_rest(groups, findings, told)
     content = pieces.report(pieces.PAGE, groups, findings.request)
-    evidence = [*(source.header for source in sources), segmentation]
+    evidence = [*(source.header for source in sources), *segmentations]
     return pieces.finish(content, findings, evidence, "sr", "crlm-node measurements")
 
 

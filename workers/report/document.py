@@ -13,7 +13,7 @@ from typing import Any
 from node.core.codes import MEASUREMENTS
 from node.core.errors import NodeError
 from node.core.records import JobRequest, Measurement, Superseded, not_computed
-from workers.records import Acquisition, LabelMap, Measured, Score, Volume
+from workers.records import Acquisition, LabelMap, Lesion, Measured, Score, Volume
 
 SCHEMA_VERSION = "1.3"
 _LIBRARIES = ("pydicom", "highdicom", "numpy", "scipy")
@@ -69,6 +69,7 @@ def document(findings: Findings) -> dict[str, Any]:
         "versions": versions(request),
         "measurements": {name: _measurement(name, one) for name, one in measurements(findings).items()},
         "scores": [_score(one) for one in findings.measured.scores] if findings.measured else None,
+        "burden": _burden(findings.measured) if findings.measured else None,
     }
 
 
@@ -133,6 +134,33 @@ def _score(one: Score) -> dict[str, Any]:
         "source": one.source,
         "population": one.population,
         "notes": list(one.notes),
+    }
+
+
+def _burden(measured: Measured) -> dict[str, Any]:
+    """Return the table of lesions; without a search there is none, which is not the same as an empty one."""
+    if (burden := measured.burden) is None:
+        return {"lesions": None, "smaller": None, "zone": None}
+    return {
+        "lesions": [_lesion(number, one) for number, one in enumerate(burden.lesions, start=1)],
+        "smaller": burden.smaller,
+        "zone": burden.zone,
+    }
+
+
+def _lesion(number: int, one: Lesion) -> dict[str, Any]:
+    return {
+        "number": number,
+        "label": one.label,
+        "volume_ml": one.volume_ml,
+        "axial_diameter_mm": one.axial_diameter_mm,
+        "slice": one.slice,
+        "diameter_mm": one.diameter_mm,
+        "mean_hu": one.mean_hu,
+        "centre_mm": list(one.centre_mm),
+        "edges": list(one.edges),
+        "parts": one.parts,
+        "touches": list(one.touches),
     }
 
 

@@ -32,6 +32,7 @@ _PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 _SERIES_NUMBERS = {"seg": 9001, "sr": 9002, "sr-viewer": 9003}
 _SERIES_OF_A_REVISION = 10
 _DESCRIPTION_LENGTH = 64  # LO, PS3.5 section 6.2
+_IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _COPIED = (
     "IssuerOfPatientID",
     "OtherPatientIDsSequence",
@@ -56,6 +57,16 @@ def sources(findings: Findings, spool: Spool) -> list[Source]:
         return [Source(images[instance][frame - 1], frame) for instance, frame in frames]
     instances = volume.instances if volume else candidates[0].instances if candidates else ()
     return [Source(_header(instance, spool)) for instance in instances]
+
+
+def imported(findings: Findings, spool: Spool) -> list[Dataset]:
+    """Return the UIDs of each segmentation that a measured segment was imported from, as headers that hold no more."""
+    segments = findings.labels.segments if findings.labels else ()
+    instances = dict.fromkeys(segment.source for segment in segments if segment.source)
+    return [
+        pydicom.dcmread(BytesIO(spool.verified(one)), stop_before_pixels=True, specific_tags=[*_IDENTITY])
+        for one in instances
+    ]
 
 
 def _header(instance: Instance, spool: Spool) -> Dataset:

@@ -1,7 +1,8 @@
 """The SEG (PS3.3 A.51): BINARY, on the source slices, no empty frame, no empty segment.
 
-Segments: liver, psoas left and right, the trabecular core of L1, each lesion. An imported segment keeps its algorithm
-type and name. highdicom writes it.
+Segments: liver, psoas left and right, the trabecular core of L1, the lesions: each of them, numbered, where they were
+drawn one by one, else their one mask, without a number, so that a corrected copy is read as it was. An imported segment
+keeps its algorithm type and name, and the SEG that it came from is named as a source. highdicom writes it.
 """
 
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ _WRITTEN = (
 )
 _CORE_ALGORITHM = "crlm-node trabecular core"
 _FAMILY = Code("113103", "DCM", "Morphological Operations")  # CID 7162
+_MASK = "Liver lesions"
 _UNNAMED = "not stated"
 
 
@@ -42,8 +44,10 @@ def segments(findings: Findings) -> list[Segment]:
     if findings.measured.l1_core:
         found.append(_core(findings.measured.l1_core))
     ordered = [segment for structure in _WRITTEN for segment in found if segment.structure is structure]
+    burden = findings.measured.burden
     lesions = [segment for segment in ordered if segment.structure is Structure.LESION]
-    names = {id(lesion): f"Liver lesion {number}" for number, lesion in enumerate(lesions, start=1)}
+    drawn = enumerate(lesions, start=1) if burden and burden.drawn else ()
+    names = {id(lesion): f"Liver lesion {number}" for number, lesion in drawn} or dict.fromkeys(map(id, lesions), _MASK)
     return [replace(one, label=names.get(id(one), STRUCTURES[one.structure].label)) for one in ordered]
 
 
@@ -58,13 +62,15 @@ def muscles(findings: Findings) -> dict[str, Segment]:
     return {side: by_structure[structure] for side, structure in sides if structure in by_structure}
 
 
-def build(findings: Findings, sources: Sequence[Source]) -> Dataset | None:
+def build(findings: Findings, sources: Sequence[Source], imported: Sequence[Dataset]) -> Dataset | None:
     """Return the SEG, or None where nothing was segmented.
 
     Parameters
     ----------
     sources
         The volume's slices, in their order.
+    imported
+        The segmentations that segments of it come from.
     """
     written = segments(findings)
     if not written:
@@ -92,6 +98,7 @@ def build(findings: Findings, sources: Sequence[Source]) -> Dataset | None:
     )
     _fix_dimension_uid(ds, request)
     refer_to_frames(ds, sources[first : last + 1], request.key)
+    _refer_to(ds, [one for one in imported if one.StudyInstanceUID == request.study_instance_uid])
     envelope.declare_private_scheme(ds)
     return envelope.seal(ds, sources[0].header, findings, "crlm-node segmentation")
 
@@ -138,6 +145,16 @@ def _describe(number: int, segment: Segment, request: JobRequest) -> hd.seg.Segm
         kind = description.SegmentedPropertyTypeCodeSequence[0]
         kind.SegmentedPropertyTypeModifierCodeSequence = [hd.sr.CodedConcept.from_code(coding.laterality)]
     return description
+
+
+def _refer_to(ds: Dataset, imported: Sequence[Dataset]) -> None:
+    """Name imported segmentations of the study after the slices, as sources (PS3.3 C.12.4) and by series (C.12.2)."""
+    for one in imported:
+        reference, series = Dataset(), Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = one.SOPClassUID, one.SOPInstanceUID
+        series.SeriesInstanceUID, series.ReferencedInstanceSequence = one.SeriesInstanceUID, [reference]
+        ds.SourceImageSequence.append(reference)
+        ds.ReferencedSeriesSequence.append(series)
 
 
 def _fix_dimension_uid(ds: Dataset, request: JobRequest) -> None:

@@ -2,19 +2,28 @@
 
 import functools
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
+from made_arrays import box
+from made_seg import Drawn, write_seg
+from made_series import candidate
+from made_series import spool as absolute
 from pydicom import dcmread
 
 import node.phantom
 from node.core.codes import MEASUREMENTS
+from node.core.settings import MeasurementSettings
 from node.phantom import PhantomFiles
 from node.phantom.awkward import Kind
+from workers import volume
+from workers.records import AlgorithmType
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "result.schema.json"
 
@@ -59,6 +68,50 @@ def test_a_study_is_measured(crlm_node: Callable[..., Any], small_phantom: Phant
     assert crlm_node(*words).code == 0
     assert result(out)["measurements"] == first["measurements"]
     assert {path.name for path in out.iterdir()} == names
+
+
+def test_the_burden_of_a_research_collections_labels(
+    crlm_node: Callable[..., Any], small_phantom: PhantomFiles, tmp_path: Path
+) -> None:
+    """`Liver`, `Tumor_1` ... without a code: each tumour is a lesion, one of two pieces, one that overlaps another."""
+    read = volume.read(candidate(small_phantom.ct), absolute(), MeasurementSettings())
+    sources = [Path(one.path) for one in read.instances]
+    shape, (dz, dy, dx) = read.geometry.shape, read.geometry.spacing_mm
+    middle = (shape[0] // 2, shape[1] // 2, shape[2] // 2)
+
+    def block(at: tuple[int, int, int], size: tuple[int, int, int]) -> np.ndarray:
+        return box(shape, *(slice(m + a, m + a + n) for m, a, n in zip(middle, at, size, strict=True)))
+
+    tumours = [
+        block((0, 0, 0), (2, 4, 9)),
+        block((1, 2, 5), (3, 3, 3)),
+        block((0, 8, 0), (1, 2, 2)) | block((4, 8, 0), (1, 2, 2)),
+    ]
+    liver = Drawn(block((-2, -2, -2), (8, 14, 14)), label="Liver")
+    drawn = [Drawn(mask, label=f"Tumor_{number}", by=AlgorithmType.MANUAL) for number, mask in enumerate(tumours, 1)]
+    write_seg(tmp_path / "collection.dcm", sources, read.geometry, [liver, *drawn])
+    out = tmp_path / "out"
+    done = crlm_node("analyse", small_phantom.ct[0].parent, "--seg", tmp_path / "collection.dcm", "--out", out)
+    assert (done.code, done.err) == (0, "")
+    document = result(out)
+    numbers = {name: document["measurements"][f"burden.{name}"]["value"] for name in ("count", "max_diameter", "tbs")}
+    largest = math.hypot(3 * dy, 8 * dx)
+    assert numbers == pytest.approx({"count": 3, "max_diameter": largest, "tbs": math.hypot(largest / 10, 3)})
+    burden = document["burden"]
+    assert (burden["zone"], burden["smaller"]) == ("3 to <9", 0)
+    spatial = [math.hypot(1 * dz, 3 * dy, 8 * dx), math.hypot(2 * dz, 2 * dy, 2 * dx), math.hypot(4 * dz, dy, dx)]
+    for one, mask, diameter, parts, touches in zip(
+        burden["lesions"], tumours, spatial, (1, 1, 2), ([2], [1], []), strict=True
+    ):
+        assert one["label"] == f"Tumor_{one['number']}"
+        assert one["volume_ml"] == pytest.approx(mask.sum() * dz * dy * dx / 1000)
+        assert one["diameter_mm"] == pytest.approx(diameter)
+        assert one["mean_hu"] == pytest.approx(read.hu[mask].mean())
+        assert (one["parts"], one["touches"], one["edges"]) == (parts, touches, [])
+    segments = {str(one.SegmentLabel): one for one in dcmread(out / "seg.dcm").SegmentSequence}
+    assert list(segments) == ["Liver", "Liver lesion 1", "Liver lesion 2", "Liver lesion 3"]
+    assert {segments[name].SegmentAlgorithmType for name in list(segments)[1:]} == {"MANUAL"}
+    assert segments["Liver"].SegmentAlgorithmName == "someone's network"
 
 
 def test_the_real_abdomen(crlm_node: Callable[..., Any], test_data: Path, tmp_path: Path) -> None:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from node.identity import Identity
 from node.core.records import ClinicalFacts, RasStatus
 from node.form import COLUMNS, Form, WrongForm, empty_csv, empty_toml, load, read
+from node.identity import Identity
 
 PATIENT = "PAT-4711"  # what must never be told
 

@@ -1,18 +1,13 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from made_arrays import box, geometry, label_map, volume
 
 from node.core.codes import Structure
-from node.core.grid import Geometry
 from node.core.reasons import NotComputed, NoteCode
 from workers.measurement import burden
-from workers.records import LabelMap, Mask, Region
+from workers.records import LabelMap, Mask
 
 SHAPE = (14, 30, 36)
 SPACING = (3.0, 0.8, 0.9)
@@ -26,40 +21,6 @@ def labels_of(*masks: Mask) -> LabelMap:
 def measured(labels: LabelMap) -> dict[str, float | str | None]:
     _, found = burden.measure(volume(np.zeros(SHAPE, dtype=np.int16), SPACING), labels)
     return {name: one.value for name, one in found.items()}
-
-
-@given(
-    plane=hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)).filter(np.any),
-    spacing=st.tuples(st.floats(0.3, 3), st.floats(0.3, 3)),
-)
-@settings(max_examples=150, deadline=None)
-def test_the_axial_diameter_is_that_of_all_pairs(plane: Mask, spacing: tuple[float, float]) -> None:
-    """The largest distance between two voxel centres of a slice, by comparing every pair."""
-    grid = geometry((1, *plane.shape), (3.0, *spacing))
-    centres = np.argwhere(plane) * spacing
-    longest = max(math.dist(one, other) for one in centres for other in centres)
-    assert burden.lesion(Region((0, 0, 0), plane[None]), grid).diameter_mm == pytest.approx(longest)
-
-
-def test_the_diameter_is_read_on_the_widest_slice_and_never_across_slices() -> None:
-    """A lesion that leans over many slices is as wide as its widest slice."""
-    mask = np.zeros(SHAPE, dtype=bool)
-    for index in range(2, 12):
-        mask[index, 10:14, index : index + (6 if index == 5 else 4)] = True
-    largest, found = burden.measure(volume(np.zeros(SHAPE, dtype=np.int16), SPACING), labels_of(mask))
-    assert largest is not None
-    assert largest.slice == 5
-    assert found["burden.max_diameter"].value == pytest.approx(math.hypot(3 * 0.8, 5 * 0.9))
-
-
-def test_the_diameter_is_measured_in_millimetres_on_an_oblique_grid() -> None:
-    """Rows and columns that do not run along the axes of the patient change nothing."""
-    mask = box(SHAPE, slice(3, 6), slice(4, 20), slice(5, 9))
-    grid = geometry(SHAPE, SPACING)
-    turned: Geometry = replace(grid, row_step_mm=(-0.48, 0.64, 0.0), column_step_mm=(0.72, 0.54, 0.0))
-    region = Region.of(mask)
-    assert region is not None
-    assert burden.lesion(region, turned).diameter_mm == pytest.approx(burden.lesion(region, grid).diameter_mm)
 
 
 def test_one_mask_is_counted_by_its_components() -> None:
@@ -98,13 +59,35 @@ def test_searched_and_none_is_a_zero_and_not_searched_is_none() -> None:
     speck = box(SHAPE, slice(5, 6), slice(5, 8), slice(5, 8))
     read = volume(np.zeros(SHAPE, dtype=np.int16), SPACING)
     for searched in (empty, speck):
-        largest, found = burden.measure(read, labels_of(searched))
-        assert largest is None
+        table, found = burden.measure(read, labels_of(searched))
+        assert table is not None
+        assert (table.lesions, table.zone, table.smaller) == ((), None, int(searched.any()))
         assert found["burden.count"].value == 0
         assert found["burden.max_diameter"].reason is NotComputed.LESION_NONE
         assert found["burden.tbs"].reason is NotComputed.LESION_NONE
-    _, found = burden.measure(read, label_map(geometry(SHAPE, SPACING), {}))
+    table, found = burden.measure(read, label_map(geometry(SHAPE, SPACING), {}))
+    assert table is None
     assert {one.reason for one in found.values()} == {NotComputed.STRUCTURE_NOT_FOUND}
+
+
+@pytest.mark.parametrize(
+    ("score", "word"), [(1.0, "<3"), (2.999, "<3"), (3.0, "3 to <9"), (8.999, "3 to <9"), (9.0, ">=9"), (40.0, ">=9")]
+)
+def test_the_zones_of_the_score_begin_where_sasaki_has_them(score: float, word: str) -> None:
+    """Below 3, from 3 to below 9, from 9."""
+    assert burden.zone(score) == word
+
+
+def test_the_zone_is_that_of_the_score() -> None:
+    """Four lesions of 3 cm have the score 5; one of 3 cm has 3.16, one of 2.8 cm 2.97."""
+    shape = (12, 40, 40)
+    grid = geometry(shape, (3.0, 1.0, 1.0))
+    long = [box(shape, slice(1 + 2 * n, 3 + 2 * n), slice(3, 4), slice(2, 33)) for n in range(4)]
+    short = box(shape, slice(1, 3), slice(3, 4), slice(2, 31))
+    for masks, word in ((long, "3 to <9"), (long[:1], "3 to <9"), ([short], "<3")):
+        table, _ = burden.measure(volume(np.zeros(shape, dtype=np.int16)), label_map(grid, {LESION: list(masks)}))
+        assert table is not None
+        assert table.zone == word
 
 
 def test_a_lesion_at_the_edge_of_the_scan_is_told() -> None:
@@ -113,6 +96,8 @@ def test_a_lesion_at_the_edge_of_the_scan_is_told() -> None:
         box(SHAPE, slice(0, 4), slice(5, 12), slice(5, 12)),
         box(SHAPE, slice(6, 9), slice(5, 12), slice(5, 12)),
     )
-    _, found = burden.measure(volume(np.zeros(SHAPE, dtype=np.int16), SPACING), labels_of(cut, whole))
+    table, found = burden.measure(volume(np.zeros(SHAPE, dtype=np.int16), SPACING), labels_of(cut, whole))
+    assert table is not None
+    assert [one.edges for one in table.lesions] == [("bottom slice",), ()]
     for one in found.values():
         assert [(note.code, note.text[:6]) for note in one.notes] == [(NoteCode.TRUNCATED, "1 of 2")]

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,17 +8,22 @@ import highdicom as hd
 import numpy as np
 import pytest
 import SimpleITK
+from made_arrays import acquisition
 from made_seg import ORGAN, WHOLE, Drawn, View, write_seg
 from made_series import LAYOUTS, candidate, instance, request, spool, write_series
 from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code
+from sr_reading import name, walk
+from sr_reading import number as value_of
 
 from node.core.codes import ILIOPSOAS, L1_CORE, LEFT, LIVER, MASS, RIGHT, STRUCTURES, Structure
 from node.core.errors import NotAnalysable, Untrusted
+from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
-from node.core.records import Instance
+from node.core.records import Candidate, Instance
 from node.core.settings import MeasurementSettings
 from workers import segmentation, volume
+from workers.measurement import burden
 from workers.records import AlgorithmType, LabelMap, Mask, Volume
 from workers.segmentation.imported import match, segment
 
@@ -471,3 +477,54 @@ def test_real_segs_of_others(test_data: Path) -> None:
         assert np.array_equal(liver.full(read.geometry.shape)[ours], seg.pixel_array[index] > 0)
     for other in ("partial_overlaps.dcm", "seg.dcm"):
         assert segment(read, replace(asked, segmentations=(instance(folder / other),)), spool()) is None
+
+
+def placed(seg: Dataset) -> Volume:
+    """Return an empty volume on the grid that a SEG itself describes: what its reader has who has no images."""
+    measures = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    places = [one.PlanePositionSequence[0].ImagePositionPatient for one in frames(seg)]
+    x, y, z = (float(value) for value in min(places, key=lambda at: at[2]))
+    dz, (dy, dx) = float(measures.SpacingBetweenSlices), map(float, measures.PixelSpacing)
+    slices = round((max(float(at[2]) for at in places) - z) / dz) + 1
+    shape = (slices, int(seg.Rows), int(seg.Columns))
+    grid = Geometry(shape, (x, y, z), (0.0, 0.0, dz), (0.0, dy, 0.0), (dx, 0.0, 0.0), str(seg.FrameOfReferenceUID))
+    return Volume(np.zeros(shape, dtype=np.int16), grid, Candidate("1.2.3", "", "", ()), (), acquisition())
+
+
+def test_a_seg_alone_gives_the_volume_that_its_author_measured(test_data: Path, tmp_path: Path) -> None:
+    """dcmqi's SR says 33.5824 mL of its SEG: a tumour of another organ, until that is taken from it."""
+    folder = test_data / "sr-seg-samples"
+    ds = dcmread(folder / "seg.dcm")
+    read = placed(ds)
+    del ds.SegmentSequence[0].AnatomicRegionSequence
+    ds.save_as(tmp_path / "seg.dcm")
+    labels = segment(read, request(segmentations=[instance(tmp_path / "seg.dcm")]), spool())
+    assert labels is not None
+    [told] = [value_of(item)[0] for item in walk(dcmread(folder / "sr.dcm")) if name(item) == "G-D705"]
+    region = labels.find(Structure.LESION)
+    assert region is not None
+    assert round(region.count * read.geometry.voxel_volume_ml, 4) == told == 33.5824
+    table, numbers = burden.measure(read, labels)
+    assert table is not None
+    assert sum(one.volume_ml for one in table.lesions) == pytest.approx(told, abs=5e-5)
+    assert numbers["burden.count"].value == len(table.lesions)
+
+
+def test_segments_of_a_real_seg_that_overlap_are_each_whole(test_data: Path) -> None:
+    """dcmqi's five tissues share voxels: by a site's labels each is a lesion with all that was drawn of it."""
+    path = test_data / "sr-seg-samples" / "partial_overlaps.dcm"
+    ds = dcmread(path)
+    read = placed(ds)
+    colours = {str(item.SegmentLabel).lower(): Structure.LESION for item in ds.SegmentSequence}
+    labels = segment(read, request(segmentations=[instance(path)], labels=colours), spool())
+    assert labels is not None
+    drawn: Counter[int] = Counter()
+    for plane, own in zip(ds.pixel_array, frames(ds), strict=True):
+        drawn[int(own.SegmentIdentificationSequence[0].ReferencedSegmentNumber)] += int(plane.sum())
+    assert [one.region.count for one in labels.segments] == [drawn[number] for number in sorted(drawn)]
+    whole = sum(one.region.full(read.geometry.shape).astype(int) for one in labels.segments)
+    assert np.max(whole) > 1
+    table, _ = burden.measure(read, labels)
+    assert table is not None
+    assert [one.label for one in table.lesions] == [str(item.SegmentLabel) for item in ds.SegmentSequence]
+    assert any(one.touches for one in table.lesions)

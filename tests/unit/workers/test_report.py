@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from made_arrays import BODY_SHAPE, BODY_SPACING_MM, BODY_VOXEL_ML, body, box
 from made_seg import drawn, write_seg
-from made_series import AXIAL, Layout, candidate, request, write_series
+from made_series import AXIAL, Layout, candidate, instance, request, write_series
 from made_series import spool as absolute
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
@@ -291,24 +291,47 @@ def test_an_imported_segment_keeps_how_it_was_drawn(made: Made) -> None:
     assert "SegmentationAlgorithmIdentificationSequence" not in theirs
 
 
-def test_the_seg_holds_the_masks(plain: Study) -> None:
-    """Each segment, frame by frame at its source slice, is the mask that was measured; lesions are numbered."""
-    seg = plain.dataset("seg.dcm")
-    order = {str(one.SOPInstanceUID): index for index, one in enumerate(plain.sources)}
+def segments(study: Study) -> dict[str, np.ndarray]:
+    """Return the masks of a study's SEG by their labels, frame by frame at its source slice."""
+    seg = study.dataset("seg.dcm")
+    order = {str(one.SOPInstanceUID): index for index, one in enumerate(study.sources)}
     found = {int(item.SegmentNumber): np.zeros(BODY_SHAPE, dtype=bool) for item in seg.SegmentSequence}
     for frame, own in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
         source = str(own.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
         found[int(own.SegmentIdentificationSequence[0].ReferencedSegmentNumber)][order[source]] = frame
-    names = {str(item.SegmentLabel): found[int(item.SegmentNumber)] for item in seg.SegmentSequence}
-    assert list(names) == ["Liver", "Iliopsoas left", "Iliopsoas right", "L1 trabecular core", "Liver lesion 1"]
+    return {str(item.SegmentLabel): found[int(item.SegmentNumber)] for item in seg.SegmentSequence}
+
+
+def test_the_seg_holds_the_masks(plain: Study) -> None:
+    """Each segment is the mask that was measured."""
+    names = segments(plain)
+    assert list(names) == ["Liver", "Iliopsoas left", "Iliopsoas right", "L1 trabecular core", "Liver lesions"]
     masks = body()
     for label, structure in zip(
         names, (Structure.LIVER, Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT), strict=False
     ):
         assert np.array_equal(names[label], masks[structure])
-    assert np.array_equal(names["Liver lesion 1"], masks[Structure.LESION])
+    assert np.array_equal(names["Liver lesions"], masks[Structure.LESION])
     core = names["L1 trabecular core"]
     assert core.sum() * BODY_VOXEL_ML == pytest.approx(plain.value("l1.volume"))
+
+
+def test_the_seg_numbers_lesions_that_were_drawn_one_by_one(made: Made) -> None:
+    """As the table of result.json does; measured again on that SEG, they are the same lesions."""
+    drawn_masks = [
+        box(BODY_SHAPE, slice(20, 24), slice(5, 15), slice(5, 15)),
+        box(BODY_SHAPE, slice(20, 24), slice(18, 22), slice(5, 9))
+        | box(BODY_SHAPE, slice(26, 27), slice(5, 9), slice(5, 9)),
+    ]
+    study = made.study({Structure.LIVER: body()[Structure.LIVER], Structure.LESION: list(drawn_masks)})
+    names = segments(study)
+    for place, mask in enumerate(drawn_masks, start=1):
+        assert np.array_equal(names[f"Liver lesion {place}"], mask)
+        assert study.document["burden"]["lesions"][place - 1]["volume_ml"] == pytest.approx(mask.sum() * 0.003)
+    paths = [Path(one.path) for one in study.volume.instances]
+    again = run(request(paths, segmentations=[instance(study.path("seg.dcm"))]), study.spool)
+    table = [{**one, "label": ""} for one in study.document["burden"]["lesions"]]
+    assert [{**one, "label": ""} for one in again.document["burden"]["lesions"]] == table
 
 
 def test_the_document_is_json_of_its_own_text(plain: Study) -> None:
