@@ -11,7 +11,7 @@ from node.core.codes import MEASUREMENTS, Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, not_computed
 from node.core.settings import MeasurementSettings
-from workers.measurement import bone, burden, liver, psoas, vertebra
+from workers.measurement import bone, burden, doubt, liver, psoas, vertebra
 from workers.records import LabelMap, Measured, Volume
 
 _SCORES = "rad_score."
@@ -36,11 +36,10 @@ def measure(
     }
     complete = {name: found.get(name) or not_computed(_why_not(name, volume)) for name in MEASUREMENTS}
     imported = _imported_names(labels)
+    noted = {name: _with_origin(one, name, labels, imported) for name, one in complete.items()}
+    doubted = doubt.with_intervals(noted, volume, labels, facts, settings)
     return Measured(
-        {
-            name: replace(noted := _with_origin(one, name, labels, imported), notes=(*noted.notes, *notes))
-            for name, one in complete.items()
-        },
+        {name: replace(one, notes=(*one.notes, *notes)) for name, one in doubted.items()},
         core,
         l3.middle_slice if l3 else None,
         (largest.region, largest.slice) if largest else None,
