@@ -12,7 +12,7 @@ from made_validation import DIFFERENCES_HU, PARTS_OF_TRUTH, conditions, validati
 
 from node.core.codes import MEASUREMENTS, Structure
 from node.core.reasons import NoteCode
-from node.core.records import HeightSource, Instance, Measurement, PatientFacts
+from node.core.records import HeightSource, Instance, Measurement, Note, PatientFacts, computed
 from node.core.settings import MeasurementSettings
 from workers import measurement
 from workers.measurement import doubt
@@ -178,6 +178,16 @@ def test_what_was_taken_in_another_way_has_none() -> None:
     assert with_interval(found) == {
         name for name in ALL if not name.startswith("l1.") and "area" not in name and name != "psoas.pmi"
     }
+
+
+@pytest.mark.parametrize("code", NoteCode)
+def test_notes_that_call_a_number_cut_or_odd_take_its_interval(code: NoteCode) -> None:
+    """Those of the table in docs/models.md, and no other note."""
+    odd = {"truncated", "nearly-complete", "body-from-label", "level-from-label", "imported", "high-variance"}
+    found = {"l1.volume": computed(20.0, Note(code, "x"))}
+    seen = volume(HU, SPACING_MM, synthetic=True)
+    [one] = doubt.with_intervals(found, seen, labels(), TALL, MeasurementSettings()).values()
+    assert (one.interval is None) == (code in odd)
 
 
 def test_another_core_has_none() -> None:
