@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -66,14 +67,21 @@ def build_request(
 
 
 def _engine(settings: Settings) -> str:
-    """Say what may segment: the key of a job changes with networks, kind of device, and TotalSegmentator's weights."""
+    """Say what may segment: the key of a job changes with networks, kind of device, and what their manifests say.
+
+    That is the weights, and what was measured of them, from which intervals come.
+    """
     if not settings.networks:
         return "imported"
+    weights, demo = (_manifest_digest(folder) for folder in (settings.weights, settings.models / "demo"))
+    return f"networks on {settings.device.split(':')[0]}, weights {weights}, demonstration model {demo}"
+
+
+def _manifest_digest(folder: Path) -> str:
     try:
-        weights = hashlib.sha256((settings.weights / _MANIFEST).read_bytes()).hexdigest()[:12]
+        return hashlib.sha256((folder / _MANIFEST).read_bytes()).hexdigest()[:12]
     except OSError:
-        weights = "none"
-    return f"networks on {settings.device.split(':')[0]}, weights {weights}"
+        return "none"
 
 
 def dated_as_before(request: JobRequest, spool: Spool) -> JobRequest:

@@ -86,6 +86,7 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
         rows.append([coding.name, _value(one, coding), unit, *beside, notes])
     console.print(_table(("Measurement", "Value>", "Unit", *(["Truth>", "Diff.>"] if truth else []), "Notes"), rows))
     _notes(console, marks, partial_volume=truth is not None)
+    _intervals(console, document, {name: one for name, one in computed.items() if one["interval"]}, truth)
     _context(console, computed)
     _scores(console, document["scores"])
     _missing(console, {name: one for name, one in numbers.items() if name not in computed}, truth)
@@ -202,6 +203,28 @@ def _scores(console: Console, scores: Sequence[Mapping[str, Any]]) -> None:
         rows.append([one["name"], f"{points} of {one['of']}", escape(f"unknown: {unknown}" if unknown else "")])
     console.print()
     console.print(_table(("Clinical score", "Points", "Why"), rows))
+
+
+def _intervals(
+    console: Console, document: Mapping[str, Any], found: Mapping[str, Any], truth: Mapping[str, Any] | None
+) -> None:
+    """Print the intervals that there are, and what they were measured on."""
+    if not found:
+        return
+    rows = []
+    for name, one in found.items():
+        coding, ends = MEASUREMENTS[name], one["interval"]
+        true = [_number((truth or {}).get(name, {}).get("value"), coding)] if truth else []
+        unit = UNIT_DISPLAY.get(coding.unit, coding.unit)
+        rows.append([coding.name, *(_number(end, coding) for end in ends), unit, *true])
+    console.print()
+    console.print(_table(("Range of truth", "From>", "To>", "Unit", *(["Truth>"] if truth else [])), rows))
+    validation = document["quality"]["segmentation"]["validation"]
+    measured = f"What the errors of this network on {validation['n']} {validation['what']} imply"
+    console.print(f"{escape(measured)}; no confidence interval.", highlight=False)
+    if {"psoas.pmvi", "psoas.pmi"} & found.keys():
+        source, resolution = document["study"]["patient"]["height_source"], validation["height_resolution_m"]
+        console.print(f"Indices: with the height to within {resolution:g} m ({source}).", highlight=False)
 
 
 def _missing(console: Console, missing: Mapping[str, Any], truth: Mapping[str, Any] | None) -> None:

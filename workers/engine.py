@@ -242,4 +242,4 @@ def _answer(networks: dict[Order, Network], question: _Question) -> Answer | _Re
         regions = network.segment(question.hu, question.geometry)
     except (NotAnalysable, Unavailable, Untrusted) as error:
         return _Refusal(type(error), error.code, error.detail)
-    return Answer(network.name, network.finds, dict(regions), network.reduced)
+    return Answer(network.name, network.finds, dict(regions), network.reduced, network.validation)

@@ -6,6 +6,8 @@ Arrays are `(slices, rows, columns)`, 0-based, slices from inferior to superior,
 import hashlib
 import io
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,7 +19,7 @@ from node.core.codes import Structure
 from node.core.errors import Untrusted
 from node.core.grid import Geometry, Vector
 from node.core.reasons import StudyRefusal
-from node.core.records import Candidate, Instance, Measurement
+from node.core.records import Candidate, Instance, Measurement, dump, parse
 
 Mask = NDArray[np.bool_]
 DEMONSTRATION = "DEMONSTRATION MODEL"
@@ -155,6 +157,85 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Errors:
+    """What one number was off by on known truths, one figure a truth.
+
+    Parameters
+    ----------
+    relative
+        Whether they are parts of the truth (0.02 is 2 % too much); else they are differences, in the number's unit.
+    values
+        Measured minus true, or that over the true value.
+    missed
+        Truths for which no number was computed.
+    """
+
+    relative: bool
+    values: tuple[float, ...]
+    missed: int = 0
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.values)) or (self.relative and min(self.values, default=0.0) <= -1):
+            raise ValueError("an error is finite, and a part of the truth is above -1")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Dice of one structure with the truth: the least, and the median."""
+
+    least: float
+    median: float
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which conditions errors were measured; what differs from them was not measured.
+
+    `spacing_mm` has the least and the largest distance of slices, rows and columns. The last two are the settings of
+    the core of L1.
+    """
+
+    synthetic: bool
+    kvp: float
+    noise_sd_hu: float
+    spacing_mm: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+    core_erosion_mm: float
+    core_slab_fraction: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was measured of a network on known truths; its manifest keeps it (docs/models.md).
+
+    Parameters
+    ----------
+    what
+        What was segmented, for a reader.
+    model
+        SHA-256 of what the manifest says of the network's files: of another network it says nothing.
+    version
+        Version of this product that measured.
+    seeds
+        The phantoms.
+    lesions
+        How many were found, and how many there are.
+    dice
+        By structure.
+    errors
+        By the ids of `node.core.codes.MEASUREMENTS`.
+    """
+
+    what: str
+    model: str
+    version: str
+    seeds: tuple[int, ...]
+    conditions: Conditions
+    lesions: tuple[int, int]
+    dice: Mapping[str, Agreement]
+    errors: Mapping[str, Errors]
+
+
+@dataclass(frozen=True)
 class LabelMap:
     """A segmentation of a volume; segments may overlap (a lesion lies in the liver).
 
@@ -170,6 +251,8 @@ class LabelMap:
         Says in which reduced mode the engine ran; empty where it was in none.
     seen_upright
         Whether a network saw the tilted volume resampled to upright slices, and its masks were brought back.
+    validation
+        What was measured of the network on known truths; None where nothing was.
     """
 
     geometry: Geometry
@@ -179,6 +262,7 @@ class LabelMap:
     segments: tuple[Segment, ...]
     reduced: str = ""
     seen_upright: bool = False
+    validation: Validation | None = None
 
     @property
     def demonstration(self) -> bool:
@@ -370,6 +454,7 @@ def dump_labels(labels: LabelMap) -> bytes:
         "searched": sorted(labels.searched),
         "reduced": labels.reduced,
         "seen_upright": labels.seen_upright,
+        "validation": json.loads(dump(labels.validation)) if labels.validation else None,
         "segments": [
             {
                 **vars(segment),
@@ -408,6 +493,7 @@ def parse_labels(content: bytes) -> LabelMap:
         segments=segments,
         reduced=facts.get("reduced", ""),
         seen_upright=facts.get("seen_upright", False),
+        validation=parse(Validation, json.dumps(facts["validation"])) if facts.get("validation") else None,
     )
 
 

@@ -127,6 +127,14 @@ class PatientFacts:
     sex: str
     clinical: ClinicalFacts | None = None
 
+    @property
+    def height_resolution_m(self) -> float | None:
+        """Half of the last place to which the height is written: 0.005 m of whole centimetres, less of a finer one."""
+        if self.height_m is None:
+            return None
+        places = len(f"{self.height_m:.4f}".rstrip("0").partition(".")[2])
+        return 0.5 / 10.0 ** max(places, 2)
+
 
 @dataclass(frozen=True)
 class EarlyRefusal:

@@ -24,6 +24,7 @@ from node.phantom.render import Rendering
 Edit = Callable[[Dataset, int], None]
 
 INTERCEPT_HU = -1024
+KVP = 120
 STUDY_DATE = "20260105"
 STUDY_TIME = "101500"
 SOFTWARE_VERSION = "1"
@@ -177,7 +178,7 @@ def _image(ds: Dataset, anatomy: Anatomy, planes: Planes) -> None:
     ds.PixelSpacing = [f"{dy:.8g}", f"{dx:.8g}"]
     ds.SliceThickness = f"{dz:.8g}"
     ds.SpacingBetweenSlices = f"{dz:.8g}"
-    ds.KVP = "120"
+    ds.KVP = str(KVP)
     ds.DataCollectionDiameter = ds.ReconstructionDiameter = f"{dx * planes.columns:.8g}"
     ds.XRayTubeCurrent = 200
     ds.ExposureTime = 500

@@ -27,6 +27,7 @@ from node.phantom import covering_grid, render, standard_anatomy
 from workers.engine import Engine
 from workers.records import Acquisition, Volume
 from workers.segmentation import data_sets, manifest
+from workers.segmentation.demo import folder as demo_folder
 from workers.segmentation.demo.folder import FILES
 from workers.segmentation.port import Order, Way
 
@@ -121,6 +122,8 @@ def test_a_warm_engine_answers_again_in_the_same_process(
     assert Structure.LIVER in first.regions
     assert first.regions.keys() == second.regions.keys()
     assert all((first.regions[one].mask == second.regions[one].mask).all() for one in first.regions)
+    assert first.validation is not None, "nothing was measured of the model, so no number could have an interval"
+    assert first.validation == second.validation == demo_folder.validation(demo)
     assert len(list(scratch.iterdir())) == 1
     fresh.close()
     assert pid is not None

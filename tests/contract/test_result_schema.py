@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from made_series import request
+from made_validation import validation
 from studies import Study, run
 
 from node.core.codes import MEASUREMENTS, Structure
@@ -16,7 +17,7 @@ from node.core.records import EarlyRefusal, HeightSource, LeftOut
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
 from workers.records import AlgorithmType, Zone
-from workers.report.document import SCHEMA_VERSION
+from workers.report.document import SCHEMA_VERSION, Findings, _quality
 
 SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "result.schema.json").read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -213,6 +214,47 @@ def test_each_way_to_have_no_lesion_is_valid(coarse_phantom: Study, refused_phan
     ):
         assert faults(copy.deepcopy(coarse_phantom.document) | {"burden": burden}) == []
         assert faults(copy.deepcopy(refused_phantom.document) | {"burden": burden})
+
+
+VALIDATION: dict[str, Any] = {
+    "interval": "What it means.",
+    "what": "synthetic abdomens",
+    "n": 12,
+    "model": "0" * 64,
+    "version": "0.1.0",
+    "conditions": {
+        "synthetic": True,
+        "kvp": 120.0,
+        "noise_sd_hu": 14.0,
+        "spacing_mm": [[3.0, 3.0], [0.8, 0.9], [0.8, 0.9]],
+        "core_erosion_mm": 5.0,
+        "core_slab_fraction": 0.5,
+    },
+    "height_resolution_m": None,
+}
+
+
+def test_what_intervals_stand_on_is_written_as_the_schema_says(coarse_phantom: Study) -> None:
+    """The writer's block, with and without a height, is valid and has the keys of this example; so are intervals."""
+    document = copy.deepcopy(coarse_phantom.document)
+    for facts in (coarse_phantom.request.facts, replace(coarse_phantom.request.facts, height_m=None)):
+        labels = replace(coarse_phantom.labels, validation=validation())
+        written = _quality(Findings(replace(coarse_phantom.request, facts=facts), None, labels, None, None))
+        block = written["segmentation"]["validation"]
+        assert (block.keys(), block["conditions"].keys()) == (VALIDATION.keys(), VALIDATION["conditions"].keys())
+        document["quality"]["segmentation"]["validation"] = block
+        document["measurements"]["liver.volume"]["interval"] = [1400.0, 1500.0]
+        assert faults(json.loads(json.dumps(document))) == []
+
+
+@pytest.mark.parametrize("path", [("n",), ("model",), ("conditions", "spacing_mm"), ("conditions", "kvp")])
+def test_intervals_that_stand_on_nothing_are_found(path: tuple[str, ...], coarse_phantom: Study) -> None:
+    """What says nothing of its truths, its network or its conditions is no validation."""
+    damaged = copy.deepcopy(coarse_phantom.document)
+    damaged["quality"]["segmentation"]["validation"] = copy.deepcopy(VALIDATION)
+    assert faults(damaged) == []
+    drop("quality", "segmentation", "validation", *path)(damaged)
+    assert faults(damaged)
 
 
 @pytest.mark.parametrize("name", HARM)

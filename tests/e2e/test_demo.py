@@ -99,7 +99,8 @@ def test_demo_with_a_pacs(installed: Demo, tmp_path: Path) -> None:
     assert "160 slices of 512 x 512" in printed
     for coding in MEASUREMENTS.values():
         assert coding.name in printed
-    rows = {line[:33].strip(): line[33:].split() for line in printed.splitlines()}
+    numbers, ranges = printed.split("Range of truth")
+    rows = {line[:33].strip(): line[33:].split() for line in numbers.splitlines()}
     differences = {
         "Liver volume": 3.0,
         "Iliopsoas left volume": 3.0,
@@ -112,6 +113,7 @@ def test_demo_with_a_pacs(installed: Demo, tmp_path: Path) -> None:
     density = rows["L1 density, mean"]
     assert density[1] == "HU"
     assert abs(float(density[3])) <= 10, density
+    _assert_truths_in(ranges)
     assert "Segmentation: DEMONSTRATION MODEL" in printed
     found = [line for line in printed.splitlines() if " found " in line]
     assert [line.split()[0] for line in found] == ["SEG", "SR", "SR-VIEWER"]
@@ -119,6 +121,20 @@ def test_demo_with_a_pacs(installed: Demo, tmp_path: Path) -> None:
     assert "not found" not in printed
     assert max(map(len, printed.splitlines())) <= 110
     assert_nothing_left(tmp_path / "home")
+
+
+def _assert_truths_in(ranges: str) -> None:
+    """Every number but the count has an interval, and the truth of this phantom, which none came from, is inside."""
+    with_interval = {coding.name for key, coding in MEASUREMENTS.items() if key.split(".")[0] != "rad_score"}
+    told = {}
+    for line in ranges.splitlines():
+        if (name := line[:33].strip()) in with_interval:
+            low, high, *_, true = line[33:].split()
+            told[name] = (float(low), float(true), float(high))
+    assert told.keys() == with_interval - {MEASUREMENTS["burden.count"].name}
+    assert {name: ends for name, ends in told.items() if not ends[0] <= ends[1] <= ends[2]} == {}
+    flat = " ".join(ranges.split())
+    assert "on 12 synthetic abdomens that the model never saw imply; no confidence interval." in flat
 
 
 def test_demo_without_orthanc_and_redis(bare: Demo, phantom: Path, tmp_path: Path) -> None:

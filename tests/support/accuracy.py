@@ -10,7 +10,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from scenes import LESIONS, NOISE_SD_HU, Scene, all_lesions, cones, cylinders, liver, one_lesion, vertebra
+from scenes import LESIONS, Scene, all_lesions, cones, cylinders, liver, one_lesion, vertebra
 from solids import Box, Ellipsoid, Sampling, Spot
 
 PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"

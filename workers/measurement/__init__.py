@@ -12,7 +12,7 @@ from node.core.codes import MEASUREMENTS, Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, not_computed
 from node.core.settings import MeasurementSettings
-from workers.measurement import bone, burden, context, liver, plausibility, psoas, scores, vertebra
+from workers.measurement import bone, burden, context, doubt, liver, plausibility, psoas, scores, vertebra
 from workers.records import LabelMap, Measured, Volume
 
 _SCORES = "rad_score."
@@ -42,15 +42,13 @@ def measure(
     }
     clinical_scores = scores.compute(complete, facts.clinical)
     imported = _imported_names(labels)
+    noted = {name: _with_origin(one, name, labels, imported) for name, one in complete.items()}
+    doubted = doubt.with_intervals(noted, volume, labels, facts, settings)
     beside = context.Beside(volume.acquisition, labels, facts, settings)
     return Measured(
         {
-            name: replace(
-                noted := _with_origin(one, name, labels, imported),
-                notes=(*noted.notes, *notes),
-                context=beside.context(name, one),
-            )
-            for name, one in complete.items()
+            name: replace(one, notes=(*one.notes, *notes), context=beside.context(name, one))
+            for name, one in doubted.items()
         },
         core,
         l3.middle_slice if l3 else None,

@@ -24,7 +24,13 @@ Made from the code by `python -m workers.measurement.catalogue`. Ids and units a
 that cannot be computed has `status` `not-computed` and a reason; it is never replaced by a default. Any number can
 carry the notes `imported`, `degraded-engine` and `forced-completion` besides its own, and any is withheld as
 `structure-implausible`, with the note `implausible`, where a structure that it rests on cannot be what its label says
-([plausibility](plausibility.md)). Literature values are context, never verdicts. Tilted slices are told of in
+([plausibility](plausibility.md)). Literature values are context, never verdicts.
+
+`interval` is the range of true values that the errors of the segmenting network on known truths imply: from the least
+to the largest m / (1 + e), of attenuations m - e. It is no confidence interval and may lie beside the value, since
+errors have a sign. It is `null` wherever just this was not measured ([which](models.md)): imported segmentations,
+TotalSegmentator, patients where phantoms were measured, another grid, another tube voltage for attenuations, cut
+structures. PMVI and PMI are widened by the last place of the height. Tilted slices are told of in
 [geometry](geometry.md).
 """
 _SCORES = """## Clinical scores

@@ -12,10 +12,14 @@ from typing import Any
 
 from node.core.codes import MEASUREMENTS
 from node.core.errors import NodeError
-from node.core.records import JobRequest, Measurement, Superseded, not_computed
-from workers.records import Acquisition, LabelMap, Lesion, Measured, Score, Volume
+from node.core.records import JobRequest, Measurement, PatientFacts, Superseded, not_computed
+from workers.records import Acquisition, LabelMap, Lesion, Measured, Score, Validation, Volume
 
 SCHEMA_VERSION = "1.3"
+_INTERVAL = (
+    "From the least to the largest truth that the errors of this network on n known truths imply; no confidence "
+    "interval. None where the study differs from the conditions, or a number is cut or was taken in another way."
+)
 _LIBRARIES = ("pydicom", "highdicom", "numpy", "scipy")
 
 
@@ -194,6 +198,7 @@ def _quality(findings: Findings) -> dict[str, Any]:
             "engine": labels.engine,
             "searched": sorted(labels.searched),
             "seen_upright": labels.seen_upright,
+            "validation": _validation(labels.validation, findings.request.facts) if labels.validation else None,
             "segments": [
                 {
                     "structure": segment.structure,
@@ -207,3 +212,17 @@ def _quality(findings: Findings) -> dict[str, Any]:
             ],
         }
     return quality
+
+
+def _validation(validation: Validation, facts: PatientFacts) -> dict[str, Any]:
+    """Return what intervals mean and what they were measured on; the errors themselves stay in the manifest."""
+    conditions = asdict(validation.conditions)
+    return {
+        "interval": _INTERVAL,
+        "what": validation.what,
+        "n": len(validation.seeds),
+        "model": validation.model,
+        "version": validation.version,
+        "conditions": conditions | {"spacing_mm": [list(edges) for edges in validation.conditions.spacing_mm]},
+        "height_resolution_m": facts.height_resolution_m,
+    }

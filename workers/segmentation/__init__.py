@@ -82,4 +82,13 @@ def _label_map(volume: Volume, order: Order, answer: Answer) -> LabelMap:
         if structure in answer.regions
     )
     series_uid, tilted = volume.candidate.series_instance_uid, volume.geometry.is_tilted
-    return LabelMap(volume.geometry, series_uid, name, answer.finds, segments, answer.reduced, seen_upright=tilted)
+    return LabelMap(
+        geometry=volume.geometry,
+        series_instance_uid=series_uid,
+        engine=name,
+        searched=answer.finds,
+        segments=segments,
+        reduced=answer.reduced,
+        seen_upright=tilted,
+        validation=answer.validation,
+    )

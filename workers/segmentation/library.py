@@ -101,6 +101,7 @@ class TotalSegmentator:
         self._tasks = data_sets.tasks(psoas)
         self.finds = frozenset(structure for task in self._tasks for structure in task.structures.values())
         self.reduced = "TotalSegmentator ran at 3 mm." if fast else ""
+        self.validation = weights.validation(weights_dir, psoas, fast=fast)
         self._weights_dir, self._psoas, self._device, self._fast = weights_dir, psoas, device, fast
         self._seal = self._stamps()
         self._home = tempfile.TemporaryDirectory(prefix="crlm-totalsegmentator-")

@@ -3,6 +3,8 @@
 In: a folder. Out: what its manifest says, or a manifest written. What can go wrong: `weights-missing` for a file that
 is not there, `input-untrusted` for one that is not what the manifest says and for a manifest that cannot be read. Next:
 `weights` for TotalSegmentator, `demo.folder` for the demonstration model.
+
+A manifest may say under `validation` what was measured of the network on known truths (`workers.records.Validation`).
 """
 
 import hashlib
@@ -14,6 +16,8 @@ from typing import Any
 
 from node.core.errors import NotAnalysable, Untrusted
 from node.core.reasons import StudyRefusal
+from node.core.records import parse
+from workers.records import Validation
 
 NAME = "manifest.json"
 Entries = dict[str, dict[str, Any]]
@@ -36,6 +40,26 @@ def read(folder: Path) -> Entries:
     if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in entries):
         raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, "the manifest of the weights names a file outside")
     return entries
+
+
+def digest(entries: Entries) -> str:
+    """Return a SHA-256 of what the manifest says of files: one name for all of them together."""
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+
+
+def validation(folder: Path, entries: Entries) -> Validation | None:
+    """Return what was measured of the network that has these entries; None where nothing was, or only of another one.
+
+    Raises
+    ------
+    Untrusted
+        `input-untrusted`: it is not in the form that it is written in.
+    """
+    written = json.loads((folder / NAME).read_text(encoding="utf-8")).get("validation")
+    if written is None:
+        return None
+    found = parse(Validation, json.dumps(written))
+    return found if found.model == digest(entries) else None
 
 
 def verify(folder: Path, entries: Entries) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from node.core.codes import Structure
 from node.core.grid import Geometry
-from workers.records import Region, Volume
+from workers.records import Region, Validation, Volume
 from workers.segmentation.data_sets import Psoas
 
 
@@ -38,12 +38,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network found, and its name; `reduced` says in which reduced mode it ran, if in one."""
+    """What a network found, and its name; `reduced` says in which reduced mode it ran, if in one.
+
+    `validation` is what was measured of the network on known truths.
+    """
 
     name: str
     finds: frozenset[Structure]
     regions: Mapping[Structure, Region]
     reduced: str = ""
+    validation: Validation | None = None
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,14 @@ class Network(Protocol):
         The structures that it looks for.
     reduced
         Says in which reduced mode it runs; empty where it is in none.
+    validation
+        What its manifest says was measured of it on known truths; None where nothing was.
     """
 
     name: str
     finds: frozenset[Structure]
     reduced: str
+    validation: Validation | None
 
     def segment(self, hu: NDArray[Any], geometry: Geometry) -> Mapping[Structure, Region]:
         """Segment a volume.

@@ -5,7 +5,6 @@ can go wrong: `weights-missing` for what is not there, `input-untrusted` for wha
 checkpoint is a pickle and runs code when it is opened: it is hashed before torch sees it. Next: `library`.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from node.core.errors import NotAnalysable, Untrusted
 from node.core.reasons import StudyRefusal
+from workers.records import Validation
 from workers.segmentation import manifest
 from workers.segmentation.data_sets import DataSet, Psoas, library_version, required
 
@@ -67,8 +67,18 @@ def digest(weights_dir: Path, psoas: Psoas = "iliopsoas", *, fast: bool = False)
     NotAnalysable, Untrusted
         As `verify`; the files themselves are not hashed.
     """
-    entries = _require_listed(weights_dir, required(psoas, fast=fast))
-    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+    return manifest.digest(_require_listed(weights_dir, required(psoas, fast=fast)))
+
+
+def validation(weights_dir: Path, psoas: Psoas = "iliopsoas", *, fast: bool = False) -> Validation | None:
+    """Return what the manifest says was measured of this set of weights on known truths; None where nothing was.
+
+    Raises
+    ------
+    NotAnalysable, Untrusted
+        As `digest`.
+    """
+    return manifest.validation(weights_dir, _require_listed(weights_dir, required(psoas, fast=fast)))
 
 
 def engine_name(weights_dir: Path, psoas: Psoas = "iliopsoas", *, fast: bool = False) -> str:

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from node.core.codes import MEASUREMENTS
 from workers.segmentation.demo.labels import PARTS, Label
 from workers.segmentation.demo.tasks import Task
-from workers.training.evaluate import BARS, NOISE_SD_HU, Result
+from workers.training.evaluate import BARS, HU, NOISE_SD_HU, Result
 from workers.training.samples import FIRST_TRAINING_SEED
 from workers.training.train import Run, Trained
 
+CARD = "MODEL_CARD.md"
+_SHOWN = (
+    *("liver.volume", "psoas.left.volume", "psoas.right.volume", "psoas.pmvi", "psoas.pmi"),
+    *("liver.mean_hu", "l1.mean_hu", "burden.max_diameter"),
+)
+"""Numbers whose errors the card shows."""
 _TEXT = """# Demonstration model: the synthetic abdomen
 
 **DEMONSTRATION MODEL. It was trained on abdomens made of formulas and has never seen a patient. On a patient's CT its
@@ -33,18 +40,18 @@ averaging to the network's voxels, errors of the HU scale of up to 3 % and 6 HU,
 is shown of `levels` is the truth, blurred, moved and with parts that are missing or false. No patient's data.
 
 ## Training
-`python -m workers.training --out models/demo --seed {seed}` on a CPU, {threads} thread for the network and one for
-painting, on a machine that others used as well: {times}. Log in `training.jsonl`. {verdict}
+`python -m workers.training train --out models/demo --seed {seed}` on a CPU, {threads} thread for the network and one
+for painting, on a machine that others used as well: {times}. Log in `training.jsonl`. {verdict}
 
 ## What it reaches
 Phantoms that it never saw, painted at full size (512 x 512, slices of 3 mm, noise of {noise:g} HU), resampled back to
-their own grid. Bars: Dice {bars}.
+their own grid. Bars: Dice {bars}. Every number, with its error on each of these phantoms, is in `manifest.json`.
 
 Dice:
 
 {dice}
 
-Errors against the exact truth (volumes and PMVI in percent, L1 in HU; lesions found / true; seconds on one thread):
+Errors against the exact truth (in percent, attenuations in HU; lesions found / true; seconds on one thread):
 
 {errors}
 
@@ -75,9 +82,17 @@ def model_card(run: Run, trained: Mapping[Task, Trained], results: Sequence[Resu
         verdict="Every bar on Dice is met." if met else "NOT EVERY BAR ON DICE IS MET.",
         noise=NOISE_SD_HU,
         bars=", ".join(f"{name} {bar:g}" for name, bar in BARS.items()),
-        dice=_table(("phantom", *PARTS), [(_name(r), *(f"{r.dice[part]:.3f}" for part in PARTS)) for r in results]),
+        dice=_dice(results),
         errors=_errors(results),
     )
+
+
+def with_results(card: str, results: Sequence[Result]) -> str:
+    """Return a card with the tables of other results: Dice, then errors."""
+    blocks = card.split("\n\n")
+    dice, errors = (index for index, block in enumerate(blocks) if block.startswith("|"))
+    blocks[dice], blocks[errors] = _dice(results), _errors(results)
+    return "\n\n".join(blocks)
 
 
 def _network(task: Task, trained: Trained) -> str:
@@ -86,13 +101,28 @@ def _network(task: Task, trained: Trained) -> str:
     return f"`{task.name}`: {count:,} parameters, voxels of {spacing} mm."
 
 
+def _dice(results: Sequence[Result]) -> str:
+    return _table(("phantom", *PARTS), [(_name(r), *(f"{r.dice[part]:.3f}" for part in PARTS)) for r in results])
+
+
 def _errors(results: Sequence[Result]) -> str:
-    names = tuple(results[0].errors) if results else ()
     rows = [
-        (_name(r), *(f"{r.errors[name]:+.2f}" for name in names), f"{r.lesions} / {r.true_lesions}", f"{r.seconds:.0f}")
+        (
+            _name(r),
+            *(_error(name, r.errors.get(name)) for name in _SHOWN),
+            f"{r.lesions} / {r.true_lesions}",
+            f"{r.seconds:.0f}",
+        )
         for r in results
     ]
-    return _table(("phantom", *names, "lesions", "s"), rows)
+    return _table(("phantom", *_SHOWN, "lesions", "s"), rows)
+
+
+def _error(name: str, error: float | None) -> str:
+    """Write an error; a dash where there is no truth, or no number."""
+    if error is None:
+        return "-"
+    return f"{error:+.2f}" if MEASUREMENTS[name].unit == HU else f"{100 * error:+.2f}"
 
 
 def _name(result: Result) -> str:

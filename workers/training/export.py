@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from node.core.records import dump
+from workers.records import Validation
 from workers.segmentation import manifest
 from workers.segmentation.demo.folder import CONFIGURATION, DATASET, PLANS, TRAINER, WEIGHTS
 from workers.segmentation.demo.model import load_predictor
@@ -42,9 +44,11 @@ def write_log(folder: Path, records: Iterable[dict[str, Any]]) -> None:
     (folder / "training.jsonl").write_text(lines, encoding="utf-8")
 
 
-def write_manifest(folder: Path) -> None:
-    """Write size and SHA-256 of every file in the folder."""
-    facts = {"model": "demo", "kind": "demonstration", "version": 1}
+def write_manifest(folder: Path, validation: Validation | None = None) -> None:
+    """Write size and SHA-256 of every file in the folder, and what was measured of the model."""
+    facts: dict[str, Any] = {"model": "demo", "kind": "demonstration", "version": 1}
+    if validation:
+        facts["validation"] = json.loads(dump(validation))
     manifest.write(folder, facts, manifest.entries_of(folder, _present(folder)))
 
 

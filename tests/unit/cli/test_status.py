@@ -199,6 +199,7 @@ def document(**changes: Any) -> dict[str, Any]:
         one = {
             "value": 100.0 + number,
             "unit": coding.unit,
+            "interval": None,
             "status": "computed",
             "reason": None,
             "notes": [EVERYWHERE],
@@ -296,6 +297,31 @@ def test_differences_from_the_truth() -> None:
     assert rows["Liver attenuation, mean"][-4:] == ["HU", "103.50", "-2.50", "a"]
     assert rows["Liver lesions"][-2:] == ["115", "-1"]
     assert rows["PMI (iliopsoas)"][-1] == "-"
+
+
+@pytest.mark.parametrize("width", [80, 110])
+@pytest.mark.parametrize("with_truth", [False, True])
+def test_intervals_are_told_with_what_they_stand_on(width: int, with_truth: bool) -> None:
+    """A table of the numbers that have one, and once what it was measured on; where none has, not a word."""
+    written = document()
+    truth = {"liver.volume": {"value": 98.0}} if with_truth else None
+    assert "Range of truth" not in shown(lambda console: screens.result(console, written, truth), width)
+    written["measurements"]["liver.volume"]["interval"] = [96.5, 101.25]
+    written["quality"]["segmentation"]["validation"] = {
+        "n": 12,
+        "what": "synthetic abdomens [unseen]",
+        "height_resolution_m": 0.005,
+    }
+    _, ranges = shown(lambda console: screens.result(console, written, truth), width).split("Range of truth")
+    [row] = [line.split() for line in ranges.splitlines() if line.startswith("Liver volume")]
+    assert row == ["Liver", "volume", "96.50", "101.25", "mL", *(["98.00"] if with_truth else [])]
+    assert "on 12 synthetic abdomens [unseen] imply; no confidence interval." in flat(ranges)
+    assert "Indices" not in ranges
+    written["measurements"]["psoas.pmi"]["interval"] = [9.0, 11.0]
+    written["study"]["patient"]["height_source"] = "patient-size-of-series"
+    text = shown(lambda console: screens.result(console, written, truth), width)
+    assert "Indices: with the height to within 0.005 m (patient-size-of-series)." in flat(text)
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_a_refusal_says_what_was_tried() -> None:

@@ -94,7 +94,9 @@ def test_a_request_holds_all_that_a_worker_is_told() -> None:
     instance = Instance("1.2.3.1.1", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1", "aa", "x.dcm")
     choice = Choice((Candidate("1.2.3.1", "", "", (instance,)),), (LeftOut("1.2.3.2", "SR", "", "no CT"),), (instance,))
     settings = Settings(
-        imports=ImportRules(manufacturers=("QIICR",)), measurement=MeasurementSettings(minimum_slices=5)
+        imports=ImportRules(manufacturers=("QIICR",)),
+        measurement=MeasurementSettings(minimum_slices=5),
+        models_dir=Path("/no/such/folder"),
     )
     request = build_request("1.2.3", choice, FACTS, settings, AT)
     assert (request.candidates, request.left_out, request.segmentations) == (
@@ -104,7 +106,8 @@ def test_a_request_holds_all_that_a_worker_is_told() -> None:
     )
     assert (request.study_instance_uid, request.requested_at, request.facts) == ("1.2.3", AT, FACTS)
     assert (request.imports, request.measurement) == (settings.imports, settings.measurement)
-    assert (request.engine, request.version) == ("networks on cpu, weights none", __version__)
+    engine = "networks on cpu, weights none, demonstration model none"
+    assert (request.engine, request.version) == (engine, __version__)
 
 
 def test_a_result_that_outlived_the_ledger_keeps_its_date(tmp_path: Path, request_of: Requests) -> None:

@@ -19,12 +19,15 @@ def key(**settings: Any) -> str:
 
 
 def test_what_may_segment_is_in_the_key(tmp_path: Path) -> None:
-    """Networks on or off, kind of device, weights, resolution: each makes a job of its own; which GPU does not."""
+    """Networks on or off, device, weights, demonstration model, resolution: each is another job; which GPU is not."""
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
         (folder / "manifest.json").write_text(f'{{"files": {{"{folder.name}": 1}}}}')
     none = tmp_path / "none"
+    for version in ("1", "2"):
+        (tmp_path / version / "demo").mkdir(parents=True)
+        (tmp_path / version / "demo" / "manifest.json").write_text(version)
     coarse = MeasurementSettings(segmentation_resolution="3mm")
     keys = [
         key(networks=False, weights_dir=first),
@@ -33,6 +36,8 @@ def test_what_may_segment_is_in_the_key(tmp_path: Path) -> None:
         key(networks=True, weights_dir=second),
         key(networks=True, weights_dir=first, device="gpu"),
         key(networks=True, weights_dir=first, measurement=coarse),
+        key(networks=True, weights_dir=first, models_dir=tmp_path / "1"),
+        key(networks=True, weights_dir=first, models_dir=tmp_path / "2"),
     ]
     assert len(set(keys)) == len(keys)
     assert key(networks=True, weights_dir=first, device="gpu:1") == keys[4]

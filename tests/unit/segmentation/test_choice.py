@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_arrays import BODY_SHAPE, BODY_SPACING_MM, body, label_map, volume
+from made_validation import conditions, validation
 
 from node.core.codes import Structure
 from node.core.errors import NotAnalysable
@@ -15,7 +16,7 @@ from node.core.records import JobRequest, PatientFacts
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
 from workers import measurement, segmentation
-from workers.records import DEMONSTRATION, LabelMap, Volume, dump_labels, parse_labels
+from workers.records import DEMONSTRATION, LabelMap, Validation, Volume, dump_labels, parse_labels
 from workers.segmentation import weights
 from workers.segmentation.port import Answer, Networks, Order, Way
 
@@ -25,16 +26,17 @@ FACTS = PatientFacts(None, None, None, None, "")
 class Recorder:
     """A runner of networks that keeps its orders and finds a liver."""
 
-    def __init__(self, reduced: str = "") -> None:
+    def __init__(self, reduced: str = "", validation: Validation | None = None) -> None:
         self.orders: list[Order] = []
-        self.reduced = reduced
+        self.reduced, self.validation = reduced, validation
 
     def __call__(self, order: Order, seen: Volume) -> Answer:
         """Answer with the liver."""
         self.orders.append(order)
         liver = label_map(seen.geometry, body()).find(Structure.LIVER)
         assert liver is not None
-        return Answer("network 1.0", frozenset({Structure.LIVER}), {Structure.LIVER: liver}, self.reduced)
+        found = {Structure.LIVER: liver}
+        return Answer("network 1.0", frozenset({Structure.LIVER}), found, self.reduced, self.validation)
 
 
 @pytest.fixture
@@ -111,3 +113,17 @@ def test_a_reduced_mode_stands_beside_every_number(
         assert [note.text for note in one.notes if note.code is NoteCode.DEGRADED_ENGINE] == (
             [reduced] if reduced else []
         )
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_any_network_that_was_validated_has_intervals(
+    synthetic: bool, segment: Callable[..., LabelMap], patient: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the network's manifest says goes through the work folder to the numbers, whichever network it is."""
+    monkeypatch.setattr(weights, "available", lambda *_, **__: True)
+    own = validation(measured_under=replace(conditions(), synthetic=synthetic))
+    labels = parse_labels(dump_labels(segment(patient, Recorder(validation=own))))
+    found = measurement.measure(patient, labels, FACTS, MeasurementSettings()).measurements
+    assert {name for name, one in found.items() if one.interval} == (
+        set() if synthetic else {"liver.volume", "liver.mean_hu"}
+    )

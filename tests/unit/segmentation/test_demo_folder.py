@@ -1,14 +1,17 @@
 """The demonstration model's folder is proven before anything of it is opened; the bytes here are made up."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from made_validation import validation as made_validation
 
 from node.core.errors import NotAnalysable, Untrusted
 from node.core.reasons import Coded, StudyRefusal
+from node.core.records import dump
 from workers.segmentation import manifest
-from workers.segmentation.demo.folder import FILES, proven
+from workers.segmentation.demo.folder import FILES, proven, validation
 
 CARD = "MODEL_CARD.md"
 
@@ -71,3 +74,36 @@ def test_unlisted(name: str, folder: Path) -> None:
     code, detail = refused(lambda: proven(folder), Untrusted)
     assert code is StudyRefusal.INPUT_UNTRUSTED
     assert name in detail
+
+
+def validated(folder: Path, model: str, **changes: object) -> None:
+    """Write a validation of a model, which its digest names, into the manifest."""
+    block = json.loads(dump(made_validation(model=model))) | changes
+    manifest.write(folder, {"model": "demo", "validation": block}, manifest.read(folder))
+
+
+def test_a_validation_is_of_the_files_that_it_was_measured_on(folder: Path) -> None:
+    """It comes back whole; a manifest without one has none; of other weights, were it one bit, it says nothing."""
+    assert validation(folder) is None
+    listed = manifest.read(folder)
+    model = manifest.digest({name: listed[name] for name in FILES})
+    validated(folder, model)
+    assert validation(folder) == made_validation(model=model)
+    (folder / CARD).write_bytes(b"another card")
+    manifest.write(folder, json.loads((folder / manifest.NAME).read_text()), manifest.entries_of(folder, listed))
+    assert validation(folder) is not None, "the card is not the network"
+    (folder / FILES[2]).write_bytes(b"other weights")
+    validated(folder, model)
+    manifest.write(folder, json.loads((folder / manifest.NAME).read_text()), manifest.entries_of(folder, listed))
+    proven(folder)
+    assert validation(folder) is None
+
+
+def test_a_validation_in_another_form_is_untrusted(folder: Path) -> None:
+    """Something that is left out, or is no number: the model is not used rather than half believed."""
+    for changes in ({"conditions": {}}, {"errors": {"liver.volume": {"relative": True, "values": ["much"]}}}):
+        validated(folder, "0" * 64, **changes)
+        assert refused(lambda: validation(folder), Untrusted)[0] is StudyRefusal.INPUT_UNTRUSTED
+    impossible = {"errors": {"liver.volume": {"relative": True, "values": [-2.0]}}}
+    validated(folder, "0" * 64, **impossible)
+    assert refused(lambda: validation(folder), Untrusted)[0] is StudyRefusal.INPUT_UNTRUSTED

@@ -1,4 +1,6 @@
+import hashlib
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -6,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from made_validation import validation
 
 from node.core.codes import Structure
 from node.core.errors import Untrusted
 from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
 from node.core.records import Instance
-from workers.records import AlgorithmType, LabelMap, Mask, Region, Segment, dump_labels, parse_labels
+from workers.records import AlgorithmType, Errors, LabelMap, Mask, Region, Segment, dump_labels, parse_labels
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6))
 starts = st.tuples(*[st.integers(0, 400)] * 3)
@@ -32,6 +35,7 @@ label_maps = st.builds(
     texts,
     st.frozensets(st.sampled_from(Structure)),
     st.lists(segments, max_size=4).map(tuple),
+    validation=st.none() | st.just(validation()),
 )
 
 
@@ -93,6 +97,24 @@ def test_a_label_file_of_something_else_is_never_read() -> None:
     np.savez_compressed(buffer, other=np.arange(3))
     with pytest.raises(Untrusted):
         parse_labels(buffer.getvalue())
+
+
+def test_a_label_file_of_an_earlier_version_is_read(stored: bytes) -> None:
+    """One that says nothing of a validation has none."""
+    with np.load(io.BytesIO(stored[:-32])) as file:
+        facts, bits = json.loads(file["facts"].tobytes()), file["mask0"]
+    del facts["validation"]
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8), mask0=bits)
+    archive = buffer.getvalue()
+    assert same(parse_labels(archive + hashlib.sha256(archive).digest()), parse_labels(stored))
+
+
+@pytest.mark.parametrize("errors", [(0.1, -1.0), (0.1, float("nan")), (float("inf"),)])
+def test_errors_that_are_none_are_not_taken(errors: tuple[float, ...]) -> None:
+    """A part of -1 or less says that nothing was there; what is no number says nothing."""
+    with pytest.raises(ValueError, match="an error is finite"):
+        Errors(True, errors)
 
 
 def test_the_same_labels_give_the_same_bytes(stored: bytes) -> None:

@@ -4,7 +4,7 @@ In: the folder. Out: the digest that names this model. What can go wrong: `weigh
 `input-untrusted` for what is not what the manifest says. No torch here: all is proven before it is imported.
 Next: `model` loads it.
 
-    manifest.json               size and SHA-256 of every other file
+    manifest.json               size and SHA-256 of every other file, and what was measured of the model
     MODEL_CARD.md               what it is, how good it is, what it is for
     training.jsonl              the log of its training
     levels/, structures/        one folder for each network (`tasks`), with
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from node.core.errors import NotAnalysable, Untrusted
 from node.core.reasons import StudyRefusal
+from workers.records import Validation
 from workers.segmentation import manifest
 from workers.segmentation.demo.tasks import TASKS
 
@@ -45,3 +46,15 @@ def proven(folder: Path) -> str:
         raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"demonstration model, {unlisted[0]}: not in the manifest")
     manifest.verify(folder, listed)
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def validation(folder: Path) -> Validation | None:
+    """Return what was measured of the model in this folder, which is proven; None where nothing was.
+
+    Raises
+    ------
+    Untrusted
+        `input-untrusted`.
+    """
+    listed = manifest.read(folder)
+    return manifest.validation(folder, {name: listed[name] for name in FILES})

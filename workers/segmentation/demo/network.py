@@ -19,7 +19,7 @@ from node.core.reasons import StudyRefusal
 from workers.records import DEMONSTRATION, Region
 from workers.segmentation.demo import folder as model_folder
 from workers.segmentation.demo.inference import segment
-from workers.segmentation.demo.labels import part_mask
+from workers.segmentation.demo.labels import Labels, part_mask
 from workers.segmentation.demo.model import load
 
 PARTS = {
@@ -70,6 +70,7 @@ class DemoNetwork:
     def __init__(self, folder: Path) -> None:
         digest = model_folder.proven(folder)
         self.name = f"crlm-node demonstration model {digest[:12]}"
+        self.validation = model_folder.validation(folder)
         try:
             self._model = load(folder)
         except _UNSOUND as error:
@@ -78,9 +79,13 @@ class DemoNetwork:
     def segment(self, hu: NDArray[Any], geometry: Geometry) -> Mapping[Structure, Region]:
         """Segment a volume; see `workers.segmentation.port`."""
         turn = _upright(geometry)
-        labels = segment(self._model, hu[turn], geometry.spacing_mm)[turn]
-        regions = {structure: Region.of(part_mask(labels, name)) for name, structure in PARTS.items()}
-        return {structure: region for structure, region in regions.items() if region is not None}
+        return regions(segment(self._model, hu[turn], geometry.spacing_mm)[turn])
+
+
+def regions(labels: Labels) -> dict[Structure, Region]:
+    """Return the structures that the model's labels hold; what has no voxel is not there."""
+    found = {structure: Region.of(part_mask(labels, name)) for name, structure in PARTS.items()}
+    return {structure: region for structure, region in found.items() if region is not None}
 
 
 def _upright(geometry: Geometry) -> tuple[slice, slice, slice]:
