@@ -7,7 +7,7 @@ process.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydicom.uid import MediaStorageDirectoryStorage, SegmentationStorage
 
 from node import handoff, selection
 from node.content import Choice, Header, gather, header
+from node.core.cases import Case
 from node.core.dicom import is_uid, read_header
 from node.core.errors import NotAnalysable, Refused, Untrusted
 from node.core.reasons import DoorRefusal, NotComputed, StudyRefusal
@@ -34,7 +35,9 @@ class WrongFolder(ValueError):
     """What the user named cannot be one study with, perhaps, one segmentation; the message says what to do."""
 
 
-def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, now: datetime) -> JobRequest:
+def request_for_folder(
+    folder: Path, seg: Path | None, settings: Settings, *, now: datetime, files: Sequence[Path] | None = None
+) -> JobRequest:
     """Make the request for the one study of a folder.
 
     Parameters
@@ -46,6 +49,8 @@ def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, no
         folder that the rules allow (by manufacturer: a file has no sender).
     now
         When the request is made.
+    files
+        Those of the folder that are looked at; None: all that it holds.
 
     Returns
     -------
@@ -63,7 +68,7 @@ def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, no
         `seg` cannot be read.
     """
     form = load(settings.patient_facts) if settings.patient_facts else None
-    study_uid, headers, unreadable, named = _study(folder, seg)
+    study_uid, headers, unreadable, named = _study(folder, seg, files)
     try:
         content = gather(study_uid, _once(headers))
         choice = selection.choose(
@@ -84,6 +89,20 @@ def request_for_folder(folder: Path, seg: Path | None, settings: Settings, *, no
     return handoff.build_request(content.study_instance_uid, whole, facts, settings, now)
 
 
+def request_for_case(case: Case, settings: Settings, now: datetime) -> JobRequest:
+    """Make the request for one case of a batch: the same as for a folder that holds the case alone.
+
+    Raises
+    ------
+    Refused
+        Its segmentation cannot be read, or none of its files can.
+    """
+    try:
+        return request_for_folder(case.folder, case.seg, settings, now=now, files=case.files)
+    except WrongFolder as error:  # the files were found, so they are cut short, or not any more what they were
+        raise Refused(DoorRefusal.DATASET_UNREADABLE, "no file of the study") from error
+
+
 def rank_folder(folder: Path, settings: Settings) -> selection.Ranking:
     """Rank the series of a folder's study, and measure nothing: the dry run.
 
@@ -101,12 +120,21 @@ def rank_folder(folder: Path, settings: Settings) -> selection.Ranking:
     return replace(ranking, left_out=(*ranking.left_out, *unreadable))
 
 
-def _study(folder: Path, seg: Path | None) -> tuple[str, list[Header], list[LeftOut], Instance | None]:
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and of all folders in it, by name."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(names))
+
+
+def _study(
+    folder: Path, seg: Path | None, files: Sequence[Path] | None = None
+) -> tuple[str, list[Header], list[LeftOut], Instance | None]:
     """Return the one study of a folder: its UID, headers, what could not be read, and the segmentation named."""
     if not folder.is_dir():
         raise WrongFolder(f"{folder} is not a folder.")
     named = _segmentation(seg) if seg is not None else None
-    headers, unreadable = _scan(folder)
+    headers, unreadable = _scan(folder, files_below(folder) if files is None else files)
     study_uids = sorted({one.study_instance_uid for one in headers if one is not named})
     if not study_uids:
         raise WrongFolder(f"{folder} holds no readable DICOM file.")
@@ -118,10 +146,10 @@ def _study(folder: Path, seg: Path | None) -> tuple[str, list[Header], list[Left
     return study_uids[0], headers, unreadable, named.instance if named is not None else None
 
 
-def _scan(folder: Path) -> tuple[list[Header], list[LeftOut]]:
+def _scan(folder: Path, files: Iterable[Path]) -> tuple[list[Header], list[LeftOut]]:
     headers: list[Header] = []
     unreadable: list[LeftOut] = []
-    for path in _files(folder):
+    for path in files:
         try:
             one = _read(path)
         except Refused as error:
@@ -131,12 +159,6 @@ def _scan(folder: Path) -> tuple[list[Header], list[LeftOut]]:
         if one.instance.sop_class_uid != MediaStorageDirectoryStorage:
             headers.append(one)
     return headers, unreadable
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(parent, name) for name in sorted(names))
 
 
 def _read(path: Path) -> Header:

@@ -28,8 +28,9 @@ from workers.segmentation.port import Networks
 
 _NETWORK_LIBRARIES = ("torch", "totalsegmentator", "nnunetv2")
 _UNTRUSTED = "NOT TRUSTED"
-_RESULT = "result.json"
-_NAMES = (_RESULT, "seg.dcm", "sr.dcm", "sr-viewer.dcm")
+RESULT = "result.json"
+NAMES = (RESULT, "seg.dcm", "sr.dcm", "sr-viewer.dcm")
+WORK = ".work-"  # how a folder begins that is gone when the analysis is over
 
 
 class NetworksNotInstalled(RuntimeError):
@@ -55,7 +56,7 @@ def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> N
     spool = Spool(settings.spool_dir)
     spool.prepare()
     process = f"worker {','.join(queues)}"
-    with _networks(settings, settings.home / "log" / "engine.log") as networks, audit.running(ledger, process):
+    with networks_of(settings, settings.home / "log" / "engine.log") as networks, audit.running(ledger, process):
         app.run(settings, tasks.Desk(settings, spool, ledger, networks), queues, concurrency)
 
 
@@ -73,22 +74,54 @@ def analyse(
     Unavailable, Untrusted
         See the stages.
     """
-    present = [name for name in _NAMES if (out / name).exists()]
-    if present and _RESULT not in present:
-        raise FileExistsError(f"{out} holds {present[0]}, which would be overwritten: name another folder")
+    require_own(out)
     out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out, prefix=".work-") as folder:
-        with _networks(settings, Path(folder) / "engine.log", force_demo=force_demo) as networks:
-            document, files = _analyse(request, Spool(Path(folder)), networks)
-        for name in present:
-            (out / name).unlink()
+    with (
+        TemporaryDirectory(dir=out, prefix=WORK) as folder,
+        networks_of(settings, Path(folder) / "engine.log", force_demo=force_demo) as networks,
+    ):
+        return measure(forced(request) if force_demo else request, out, networks)
+
+
+def require_own(out: Path) -> None:
+    """Require that a folder holds no file that a result would overwrite, but those of an earlier result.
+
+    Raises
+    ------
+    FileExistsError
+        It does.
+    """
+    present = [name for name in NAMES if (out / name).exists()]
+    if present and RESULT not in present:
+        raise FileExistsError(f"{out} holds {present[0]}, which would be overwritten: name another folder")
+
+
+def forced(request: JobRequest) -> JobRequest:
+    """Return the request as one of its own: what the demonstration model was forced to make has its own key."""
+    return replace(request, engine=f"{request.engine}, demonstration model forced")
+
+
+def measure(request: JobRequest, out: Path, networks: Networks | None) -> tuple[dict[str, Any], list[str]]:
+    """Run stages 6 to 9 into a folder that is there, in place of an earlier result; result.json is there last, whole.
+
+    Raises
+    ------
+    Unavailable, Untrusted
+        See the stages.
+    """
+    with TemporaryDirectory(dir=out, prefix=WORK) as folder:
+        document, files = _analyse(request, Spool(Path(folder)), networks)
         for name, content in files.items():
-            (out / name).write_bytes(content)
+            Path(folder, name).write_bytes(content)
+        for name in NAMES:
+            (out / name).unlink(missing_ok=True)
+        for name in sorted(files, key=lambda name: name == RESULT):
+            Path(folder, name).replace(out / name)
     return document, list(files)
 
 
 @contextmanager
-def _networks(settings: Settings, log_file: Path, *, force_demo: bool = False) -> Iterator[Networks | None]:
+def networks_of(settings: Settings, log_file: Path, *, force_demo: bool = False) -> Iterator[Networks | None]:
     """Yield what stage 7 runs networks with; the engine process starts at its first use and ends with the block.
 
     None where the site has not switched them on: imported segmentations are then the only way.
@@ -98,17 +131,30 @@ def _networks(settings: Settings, log_file: Path, *, force_demo: bool = False) -
     NetworksNotInstalled
         They are switched on, and their libraries are not there.
     """
+    require_networks(settings)
     if not settings.networks:
         yield None
         return
-    if missing := [library for library in _NETWORK_LIBRARIES if find_spec(library) is None]:
-        raise NetworksNotInstalled(f"networks = true needs {', '.join(missing)}: pip install 'crlm-node[worker]'")
     log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = Engine(settings.engine_time_limit_s, settings.engine_memory_limit_mb, log_file)
     try:
         yield Networks(engine.segment, settings.weights, settings.models / "demo", settings.device, force_demo)
     finally:
         engine.close()
+
+
+def require_networks(settings: Settings) -> None:
+    """Require the libraries of networks, where the site has switched networks on.
+
+    Raises
+    ------
+    NetworksNotInstalled
+        They are not there.
+    """
+    if not settings.networks:
+        return
+    if missing := [library for library in _NETWORK_LIBRARIES if find_spec(library) is None]:
+        raise NetworksNotInstalled(f"networks = true needs {', '.join(missing)}: pip install 'crlm-node[worker]'")
 
 
 def _analyse(request: JobRequest, spool: Spool, networks: Networks | None) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -121,8 +167,8 @@ def _analyse(request: JobRequest, spool: Spool, networks: Networks | None) -> tu
     work = spool.work(request.key)
     if not outcome.final:
         outcome = analysis.measure(request, spool, work)
-    files = {name: work.read(name) for name in (_RESULT, *(product.file for product in outcome.products))}
-    document: dict[str, Any] = json.loads(files[_RESULT])
+    files = {name: work.read(name) for name in (RESULT, *(product.file for product in outcome.products))}
+    document: dict[str, Any] = json.loads(files[RESULT])
     return document, files
 
 

@@ -1,12 +1,7 @@
 """The command that fetches past studies from an archive."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from threading import Event
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -15,7 +10,19 @@ from node.backfill.command import Run
 from node.backfill.criteria import WrongCriteria, parse
 from node.backfill.pace import Pace, Window
 from node.backfill.preflight import WrongArchive, archive_of
-from node.cli.application import FAILED, FILE, INTERRUPTED, OK, WrongUse, app, ledger_of, out, say, settings_in_force
+from node.cli.application import (
+    FAILED,
+    FILE,
+    INTERRUPTED,
+    OK,
+    WrongUse,
+    app,
+    ledger_of,
+    out,
+    say,
+    settings_in_force,
+    until_told,
+)
 from node.core.lock import alone
 from node.core.peer import Peer
 from node.room import Room
@@ -76,27 +83,9 @@ def backfill(
     pace = Pace(ledger, Room(config.spool_dir, config), at_once, per_hour, window)
     with alone(run.folder / "lock", "A backfill works in this home already"):
         plan = run.plan(anew=anew)
-        with _until_told() as stop:
+        with until_told() as stop:
             run.fetch(plan, pace, stop)
     if stop.is_set() and plan.open:
         say("Stopped: the same command goes on here.")
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(FAILED if plan.open else OK)
-
-
-@contextmanager
-def _until_told() -> Iterator[Event]:
-    """Yield an event that SIGTERM and SIGINT set; a second one ends the process at once."""
-    stop = Event()
-
-    def tell(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from node import dry_run, overview, screens, selection
+from node.cli import cohort
 from node.cli.application import (
     FAILED,
     FILE,
@@ -50,8 +51,8 @@ def send(
 
 @app.command()
 def analyse(
-    folder: Annotated[Path, typer.Argument(help="Folder with one study.", **FOLDER)],
     out: Annotated[Path, typer.Option(help="Folder for result.json, seg.dcm and the SR.", **NEW_FOLDER)],
+    folder: Annotated[Path | None, typer.Argument(help="Folder with one study.", **FOLDER)] = None,
     seg: Annotated[Path | None, typer.Option(help="DICOM SEG to measure on.", **FILE)] = None,
     facts: Annotated[
         Path | None, typer.Option(help="Form of patient facts, in place of the site's `patient_facts`.", **FILE)
@@ -59,15 +60,35 @@ def analyse(
     force_demo_model: Annotated[
         bool, typer.Option("--force-demo-model", help="Let the demonstration model run on a real study.")
     ] = False,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR|CSV",
+            exists=True,
+            help="Measure many studies: all below a folder, or those that a CSV file names.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="With --batch: studies at once.", show_default=False)
+    ] = None,
 ) -> None:
     """Measure a folder, without network.
 
     Runs the same code as the workers. A study that is refused gets a result.json with the reason, and exit code 1.
+    With --batch each study gets a folder in --out, and all numbers are in measurements.csv and measurements.parquet
+    there. The same command again measures what has no result yet, and what has changed. Exit code 1 where one failed.
     """
-    run = of_the_workers("analyse")
     settings_ = settings_in_force()
     if facts is not None:
         settings_ = settings_.model_copy(update={"patient_facts": facts})
+    if batch is not None:
+        if folder is not None or seg is not None:
+            raise WrongUse("--batch goes with neither a folder nor --seg: a CSV file names segmentations")
+        raise typer.Exit(cohort.measure(batch, out, settings_, jobs, force_demo=force_demo_model))
+    if folder is None or jobs is not None:
+        raise WrongUse("analyse takes a folder with one study, or --batch, perhaps with --jobs")
+    run = of_the_workers("analyse")
     request = request_for_folder(folder, seg, settings_, now=datetime.now(UTC).replace(tzinfo=None))
     try:
         document, files = run(request, out, settings_, force_demo=force_demo_model)
