@@ -70,7 +70,13 @@ READERS = {
 }
 
 
-def _held(name: str) -> int:
+def forget_peak() -> None:
+    """Forget the highest resident size so far (proc(5))."""
+    _CLEAR.write_text("5")
+
+
+def held(name: str) -> int:
+    """Return a size of this process by its name in proc(5), in bytes: `VmRSS` now, `VmHWM` the highest."""
     found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"), re.MULTILINE)
     if found is None:
         raise RuntimeError(f"{_STATUS} has no {name}")
@@ -81,10 +87,10 @@ def main() -> None:
     """Read and tell."""
     name, folder = sys.argv[1], Path(sys.argv[2])
     read = READERS[name](folder)
-    _CLEAR.write_text("5")  # the highest resident size so far is forgotten (proc(5))
-    before, begin, cpu = _held("VmRSS"), time.perf_counter(), time.process_time()
+    forget_peak()
+    before, begin, cpu = held("VmRSS"), time.perf_counter(), time.process_time()
     volume = read()
-    seconds, cpu_s, peak = time.perf_counter() - begin, time.process_time() - cpu, _held("VmHWM") - before
+    seconds, cpu_s, peak = time.perf_counter() - begin, time.process_time() - cpu, held("VmHWM") - before
     if not isinstance(volume, np.ndarray):  # an image of SimpleITK, which has to outlive the view of it
         from SimpleITK import GetArrayViewFromImage
 

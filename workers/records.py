@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -88,9 +88,10 @@ class Region:
     @classmethod
     def of(cls, mask: Mask, start: tuple[int, int, int] = (0, 0, 0)) -> "Region | None":
         """Crop a mask whose first voxel is `start` of the volume; None where it is empty."""
-        box = []
-        for axis in range(3):
-            inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        box: list[slice] = []
+        for axis in range(3):  # each axis within what the ones before it have left
+            part = mask[tuple(box)]
+            inside = np.flatnonzero(part.any(axis=tuple(other for other in range(3) if other != axis)))
             if inside.size == 0:
                 return None
             box.append(slice(int(inside[0]), int(inside[-1]) + 1))
@@ -128,6 +129,22 @@ class Region:
             return np.zeros(self.mask.shape[1:], dtype=bool)
         plane: Mask = self.mask[index - self.start[0]]
         return plane
+
+    def common(self, other: "Region") -> "Region | None":
+        """Return the voxels that this region and another have in common; None where there are none."""
+        box = [
+            slice(max(one.start, two.start), min(one.stop, two.stop))
+            for one, two in zip(self.box, other.box, strict=True)
+        ]
+        if any(part.stop <= part.start for part in box):
+            return None
+        return Region.of(self.within(box) & other.within(box), (box[0].start, box[1].start, box[2].start))
+
+    def within(self, box: Sequence[slice]) -> Mask:
+        """Return the mask in a box of the volume that lies inside the region's own."""
+        own = zip(box, self.start, strict=True)
+        part: Mask = self.mask[tuple(slice(one.start - first, one.stop - first) for one, first in own)]
+        return part
 
     def full(self, shape: tuple[int, int, int]) -> Mask:
         """Return the mask in the whole volume."""
@@ -499,7 +516,7 @@ def parse_labels(content: bytes) -> LabelMap:
 
 def _segment(facts: dict[str, Any], bits: NDArray[np.uint8]) -> Segment:
     shape = _tuple(facts["region"]["shape"])
-    mask = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
+    mask = np.unpackbits(bits, count=int(np.prod(shape))).view(np.bool_).reshape(shape)
     return Segment(
         structure=Structure(facts["structure"]),
         label=facts["label"],

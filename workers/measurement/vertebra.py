@@ -47,10 +47,7 @@ def level(labels: LabelMap, vertebra: Structure) -> Level | None:
 def labelled_body(labels: LabelMap, whole: Region) -> Region | None:
     """Return the part of a vertebra that a label of vertebral bodies marks, largest component; None without one."""
     bodies = labels.find(Structure.VERTEBRAL_BODY)
-    if bodies is None:
-        return None
-    shape = labels.geometry.shape
-    return largest_component(Region.of(whole.mask & bodies.full(shape)[whole.box], whole.start))
+    return largest_component(whole.common(bodies)) if bodies else None
 
 
 def body_from_label(whole: Region, geometry: Geometry) -> Region | None:

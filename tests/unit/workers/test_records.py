@@ -19,6 +19,7 @@ from workers.records import AlgorithmType, Errors, LabelMap, Mask, Region, Segme
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6))
 starts = st.tuples(*[st.integers(0, 400)] * 3)
+near = st.tuples(*[st.integers(0, 9)] * 3)
 millimetres = st.floats(-500, 500, allow_nan=False)
 vectors = st.tuples(millimetres, millimetres, millimetres)
 texts = st.text(max_size=12)
@@ -137,6 +138,25 @@ def test_a_region_is_the_mask_in_its_tightest_box(mask: Mask, start: tuple[int, 
         sides = np.take(region.mask, [0, -1], axis=axis)
         assert sides.any(axis=tuple(other for other in range(3) if other != axis)).all()
     assert region.count == mask.sum()
+
+
+@given(one=masks, other=masks, starts=st.tuples(near, near))
+@settings(max_examples=200, deadline=None)
+def test_two_regions_have_in_common_what_their_masks_have(
+    one: Mask, other: Mask, starts: tuple[tuple[int, int, int], tuple[int, int, int]]
+) -> None:
+    """`common` is the intersection in the volume, in its tightest box; None where nothing is in both."""
+    first, second = (Region.of(mask, start) for mask, start in zip((one, other), starts, strict=True))
+    if first is None or second is None:
+        return
+    shape = (16, 16, 16)
+    both = first.full(shape) & second.full(shape)
+    found, expected = first.common(second), Region.of(both)
+    if expected is None or found is None:
+        assert found is expected
+        return
+    assert found.start == expected.start
+    assert np.array_equal(found.mask, expected.mask)
 
 
 def test_a_region_reads_values_and_slices_of_the_volume() -> None:
