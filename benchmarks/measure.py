@@ -23,7 +23,7 @@ from report import Result, arguments, machine, table, table_of, write
 from node.core.codes import Structure
 from node.phantom import Grid, Rendering, covering_grid, render, standard_anatomy
 from node.phantom import Structure as Part
-from workers.records import dump_labels
+from workers.stored_labels import dump_labels
 
 BAR_TIME, BAR_MEMORY = 5.0, 1.5
 TOLERANCE = 1e-9  # of each number, as a share: means and medians may differ in the order of a sum, and in no voxel

@@ -23,7 +23,8 @@ from node.core.grid import Geometry
 from node.core.records import Candidate, HeightSource, PatientFacts
 from node.core.settings import MeasurementSettings
 from workers.measurement import measure
-from workers.records import Acquisition, AlgorithmType, LabelMap, Region, Segment, Volume, parse_labels
+from workers.records import Acquisition, AlgorithmType, LabelMap, Region, Segment, Volume
+from workers.stored_labels import parse_labels
 
 CASE = "case.json"
 HU, LABELS = "hu.npy", "labels.npz"

@@ -12,9 +12,10 @@ from node.core.reasons import Outage, StudyRefusal
 from node.core.records import JobRequest
 from node.core.spool import Spool, WorkFolder
 from workers import measurement, report, segmentation, volume
-from workers.records import Volume, parse_labels
+from workers.records import Volume
 from workers.report.document import Findings, Tried
 from workers.segmentation.port import Networks
+from workers.stored_labels import parse_labels
 from workers.trials import LABELS, TRIED, Trials
 
 # A further candidate that is too much for the engine does not take away what the ones before it gave.

@@ -14,8 +14,9 @@ from node.core.reasons import Coded
 from node.core.records import JobRequest
 from node.core.spool import WorkFolder
 from workers.coverage import Extent, Lack, lacks
-from workers.records import LabelMap, Volume, dump_labels
+from workers.records import LabelMap, Volume
 from workers.report.document import Tried
+from workers.stored_labels import dump_labels
 
 TRIED = "tried.json"
 LABELS = "labels.npz"

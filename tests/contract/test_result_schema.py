@@ -16,7 +16,8 @@ from node.core.reasons import NotComputed, NoteCode, StudyRefusal
 from node.core.records import EarlyRefusal, HeightSource, LeftOut
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
-from workers.records import AlgorithmType, Zone
+from workers.measured import Zone
+from workers.records import AlgorithmType
 from workers.report.document import SCHEMA_VERSION, Findings, _quality
 
 SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "result.schema.json").read_text("utf-8"))

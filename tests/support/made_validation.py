@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from node.core.codes import MEASUREMENTS
-from workers.records import Agreement, Conditions, Errors, Validation
+from workers.validation import Agreement, Conditions, Errors, Validation
 
 PARTS_OF_TRUTH = (0.02, -0.01, 0.05, 0.0, 0.03)
 DIFFERENCES_HU = (-2.0, -3.5, -2.5, -3.0, -1.0)

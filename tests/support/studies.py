@@ -15,7 +15,8 @@ from node.core.spool import Spool, WorkFolder
 from node.folder import request_for_folder
 from workers import analysis, volume
 from workers.analysis import Outcome
-from workers.records import LabelMap, Volume, parse_labels
+from workers.records import LabelMap, Volume
+from workers.stored_labels import parse_labels
 
 REQUESTED_AT = datetime.fromisoformat("2026-11-21T12:00:00")
 

@@ -12,8 +12,9 @@ from node.core.codes import MEASUREMENTS, Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, not_computed
 from node.core.settings import MeasurementSettings
+from workers.measured import Measured
 from workers.measurement import bone, burden, context, doubt, liver, plausibility, psoas, scores, vertebra
-from workers.records import LabelMap, Measured, Volume
+from workers.records import LabelMap, Volume
 
 _SCORES = "rad_score."
 

@@ -15,9 +15,10 @@ import numpy as np
 from node.core.codes import Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, computed, not_computed
+from workers.measured import Burden, Lesion, Zone
 from workers.measurement import lesions
 from workers.measurement.definition import OWN, Definition
-from workers.records import Burden, LabelMap, Lesion, Volume, Zone
+from workers.records import LabelMap, Volume
 
 NAMES = ("burden.count", "burden.max_diameter", "burden.tbs")
 _LOWER_BOUNDS = ((9.0, Zone.FROM_9), (3.0, Zone.FROM_3), (0.0, Zone.BELOW_3))

@@ -20,7 +20,8 @@ from node.core.codes import MEASUREMENTS
 from node.core.reasons import NoteCode
 from node.core.records import HeightSource, Measurement, PatientFacts
 from node.core.settings import MeasurementSettings
-from workers.records import Conditions, Errors, LabelMap, Volume
+from workers.records import LabelMap, Volume
+from workers.validation import Conditions, Errors
 
 Interval = tuple[float, float]
 _LEAST_TRUTHS = 5

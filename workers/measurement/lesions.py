@@ -23,10 +23,11 @@ from scipy import ndimage
 
 from node.core.codes import Structure
 from node.core.grid import Geometry, Vector
+from workers.measured import Lesion
 from workers.measurement import diameters
 from workers.measurement.attenuation import tissue_hu
 from workers.measurement.extent import touched_edges
-from workers.records import LabelMap, Lesion, Mask, Region, Volume
+from workers.records import LabelMap, Mask, Region, Volume
 
 _LEAST_LESION_ML = 0.05
 _ROUNDING = 1e-9  # volumes are products: 50 voxels of 0.001 mL are 0.05 mL, not a hair less

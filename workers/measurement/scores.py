@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import ClinicalFacts, Measurement, RasStatus
-from workers.records import PATIENT_FACTS, Score, ScoreItem
+from workers.measured import PATIENT_FACTS, Score, ScoreItem
 
 Numbers = Mapping[str, Measurement]
 

@@ -13,7 +13,9 @@ from typing import Any
 from node.core.codes import MEASUREMENTS
 from node.core.errors import NodeError
 from node.core.records import JobRequest, Measurement, PatientFacts, Superseded, not_computed
-from workers.records import Acquisition, LabelMap, Lesion, Measured, Score, Validation, Volume
+from workers.measured import Lesion, Measured, Score
+from workers.records import Acquisition, LabelMap, Volume
+from workers.validation import Validation
 
 SCHEMA_VERSION = "1.3"
 _INTERVAL = (

@@ -17,7 +17,7 @@ from typing import Any
 from node.core.errors import NotAnalysable, Untrusted
 from node.core.reasons import StudyRefusal
 from node.core.records import parse
-from workers.records import Validation
+from workers.validation import Validation
 
 NAME = "manifest.json"
 Entries = dict[str, dict[str, Any]]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from node.core.codes import Structure
 from node.core.grid import Geometry
-from workers.records import Region, Validation, Volume
+from workers.records import Region, Volume
 from workers.segmentation.data_sets import Psoas
+from workers.validation import Validation
 
 
 class Way(StrEnum):

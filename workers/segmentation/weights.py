@@ -13,9 +13,9 @@ from pathlib import Path
 
 from node.core.errors import NotAnalysable, Untrusted
 from node.core.reasons import StudyRefusal
-from workers.records import Validation
 from workers.segmentation import manifest
 from workers.segmentation.data_sets import DataSet, Psoas, library_version, required
+from workers.validation import Validation
 
 THREADS = "nnUNet_def_n_proc"
 """The variable by which nnU-Net is told its number of threads."""

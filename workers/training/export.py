@@ -20,12 +20,12 @@ import torch
 from torch import nn
 
 from node.core.records import dump
-from workers.records import Validation
 from workers.segmentation import manifest
 from workers.segmentation.demo.folder import CONFIGURATION, DATASET, PLANS, TRAINER, WEIGHTS
 from workers.segmentation.demo.model import load_predictor
 from workers.segmentation.demo.tasks import Task
 from workers.training.plans import dataset, plans
+from workers.validation import Validation
 
 
 def write_network(folder: Path, task: Task, network: nn.Module) -> None:

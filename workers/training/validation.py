@@ -17,11 +17,11 @@ from pathlib import Path
 from node.core.codes import MEASUREMENTS
 from node.core.settings import MeasurementSettings
 from node.phantom.dicom import KVP
-from workers.records import Agreement, Conditions, Errors, Validation
 from workers.segmentation import manifest
 from workers.segmentation.demo.folder import FILES
 from workers.segmentation.demo.labels import PARTS
 from workers.training.evaluate import HU, NOISE_SD_HU, Result
+from workers.validation import Agreement, Conditions, Errors, Validation
 
 _WHAT = "synthetic abdomens that the model never saw"
 _DIGITS = 6

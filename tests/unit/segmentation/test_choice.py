@@ -16,9 +16,11 @@ from node.core.records import JobRequest, PatientFacts
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
 from workers import measurement, segmentation
-from workers.records import DEMONSTRATION, LabelMap, Validation, Volume, dump_labels, parse_labels
+from workers.records import DEMONSTRATION, LabelMap, Volume
 from workers.segmentation import weights
 from workers.segmentation.port import Answer, Networks, Order, Way
+from workers.stored_labels import dump_labels, parse_labels
+from workers.validation import Validation
 
 FACTS = PatientFacts(None, None, None, None, "")
 

@@ -12,7 +12,6 @@ pytest.importorskip("nnunetv2", reason="nnunetv2 is not installed (extra: worker
 
 from node.core.codes import MEASUREMENTS, Structure
 from node.phantom import covering_grid, random_anatomy, render, truth
-from workers.records import Validation
 from workers.segmentation import manifest
 from workers.segmentation.demo import folder
 from workers.segmentation.demo.labels import PARTS
@@ -22,6 +21,7 @@ from workers.training.card import CARD, with_results
 from workers.training.evaluate import UNSEEN_SEEDS, Result, measured
 from workers.training.truth import network_labels
 from workers.training.validation import keep, kept, model_digest, summed_up
+from workers.validation import Validation
 
 DEMO = Path(__file__).parents[3] / "models" / "demo"
 HU = "[hnsf'U]"

@@ -20,7 +20,7 @@ from node.core.records import EarlyRefusal, Instance, JobRequest
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool, digest
 from workers import analysis, volume
-from workers.records import parse_labels
+from workers.stored_labels import parse_labels
 
 HU = (np.random.default_rng(8).normal(100, 12, BODY_SHAPE) + 1024).astype(np.uint16)
 MADE = AXIAL.__class__(spacing_mm=BODY_SPACING_MM)

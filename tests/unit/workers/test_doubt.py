@@ -16,7 +16,8 @@ from node.core.records import HeightSource, Instance, Measurement, Note, Patient
 from node.core.settings import MeasurementSettings
 from workers import measurement
 from workers.measurement import doubt
-from workers.records import Errors, LabelMap, Validation, Volume
+from workers.records import LabelMap, Volume
+from workers.validation import Errors, Validation
 
 SPACING_MM = (3.0, 1.0, 1.0)
 HU_NAMES = {name for name, coding in MEASUREMENTS.items() if coding.unit == "[hnsf'U]"}

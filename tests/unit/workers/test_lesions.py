@@ -6,8 +6,9 @@ from made_arrays import box, geometry, label_map, places, tilted, volume
 
 from node.core.codes import Structure
 from node.core.records import Instance
+from workers.measured import Lesion
 from workers.measurement import lesions
-from workers.records import LabelMap, Lesion, Mask, Volume
+from workers.records import LabelMap, Mask, Volume
 
 SHAPE = (14, 30, 36)
 SPACING = (3.0, 0.8, 0.9)

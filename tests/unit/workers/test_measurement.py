@@ -9,8 +9,9 @@ from node.core.reasons import NotComputed, NoteCode
 from node.core.records import HeightSource, Instance, PatientFacts
 from node.core.settings import MeasurementSettings
 from workers import measurement
+from workers.measured import Measured
 from workers.measurement.catalogue import CATALOGUE
-from workers.records import AlgorithmType, LabelMap, Mask, Measured
+from workers.records import AlgorithmType, LabelMap, Mask
 
 TALL = PatientFacts(1.7, HeightSource.SERIES, None, None, "F")
 MASKS = body()

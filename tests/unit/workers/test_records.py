@@ -15,7 +15,9 @@ from node.core.errors import Untrusted
 from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
 from node.core.records import Instance
-from workers.records import AlgorithmType, Errors, LabelMap, Mask, Region, Segment, dump_labels, parse_labels
+from workers.records import AlgorithmType, LabelMap, Mask, Region, Segment
+from workers.stored_labels import dump_labels, parse_labels
+from workers.validation import Errors
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6))
 starts = st.tuples(*[st.integers(0, 400)] * 3)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from node.core.codes import MEASUREMENTS
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import ClinicalFacts, Measurement, Note, RasStatus, computed, not_computed
+from workers.measured import Score
 from workers.measurement import scores
-from workers.records import Score
 
 CUT = Note(NoteCode.TRUNCATED, "cut")
 NOT_SEARCHED = not_computed(NotComputed.STRUCTURE_NOT_FOUND)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from node.core.errors import NotAnalysable, Untrusted
 from node.core.reasons import StudyRefusal
-from workers.records import Validation
 from workers.segmentation import manifest
 from workers.segmentation.demo.tasks import TASKS
+from workers.validation import Validation
 
 CONFIGURATION = "3d_fullres"
 TRAINER = "nnUNetTrainer"
