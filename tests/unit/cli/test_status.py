@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -180,6 +181,11 @@ def test_the_demo_shows_a_study_that_was_closed_before_there_was_a_job(studied: 
 
 # --- the screen of a result -----------------------------------------------------------------------------------------
 
+OPEN = [
+    {"name": "node-positive primary", "state": "unknown"},
+    {"name": "disease-free interval < 12 months", "state": "unknown"},
+    {"name": "largest > 5 cm", "state": "yes"},
+]
 NOTE = {"code": "contrast", "text": "Contrast agent raises the attenuation."}
 EVERYWHERE = {"code": "imported", "text": "Imported segmentation (manual, [Reader] 1)."}
 CUT = {"code": "truncated", "text": "The liver reaches the top slice of the scan."}
@@ -220,6 +226,10 @@ def document(**changes: Any) -> dict[str, Any]:
         "study": {"patient": {"height_m": 1.75}},
         "quality": {"slices": 160, "spacing_mm": [3.0, 0.8, 0.8], "segmentation": {"engine": "imported"}},
         "measurements": measurements,
+        "scores": [
+            {"name": "Modified clinical score with RAS", "low": 1, "high": 3, "of": 3, "items": OPEN},
+            {"name": "GAME score", "low": 2, "high": 2, "of": 7, "items": [{"name": "KRAS mutation", "state": "no"}]},
+        ],
     } | changes
 
 
@@ -240,6 +250,8 @@ def test_a_result_fits_and_says_everything_once(width: int, with_truth: bool) ->
     assert "Liver volume" in computed
     assert missing.index("lesion-none") < missing.index("not-built")
     assert ("Truth" in text) == with_truth
+    assert "Modified clinical score with RAS 1 to 3 of 3 unknown: node-positive primary, disease-free" in flat(text)
+    assert re.search(r"^GAME score +2 of 7 *$", text, re.MULTILINE)
     assert ("as in every CT" in flat(text)) == with_truth
 
 
