@@ -1,10 +1,8 @@
 """Solids of known volume through stage 8: every error is within its tolerance, and docs/accuracy.md tells it."""
 
-from functools import partial
-
 import numpy as np
 import pytest
-from accuracy import OFFSETS, PAGE, SHAPES, TOLERANCES, page
+from accuracy import OFFSETS, PAGE, SHAPES, TOLERANCES, measured, page
 from scenes import (
     BODY,
     CONES,
@@ -13,8 +11,6 @@ from scenes import (
     LIVER,
     NOISE_SD_HU,
     TRABECULAR_HU,
-    all_lesions,
-    one_lesion,
     vertebra,
 )
 from solids import Box, Sampling, Solid, places
@@ -46,11 +42,10 @@ def test_the_tolerances_are_what_was_promised() -> None:
 @SAMPLINGS
 def test_every_lesion_is_counted(sampling: Sampling) -> None:
     """One of each size alone, and five side by side."""
-    for offset in OFFSETS:
-        scenes = [partial(one_lesion, at) for at in range(len(LESIONS))]
-        for scenery in (*scenes, all_lesions):
-            scene = scenery(sampling, offset)
-            assert scene.found()["burden.count"] == scene.truth["burden.count"]
+    for number in SHAPES["Lesions: ellipsoids"][1]:
+        for offset in OFFSETS:
+            found, truth = measured(number.scenery, sampling, offset)
+            assert found["burden.count"] == truth["burden.count"]
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accuracy import LOPSIDED, OURS, REPORTED, SPINE, SYMMETRIC, WHOLE_BODY
+from scipy import ndimage
 from sr_reading import children, groups, image_of, name, number, walk
 from studies import Study, analyse
 
+from node.core.codes import Structure
 from node.core.errors import NotAnalysable
+from workers.measurement.vertebra import body_from_label
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,17 @@ def test_volumes_means_and_areas_of_the_real_abdomen(abdomen: Study, expected: d
     for side in ("left", "right"):
         area = expected["psoas_area_cm2_at_l3"][side]
         assert abdomen.value(f"psoas.{side}.area_l3") == pytest.approx(area, rel=PER_MILLE)
+
+
+def test_vertebrae_of_the_real_abdomen(abdomen: Study, expected: dict[str, Any]) -> None:
+    """The whole labels of L1 and L3 to 0.1 %, as the measurements get them."""
+    voxel_ml = abdomen.volume.geometry.voxel_volume_ml
+    for structure, level in ((Structure.VERTEBRA_L1, "vertebra_l1"), (Structure.VERTEBRA_L3, "vertebra_l3")):
+        region = abdomen.labels.find(structure)
+        assert region is not None
+        assert region.count * voxel_ml == pytest.approx(expected["volume_ml"][f"{level}_with_arch"], rel=PER_MILLE)
+        if exact := expected["mean_hu"].get(f"{level}_with_arch"):
+            assert region.values(abdomen.volume.hu).mean() == pytest.approx(exact, rel=PER_MILLE)
 
 
 def test_indices_of_the_real_abdomen(abdomen: Study, expected: dict[str, Any]) -> None:
@@ -60,6 +75,27 @@ def test_the_density_of_l1_is_that_of_the_core(abdomen: Study, expected: dict[st
     assert abdomen.value("l1.mean_hu") < expected["mean_hu"]["vertebra_l1_with_arch"] - 60
     assert 1.0 <= abdomen.value("l1.volume") < expected["volume_ml"]["vertebra_l1_with_arch"] / 3
     assert {"body-from-label", "kvp-unknown", "imported"} <= abdomen.notes("l1.mean_hu")
+
+
+def test_the_density_beside_the_spine_report_is_as_the_page_says(abdomen: Study) -> None:
+    """docs/accuracy.md's figures of L1: ours, of the body, and of the body eroded lopsidedly and symmetrically."""
+    grid, hu = abdomen.volume.geometry, abdomen.volume.hu
+    assert min(grid.slice_step_mm[2], grid.row_step_mm[1], grid.column_step_mm[0]) > 0  # up, to the back, to the left
+    whole = abdomen.labels.find(Structure.VERTEBRA_L1)
+    assert whole is not None
+    region = body_from_label(whole, grid)
+    assert region is not None
+    body = region.full(grid.shape)
+    lopsided = body.copy()  # a voxel stays where those below, behind and to the left are inside too
+    lopsided[1:] &= body[:-1]
+    for axis in (1, 2):
+        lopsided &= np.roll(lopsided, -1, axis=axis)
+    masks = {WHOLE_BODY: body, LOPSIDED: lopsided, SYMMETRIC: ndimage.binary_erosion(body, np.ones((3, 3, 3)))}
+    found = {what: (float(hu[mask].mean()), float(np.median(hu[mask]))) for what, mask in masks.items()}
+    found[OURS] = (abdomen.value("l1.mean_hu"), abdomen.value("l1.median_hu"))
+    assert set(found) == set(SPINE) - {REPORTED}
+    for what, values in found.items():
+        assert values == pytest.approx(SPINE[what], abs=0.051), what
 
 
 def test_the_area_is_outlined_on_the_slice_at_mid_l3(abdomen: Study, expected: dict[str, Any]) -> None:

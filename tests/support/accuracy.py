@@ -38,13 +38,13 @@ class Tolerance:
 TOLERANCES: Mapping[Sampling, Tolerance] = {
     Sampling("0.7 / 1 mm", (1.0, 0.7, 0.7)): Tolerance(0.5, 0.5, 3.0, 1.0, 1.0, 1.0, 10.0),
     Sampling("0.8 / 2.5 mm", (2.5, 0.8, 0.8)): Tolerance(0.5, 0.5, 6.0, 1.0, 1.0, 1.0, 15.0),
-    Sampling("0.8 / 5 mm", (5.0, 0.8, 0.8)): Tolerance(1.0, 0.5, 12.0, 1.0, 1.0, 1.0, 40.0, between_slices=True),
-    Sampling("3 / 3 mm", (3.0, 3.0, 3.0)): Tolerance(1.5, 3.0, 9.0, 1.0, 3.0, 3.0, 40.0),
+    Sampling("0.8 / 5 mm", (5.0, 0.8, 0.8)): Tolerance(1.0, 0.5, 12.0, 1.0, 1.0, 1.0, 50.0, between_slices=True),
+    Sampling("3 / 3 mm", (3.0, 3.0, 3.0)): Tolerance(1.5, 3.0, 9.0, 1.0, 3.0, 3.0, 20.0),
     Sampling("oblique, 0.8 / 2.5 mm", (2.5, 0.8, 0.8), turned_degrees=(12.0, 20.0)): Tolerance(
-        0.5, 0.5, 10.0, 1.0, 1.0, 1.0, 15.0
+        0.5, 0.5, 15.0, 1.0, 1.0, 1.0, 15.0
     ),
     Sampling("tilted 20°, 0.8 / 2.5 mm", (2.5, 0.8, 0.8), tilt_degrees=20.0): Tolerance(
-        0.5, 0.5, 10.0, 1.0, 1.0, 1.0, 15.0
+        0.5, 0.5, 15.0, 1.0, 1.0, 1.0, 15.0
     ),
 }
 OFFSETS: Sequence[Spot] = ((0.07, 0.31, 0.19), (0.43, 0.12, 0.38), (-0.24, 0.46, -0.11))
@@ -73,7 +73,8 @@ class Number:
 
 
 @cache
-def _measured(scenery: Scenery, sampling: Sampling, offset: Spot) -> tuple[Mapping[str, float], Mapping[str, float]]:
+def measured(scenery: Scenery, sampling: Sampling, offset: Spot) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Return what stage 8 finds in a scene, and what is there."""
     scene = scenery(sampling, offset)
     return scene.found(), scene.truth
 
@@ -81,7 +82,7 @@ def _measured(scenery: Scenery, sampling: Sampling, offset: Spot) -> tuple[Mappi
 def _compared(
     scenery: Scenery, sampling: Sampling, offset: Spot, names: Iterable[str]
 ) -> Iterable[tuple[float, float]]:
-    found, truth = _measured(scenery, sampling, offset)
+    found, truth = measured(scenery, sampling, offset)
     return [(found[name], truth[name]) for name in names]
 
 
@@ -152,9 +153,11 @@ SHAPES: Mapping[str, tuple[str, tuple[Number, ...]]] = {
         _muscles(cylinders, "area_percent"),
     ),
     "Muscles: cones": (
-        "Two cones base to base, 130 and 70 mm high, radius 24 mm, leaning outwards, L3 where they taper. V = pi r^2 h / 3;"
-        "\nA = pi r^2 of the circle at mid-height of L3. A slice is the nearest one *below* mid-height at most one step off,"
-        "\nand the area changes by 2.5 % per millimetre there.",
+        """\
+Two cones base to base, 130 and 70 mm high, radius 24 mm, leaning outwards; L3 where they taper. V = pi r^2 h / 3, A =
+pi r^2 of the circle at mid-height of L3. There the area changes by 2.5 % per millimetre, and slice floor((first +
+last) / 2) lies up to a step below mid-height; a slice that stands askew cuts a leaning muscle at several heights. What
+is left is of the definition, not of the counting.""",
         _muscles(cones, "tapering_area_percent"),
     ),
     "L1: a box within a shell": (
@@ -166,18 +169,45 @@ SHAPES: Mapping[str, tuple[str, tuple[Number, ...]]] = {
         _core(arch=True),
     ),
     "Lesions: ellipsoids": (
-        "Spheres of 8, 12 and 20 mm; ellipsoids of 35 x 24 x 28 and 60 x 44 x 50 mm, turned by 35 and 20 degrees in the axial"
-        "\nplane. The truth is the longest diameter in the plane of the slices.",
+        """\
+Spheres of 8, 12 and 20 mm; ellipsoids of 35 x 24 x 28 and 60 x 44 x 50 mm, turned by 35 and 20 degrees in the axial
+plane. The truth is the longest diameter in the plane of the slices.
+
+\\* Of a lesion whose centre lies half-way between two slices of 5 mm neither shows the full diameter D: of a sphere
+they show sqrt(D^2 - 25 mm^2), 1.8 mm less of 8 mm and 0.3 mm less of 40 mm. These slices show no more, so on this grid alone
+it is allowed beside the diagonal.""",
         _diameters(),
     ),
 }
 
-# L1 of the public CT `abdomen3mm` [HU], mean and median: `tests/reference/test_real_studies.py` measures all but the
-# first, which was run once and is not repeated here.
-SPINE_REPORT = (132.6, 110.0)
+# L1 of the public CT `abdomen3mm` [HU], mean and median. `tests/reference/test_real_studies.py` measures all but the
+# first, which TotalSegmentator's own program gave.
+REPORTED = "TotalSegmentator's spine report"
+LOPSIDED, SYMMETRIC, WHOLE_BODY = (
+    "our body, eroded as the report does",
+    "our body, eroded by a voxel all around",
+    "our body",
+)
+OURS = "our core"
 SPINE: Mapping[str, tuple[float, float]] = {
-    "ours: more than 5 mm deep, central half of the height": (0.0, 0.0),
+    REPORTED: (132.6, 110.0),
+    LOPSIDED: (140.3, 115.0),
+    WHOLE_BODY: (164.0, 135.5),
+    SYMMETRIC: (117.5, 101.5),
+    OURS: (123.5, 98.0),
 }
+
+
+_TITLES = (
+    "volume [%]",
+    "area [%]",
+    "area, tapering [%]",
+    "core mean [HU]",
+    "in noise [HU]",
+    "its SD [HU]",
+    "core volume [%]",
+    "diameter [mm]",
+)
 
 
 def page() -> str:
@@ -186,8 +216,10 @@ def page() -> str:
         "# Accuracy",
         "",
         "How near stage 8 comes to solids whose volumes, areas and diameters are formulas. Every figure is measured by",
-        "`workers.measurement.measure`, as in a study; the truth never comes from voxels. The masks are those of a perfect",
-        "segmenter, with a voxel inside where its centre is: what a network adds to these errors is not here.",
+        "`workers.measurement.measure`, as in a study; the truth never comes from voxels. The masks are those of a",
+        "perfect segmenter, with a voxel inside where its centre is: what a network adds is not here. Each figure is the",
+        "worst of three places on the grid (and of both sides), its tolerance in brackets. Noise has an SD of 20 HU, and",
+        "the vertebra's voxels hold the mean of what they cover (partial volume).",
         "",
         f"The page is generated: `{COMMAND}` writes it, and a test fails",
         "where it says anything else than what is measured, or where an error is beyond its tolerance.",
@@ -197,9 +229,8 @@ def page() -> str:
         "Pixel and slice in millimetres. *Oblique*: the whole grid is turned, by 12 degrees about x and 20 about z.",
         "*Tilted*: the slices alone are turned by 20 degrees about x and step along the table, a sheared grid.",
         "",
-        "| grid | volume [%] | area [%] | tapering [%] | core [HU] | with noise [HU] | its SD [HU] | its volume [%] |"
-        " diameter [mm] |",
-        "|---|" + "---:|" * 8,
+        "| grid | " + " | ".join(_TITLES) + " |",
+        "|---|" + "---:|" * len(_TITLES),
     ]
     for sampling, one in TOLERANCES.items():
         values = (
@@ -219,7 +250,39 @@ def page() -> str:
     ]
     for title, (text, numbers) in SHAPES.items():
         lines += ["", f"## {title}", "", text, "", *_table(numbers)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_BESIDE, *_spine()]) + "\n"
+
+
+_BESIDE = """
+## What no mask can give
+
+- **Whole slices.** A flat end that lies along the slices is counted in whole ones: a slice of 5 mm more or less is
+  5 % of a cylinder of 100 mm. So the cylinders here end askew, as muscles do. The core of L1 has flat ends: its
+  *volume* steps by whole slices (of six slices of 5 mm four are taken as the central half). Its mean does not.
+- **Noise.** On 3 mm voxels the core has some 400 of them: with noise of 20 HU its mean has a standard error of 1 HU.
+  There 3 HU are allowed in place of 1.
+
+## Beside TotalSegmentator's spine report
+
+L1 of one public CT (TotalSegmentator's example, 3 mm, native), mean and median in HU:
+""".splitlines()
+
+
+def _spine() -> list[str]:
+    rows = [f"| {name} | {mean:.1f} | {median:.1f} |" for name, (mean, median) in SPINE.items()]
+    return ["", "| L1 | mean | median |", "|---|---:|---:|", *rows, *_WHY]
+
+
+_WHY = """
+Version 2.18 erodes the body by 4 mm, with an element that is laid out from -4 mm in steps of a voxel. At 3 mm that is
+two voxels along each axis and has no centre: a voxel is taken from the left, the back and the bottom, and none from
+the right, the front and the top. Cortex and endplate of three faces stay in, and they are dense. The same erosion makes
+our body denser than our core, too; one by a voxel all around brings it near. The rest is the mask: the report draws the
+body by itself, ours is the label of the whole vertebra without its arch.
+
+Our core keeps 5 mm from every face, in millimetres, whatever the voxels and whichever way the grid runs. This L1 is
+uneven (SD 102 HU, noted as `high-variance`): mean and median lie 25 HU apart.
+""".rstrip().splitlines()
 
 
 def _table(numbers: Sequence[Number]) -> list[str]:

@@ -6,6 +6,7 @@ noise where it is asked for; the other scenes are measured for their masks alone
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from made_arrays import NO_FACTS, acquisition, label_map
@@ -40,7 +41,7 @@ LESIONS = (
     Ellipsoid((0, 0, 0), (17.5, 12, 14), degrees=35),
     Ellipsoid((0, 0, 0), (30, 22, 25), degrees=-20),
 )
-_APART_MM = 70.0
+_APART_MM = 60.0
 
 BODY = Box((-22, -17, -14), (22, 17, 14))
 _ARCH = Box((-20, 17, -6), (20, 45, 12))
@@ -125,10 +126,10 @@ def vertebra(sampling: Sampling, offset: Spot, *, arch: bool, noise: bool) -> Sc
     masks: dict[Structure, Mask | list[Mask]] = {Structure.VERTEBRA_L1: body, Structure.VERTEBRAL_BODY: body}
     if arch:
         masks = {Structure.VERTEBRA_L1: body | (mask(_ARCH, grid) & ~mask(CANAL, grid))}
-    picture = with_partial_volume(_bone_with_arch if arch else _bone, grid)
+    picture = _picture(grid, arch)
     if noise:
         seeds = [*grid.shape, *(round(1000 * abs(part)) for part in offset)]
-        picture += np.random.default_rng(seeds).normal(0, NOISE_SD_HU, grid.shape)
+        picture = picture + np.random.default_rng(seeds).normal(0, NOISE_SD_HU, grid.shape)
     settings = MeasurementSettings()
     deep_mm = settings.core_erosion_mm
     low_mm = (BODY.high[2] - BODY.low[2]) * (1 - settings.core_slab_fraction) / 2
@@ -139,6 +140,11 @@ def vertebra(sampling: Sampling, offset: Spot, *, arch: bool, noise: bool) -> Sc
         "l1.volume": BODY.shrunk((deep_mm, deep_mm, max(deep_mm, low_mm))).volume_ml,
     }
     return _scene(grid, masks, truth, picture)
+
+
+@lru_cache(maxsize=4)
+def _picture(grid: Geometry, arch: bool) -> Floats:
+    return with_partial_volume(_bone_with_arch if arch else _bone, grid)
 
 
 def _bone(x: Floats, y: Floats, z: Floats) -> Floats:

@@ -31,7 +31,7 @@ to the largest m / (1 + e), of attenuations m - e. It is no confidence interval 
 errors have a sign. It is `null` wherever just this was not measured ([which](models.md)): imported segmentations,
 TotalSegmentator, patients where phantoms were measured, another grid, another tube voltage for attenuations, cut
 structures. PMVI and PMI are widened by the last place of the height. Tilted slices are told of in
-[geometry](geometry.md).
+[geometry](geometry.md), errors against known truth in [accuracy](accuracy.md).
 """
 _SCORES = """## Clinical scores
 
