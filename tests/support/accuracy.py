@@ -129,7 +129,6 @@ def _core(arch: bool) -> tuple[Number, ...]:
     return (
         Number("mean", "HU", clean, ("l1.mean_hu",), _within("core_hu")),
         Number("mean, noise", "HU", noisy, ("l1.mean_hu",), _within("noisy_core_hu")),
-        Number("median, noise", "HU", noisy, ("l1.median_hu",), _within("noisy_core_hu")),
         Number("SD, noise", "HU", noisy, ("l1.sd_hu",), _within("core_sd_hu")),
         Number("volume", "%", clean, ("l1.volume",), _within("core_volume_percent")),
     )
@@ -174,8 +173,8 @@ Spheres of 8, 12 and 20 mm; ellipsoids of 35 x 24 x 28 and 60 x 44 x 50 mm, turn
 plane. The truth is the longest diameter in the plane of the slices.
 
 \\* Of a lesion whose centre lies half-way between two slices of 5 mm neither shows the full diameter D: of a sphere
-they show sqrt(D^2 - 25 mm^2), 1.8 mm less of 8 mm and 0.3 mm less of 40 mm. These slices show no more, so on this grid alone
-it is allowed beside the diagonal.""",
+they show sqrt(D^2 - 25 mm^2), 1.8 mm less of 8 mm and 0.3 mm less of 40 mm. These slices show no more, so on this grid
+alone it is allowed beside the diagonal.""",
         _diameters(),
     ),
 }
@@ -216,10 +215,10 @@ def page() -> str:
         "# Accuracy",
         "",
         "How near stage 8 comes to solids whose volumes, areas and diameters are formulas. Every figure is measured by",
-        "`workers.measurement.measure`, as in a study; the truth never comes from voxels. The masks are those of a",
-        "perfect segmenter, with a voxel inside where its centre is: what a network adds is not here. Each figure is the",
-        "worst of three places on the grid (and of both sides), its tolerance in brackets. Noise has an SD of 20 HU, and",
-        "the vertebra's voxels hold the mean of what they cover (partial volume).",
+        "`workers.measurement.measure`, as in a study; the truth never comes from voxels. The masks are those of",
+        "a perfect segmenter, with a voxel inside where its centre is: what a network adds is not here. Each figure is",
+        "the worst of three places on the grid (and of both sides), its tolerance in brackets. Noise has SD 20 HU,",
+        "and the vertebra's voxels hold the mean of what they cover (partial volume).",
         "",
         f"The page is generated: `{COMMAND}` writes it, and a test fails",
         "where it says anything else than what is measured, or where an error is beyond its tolerance.",

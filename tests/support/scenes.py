@@ -135,7 +135,6 @@ def vertebra(sampling: Sampling, offset: Spot, *, arch: bool, noise: bool) -> Sc
     low_mm = (BODY.high[2] - BODY.low[2]) * (1 - settings.core_slab_fraction) / 2
     truth = {
         "l1.mean_hu": TRABECULAR_HU,
-        "l1.median_hu": TRABECULAR_HU,
         "l1.sd_hu": NOISE_SD_HU if noise else 0.0,
         "l1.volume": BODY.shrunk((deep_mm, deep_mm, max(deep_mm, low_mm))).volume_ml,
     }
