@@ -1,4 +1,4 @@
-"""What was measured of a network on known truths: the records that a model's manifest, a label map and stage 8 share."""
+"""What was measured of a network on known truths: what a model's manifest, a label map and stage 8 share."""
 
 import math
 from collections.abc import Mapping

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from made_arrays import BODY_SPACING_MM
+
 from node.core.codes import MEASUREMENTS
 from workers.validation import Agreement, Conditions, Errors, Validation
 
@@ -9,7 +11,7 @@ PARTS_OF_TRUTH = (0.02, -0.01, 0.05, 0.0, 0.03)
 DIFFERENCES_HU = (-2.0, -3.5, -2.5, -3.0, -1.0)
 
 
-def conditions(spacing_mm: tuple[float, float, float] = (3.0, 1.0, 1.0), kvp: float = 120.0) -> Conditions:
+def conditions(spacing_mm: tuple[float, float, float] = BODY_SPACING_MM, kvp: float = 120.0) -> Conditions:
     """Return conditions of one grid, of phantoms."""
     slices, rows, columns = ((edge, edge) for edge in spacing_mm)
     return Conditions(

@@ -27,7 +27,8 @@ DEFINITIONS = (
     Definition(
         ids=NAMES[:1],
         text="Liver lesions; 0 only where they were searched for.",
-        formula="components (26 neighbours) of at least 0.05 mL, or tumour segments of an imported SEG",
+        formula="components (26 neighbours) of at least 0.05 mL; of an imported SEG its several, or its one numbered, "
+        "tumour segments, whatever their size",
         source=OWN,
         reasons=(NotComputed.STRUCTURE_NOT_FOUND,),
         notes=(NoteCode.TRUNCATED,),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_arrays import BODY_SHAPE, body, geometry, label_map, tilted, volume
+from made_arrays import BODY_SHAPE, BODY_SPACING_MM, body, geometry, label_map, tilted, volume
 from made_validation import DIFFERENCES_HU, PARTS_OF_TRUTH, conditions, validation
 
 from node.core.codes import MEASUREMENTS, Structure
@@ -19,7 +19,6 @@ from workers.measurement import doubt
 from workers.records import LabelMap, Volume
 from workers.validation import Errors, Validation
 
-SPACING_MM = (3.0, 1.0, 1.0)
 HU_NAMES = {name for name, coding in MEASUREMENTS.items() if coding.unit == "[hnsf'U]"}
 INDICES = {"psoas.pmvi": 3, "psoas.pmi": 2}
 TALL = PatientFacts(1.72, HeightSource.SERIES, None, None, "F")
@@ -32,7 +31,7 @@ differences = st.lists(st.floats(-80, 80), min_size=1, max_size=12).map(tuple)
 
 def labels(measured: Validation | None = None, **changes: Any) -> LabelMap:
     """Return a segmentation of every structure, by a network of which this was measured."""
-    made = label_map(geometry(BODY_SHAPE, SPACING_MM), body())
+    made = label_map(geometry(BODY_SHAPE, BODY_SPACING_MM), body())
     return replace(made, validation=measured or validation(), **changes)
 
 
@@ -43,7 +42,7 @@ def of(
     settings: MeasurementSettings | None = None,
 ) -> dict[str, Measurement]:
     """Measure a segmentation, by default on a synthetic volume that is like the validated ones."""
-    seen = seen or volume(HU, SPACING_MM, synthetic=True)
+    seen = seen or volume(HU, BODY_SPACING_MM, synthetic=True)
     return measurement.measure(seen, drawn, facts, settings or MeasurementSettings()).measurements
 
 
@@ -117,14 +116,14 @@ def test_without_a_validation_there_is_none() -> None:
 def test_a_patient_is_no_phantom(synthetic: bool) -> None:
     """What was measured on phantoms says nothing of a patient, and the other way round."""
     own = replace(validation(), conditions=replace(conditions(), synthetic=synthetic))
-    seen = volume(HU, SPACING_MM, synthetic=not synthetic)
+    seen = volume(HU, BODY_SPACING_MM, synthetic=not synthetic)
     assert with_interval(of(labels(own), seen)) == set()
 
 
 def test_another_tube_voltage_takes_the_attenuations_alone() -> None:
     """At 100 kV, or where none is known, volumes keep their interval."""
     for kvp in (100.0, None):
-        found = with_interval(of(labels(), volume(HU, SPACING_MM, synthetic=True, kvp=kvp)))
+        found = with_interval(of(labels(), volume(HU, BODY_SPACING_MM, synthetic=True, kvp=kvp)))
         assert found == ALL - HU_NAMES, kvp
 
 
@@ -132,7 +131,7 @@ def test_another_tube_voltage_takes_the_attenuations_alone() -> None:
 def test_another_distance_of_slices_or_pixels_has_none(axis: int) -> None:
     """Two parts in a hundred more on one axis are another grid; what rounding leaves is not."""
     for factor, expected in ((1.02, set()), (1.0005, ALL)):
-        spacing = [edge * (factor if index == axis else 1) for index, edge in enumerate(SPACING_MM)]
+        spacing = [edge * (factor if index == axis else 1) for index, edge in enumerate(BODY_SPACING_MM)]
         grid = (spacing[0], spacing[1], spacing[2])
         drawn = replace(labels(), geometry=geometry(BODY_SHAPE, grid))
         assert with_interval(of(drawn, volume(HU, grid, synthetic=True))) == expected
@@ -140,9 +139,9 @@ def test_another_distance_of_slices_or_pixels_has_none(axis: int) -> None:
 
 def test_lossy_pixels_and_a_tilted_grid_have_none() -> None:
     """Neither was among what was measured."""
-    assert with_interval(of(labels(), volume(HU, SPACING_MM, synthetic=True, lossy=True))) == set()
-    grid = tilted(BODY_SHAPE, 3.0, 1.0, 1.0, 1.0)  # the distance of its slices is that of the others, within rounding
-    seen = replace(volume(HU, SPACING_MM, synthetic=True), geometry=grid)
+    assert with_interval(of(labels(), volume(HU, BODY_SPACING_MM, synthetic=True, lossy=True))) == set()
+    grid = tilted(BODY_SHAPE, *BODY_SPACING_MM, 1.0)  # its slices are as far apart, within rounding
+    seen = replace(volume(HU, BODY_SPACING_MM, synthetic=True), geometry=grid)
     assert with_interval(of(replace(labels(), geometry=grid), seen))
     assert with_interval(of(replace(labels(seen_upright=True), geometry=grid), seen)) == set()
 
@@ -164,7 +163,7 @@ def test_a_cut_structure_has_none() -> None:
     cut = {structure: np.asarray(mask).copy() for structure, mask in masks.items()}
     cut[Structure.LIVER][-1, 10, 10] = True
     cut[Structure.ILIOPSOAS_LEFT][:2, 20:22, 45:60] = True
-    found = of(replace(label_map(geometry(BODY_SHAPE, SPACING_MM), cut), validation=validation()))
+    found = of(replace(label_map(geometry(BODY_SHAPE, BODY_SPACING_MM), cut), validation=validation()))
     assert {note.code for note in found["psoas.pmvi"].notes} == {NoteCode.NEARLY_COMPLETE}
     gone = {"liver.volume", "liver.mean_hu", "psoas.left.volume", "psoas.left.mean_hu", "psoas.pmvi"}
     assert with_interval(found) == ALL - gone
@@ -186,7 +185,7 @@ def test_notes_that_call_a_number_cut_or_odd_take_its_interval(code: NoteCode) -
     """Those of the table in docs/models.md, and no other note."""
     odd = {"truncated", "nearly-complete", "body-from-label", "level-from-label", "imported", "high-variance"}
     found = {"l1.volume": computed(20.0, Note(code, "x"))}
-    seen = volume(HU, SPACING_MM, synthetic=True)
+    seen = volume(HU, BODY_SPACING_MM, synthetic=True)
     [one] = doubt.with_intervals(found, seen, labels(), TALL, MeasurementSettings()).values()
     assert (one.interval is None) == (code in odd)
 

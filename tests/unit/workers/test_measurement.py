@@ -66,7 +66,7 @@ def every_case() -> list[Measured]:
         measured(MASKS, NO_FACTS),
         measured(MASKS, replace(NO_FACTS, height_reason=NotComputed.HEIGHT_IMPLAUSIBLE)),
         measured(MASKS | {Structure.ILIOPSOAS_LEFT: box(BODY_SHAPE, slice(2, 30), slice(20, 40), slice(45, 60))}),
-        measured(MASKS | {Structure.VERTEBRA_L1: box(BODY_SHAPE, slice(17, 30), slice(15, 40), slice(30, 60))}),
+        measured(MASKS | {Structure.VERTEBRA_L1: box(BODY_SHAPE, slice(17, 30), slice(18, 32), slice(38, 52))}),
         measured(MASKS | {Structure.VERTEBRAL_BODY: small}),
         measured(MASKS, lossy=True),
         measured(MASKS, padding_hu=((0.0, 200.0),)),

@@ -327,7 +327,7 @@ def test_the_seg_numbers_lesions_that_were_drawn_one_by_one(made: Made) -> None:
     names = segments(study)
     for place, mask in enumerate(drawn_masks, start=1):
         assert np.array_equal(names[f"Liver lesion {place}"], mask)
-        assert study.document["burden"]["lesions"][place - 1]["volume_ml"] == pytest.approx(mask.sum() * 0.003)
+        assert study.document["burden"]["lesions"][place - 1]["volume_ml"] == pytest.approx(mask.sum() * BODY_VOXEL_ML)
     paths = [Path(one.path) for one in study.volume.instances]
     again = run(request(paths, segmentations=[instance(study.path("seg.dcm"))]), study.spool)
     table = [{**one, "label": ""} for one in study.document["burden"]["lesions"]]
