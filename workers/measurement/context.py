@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from node.core.records import Context, Measurement, PatientFacts
 from node.core.references import REFERENCES, Reference
 from node.core.settings import MeasurementSettings
-from workers.measurement.psoas import MUSCLES
+from workers.measurement.psoas.muscles import MUSCLES
 from workers.records import Acquisition, LabelMap
 
 _MUSCLE_NAMES = {"iliopsoas": "the iliopsoas", "psoas_major": "the psoas major"}

@@ -21,7 +21,7 @@ from node.core.settings import MeasurementSettings
 from workers.measurement.attenuation import tissue_hu
 from workers.measurement.bounds import LEAST_APART_MM, LEAST_LARGEST_PIECE, LEAST_RIGHT_OF_SPINE, ROWS, Row
 from workers.measurement.extent import touched_edges
-from workers.measurement.psoas import MUSCLES
+from workers.measurement.psoas.muscles import MUSCLES
 from workers.records import LabelMap, Region, Volume
 
 Doubts = Mapping[Structure, Note]

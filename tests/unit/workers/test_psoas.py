@@ -11,7 +11,7 @@ from node.core.reasons import NotComputed, NoteCode
 from node.core.records import HeightSource, Measurement, PatientFacts
 from node.core.settings import MeasurementSettings
 from workers.measurement import psoas, vertebra
-from workers.measurement.psoas import Completeness
+from workers.measurement.psoas.muscles import Completeness, inspect
 from workers.records import LabelMap, Mask, Region
 
 SHAPE = (20, 24, 40)
@@ -77,7 +77,7 @@ def test_completeness_turns_at_fifteen_percent_whatever_the_pixels(
     mask[0, 1, 1 : 1 + bottom] = True
     region = Region.of(mask)
     assert region is not None
-    judged = psoas.inspect("left", region, geometry(mask.shape, spacing), MeasurementSettings())
+    judged = inspect("left", region, geometry(mask.shape, spacing), MeasurementSettings())
     expected = Completeness.TRUNCATED
     if bottom * 100 <= 15 * largest:
         expected = Completeness.NEARLY if bottom else Completeness.COMPLETE
@@ -94,7 +94,7 @@ def test_exactly_fifteen_percent_is_nearly_complete(bottom: int, largest: int, p
         mask[0, 1, 1 : 1 + bottom + extra] = True
         region = Region.of(mask)
         assert region is not None
-        judged = psoas.inspect("left", region, geometry(mask.shape, (3.0, pixel, pixel)), MeasurementSettings())
+        judged = inspect("left", region, geometry(mask.shape, (3.0, pixel, pixel)), MeasurementSettings())
         assert judged.completeness is expected
 
 
