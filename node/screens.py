@@ -36,7 +36,7 @@ _STYLES = {
 _SENTENCES = {str(one): one.sentence for one in (*NotComputed, *StudyRefusal, *Outage, *Flag)}
 _EVERYWHERE = "all"
 _PARTIAL_VOLUME = (
-    "A mean over a whole organ lies 2 to 3 HU off the truth: voxels at its rim hold some of the fat around it, as in "
+    "A mean over a whole organ lies some HU off the truth: voxels at its rim hold some of the fat around it, as in "
     "every CT."
 )
 
