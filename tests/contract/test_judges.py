@@ -306,7 +306,8 @@ def written_masks(study: Study) -> dict[int, Mask]:
         by_structure.setdefault(one.structure, []).append(one.region.full(study.volume.geometry.shape))
     found = {}
     for item in study.dataset("seg.dcm").SegmentSequence:
-        structure = str(item.SegmentLabel).lower().replace(" ", "_").rstrip("_0123456789")
+        named = str(item.SegmentLabel).lower().replace(" ", "_").rstrip("_0123456789")
+        structure = "liver_lesion" if named == "liver_lesions" else named
         if structure in by_structure:
             found[int(item.SegmentNumber)] = by_structure[structure].pop(0)
     return found
