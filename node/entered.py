@@ -15,7 +15,7 @@ from node.content import StudyContent
 from node.core import log
 from node.core.reasons import NotComputed
 from node.core.records import HeightSource, PatientFacts
-from node.facts import with_height
+from node.facts import with_height, with_height_of
 from node.form import Entry, Form, WrongForm, load
 
 _log = log.get("entered")
@@ -79,12 +79,7 @@ def with_entry(facts: PatientFacts, entry: Entry | None) -> PatientFacts:
 
 def _as_before(facts: PatientFacts, before: PatientFacts) -> PatientFacts:
     if facts.height_reason is NotComputed.HEIGHT_MISSING and before.height_source is HeightSource.OPERATOR:
-        facts = replace(
-            facts,
-            height_m=before.height_m,
-            height_source=before.height_source,
-            height_reason=before.height_reason,
-        )
+        facts = with_height_of(facts, before)
     return replace(facts, clinical=before.clinical)
 
 

@@ -57,6 +57,16 @@ def with_height(
     return replace(facts, height_m=height_m, height_source=source, height_reason=reason)
 
 
+def with_height_of(facts: PatientFacts, before: PatientFacts) -> PatientFacts:
+    """Return facts with the height, its source and the reason why there is none, that earlier facts gave."""
+    return replace(
+        facts,
+        height_m=before.height_m,
+        height_source=before.height_source,
+        height_reason=before.height_reason,
+    )
+
+
 def _plausible_height(sizes: Sequence[float], *, height_in_cm: bool) -> float | None:
     """Return the height in metres; None where the sizes disagree, or outside the plausible range (centimetres too)."""
     height_m = sizes[0] / (100 if height_in_cm else 1)

@@ -12,7 +12,6 @@ nobody. Answers that differ among each other are no height at all (`height-impla
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from pydicom import Dataset
 
@@ -22,7 +21,7 @@ from node.core.errors import Unavailable
 from node.core.reasons import NotComputed
 from node.core.records import HeightSource, PatientFacts
 from node.core.settings import Settings
-from node.facts import with_height
+from node.facts import with_height, with_height_of
 from node.identity import Identity, identity
 from node.inquiry import Respondent
 
@@ -77,12 +76,7 @@ class Heights:
             if sizes:
                 return with_height(facts, source, sizes, height_in_cm=self._in_cm)
         if away and before is not None and before.height_source in (HeightSource.ARCHIVE, HeightSource.WORKLIST):
-            return replace(
-                facts,
-                height_m=before.height_m,
-                height_source=before.height_source,
-                height_reason=before.height_reason,
-            )
+            return with_height_of(facts, before)
         return facts
 
     def _sources(self) -> Iterator[tuple[HeightSource, Respondent]]:

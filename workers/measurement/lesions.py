@@ -27,7 +27,7 @@ from workers.measured import Lesion
 from workers.measurement import diameters
 from workers.measurement.attenuation import tissue_hu
 from workers.measurement.extent import touched_edges
-from workers.records import LabelMap, Mask, Region, Volume
+from workers.records import LabelMap, Region, Volume
 
 _LEAST_LESION_ML = 0.05
 _ROUNDING = 1e-9  # volumes are products: 50 voxels of 0.001 mL are 0.05 mL, not a hair less
@@ -114,20 +114,4 @@ def _touched(region: Region, others: Sequence[Region]) -> tuple[int, ...]:
         (region.start[0] - 1, region.start[1] - 1, region.start[2] - 1),
         ndimage.binary_dilation(np.pad(region.mask, 1), structure=_NEIGHBOURS_26),
     )
-    return tuple(
-        number for number, other in enumerate(others, start=1) if other is not region and _overlap(grown, other)
-    )
-
-
-def _overlap(one: Region, other: Region) -> bool:
-    """Say whether two regions share a voxel."""
-    common = [range(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one.box, other.box, strict=True)]
-    return all(common) and bool((_within(one, common) & _within(other, common)).any())
-
-
-def _within(region: Region, part: Sequence[range]) -> Mask:
-    """Return the mask of a region in a part of its box, given by the voxels of the volume."""
-    inside: Mask = region.mask[
-        tuple(slice(one.start - at, one.stop - at) for one, at in zip(part, region.start, strict=True))
-    ]
-    return inside
+    return tuple(number for number, other in enumerate(others, start=1) if other is not region and grown.common(other))

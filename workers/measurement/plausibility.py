@@ -44,8 +44,9 @@ def doubts(volume: Volume, labels: LabelMap) -> Doubts:
         for segment in segments if structure is Structure.LESION else segments[:1]:
             broken.setdefault(structure, []).extend(_broken(segment.region, row, volume))
     for muscles in MUSCLES.values():
+        told = list(_swapped(labels, *muscles))
         for structure in muscles:
-            broken.setdefault(structure, []).extend(_swapped(labels, *muscles))
+            broken.setdefault(structure, []).extend(told)
     unlike = frozenset(structure for structure, rules in broken.items() if rules)
     broken.setdefault(Structure.LIVER, []).extend(_left_of_spine(labels, unlike))
     return {
