@@ -124,9 +124,20 @@ def test_a_kind_that_was_not_made_is_passed_over(ledger: Ledger, make: Make) -> 
         assert [one.kind for one in deliveries.due(session, key, "pacs")] == ["summary"]
 
 
-@pytest.mark.parametrize("order", [("sr", "summary"), ("summary", "sr")])
-def test_where_the_summary_is_refused_too_all_have_failed(ledger: Ledger, make: Make, order: tuple[str, ...]) -> None:
-    """In whatever order they are told: nothing is due any more, and what stands is a failure."""
+@pytest.mark.parametrize(
+    ("order", "audited"),
+    [
+        (("sr", "summary"), [Outcome.MINOR_FAILURE, Outcome.SERIOUS_FAILURE]),
+        (("summary", "sr"), [Outcome.SERIOUS_FAILURE, Outcome.SERIOUS_FAILURE]),
+    ],
+)
+def test_where_the_summary_is_refused_too_all_have_failed(
+    ledger: Ledger, make: Make, order: tuple[str, ...], audited: list[Outcome]
+) -> None:
+    """In whatever order they are told: nothing is due any more, and what stands is a failure.
+
+    A Summary that was refused already is not promised in place of the SR.
+    """
     key = make(("sr", "summary"), ("sr", "summary"))
     with ledger.transaction() as session:
         refuse(session, *order)
@@ -134,6 +145,7 @@ def test_where_the_summary_is_refused_too_all_have_failed(ledger: Ledger, make: 
         assert deliveries.due(session, key, "pacs") == []
         assert {deliveries.given_up(deliveries.stand_in(one, made)) for one in made} == {True}
         assert {one.state for one in deliveries.standing(made)} == {DeliveryState.FAILED}
+        assert outcomes(session) == list(zip(audited, order, strict=True))
 
 
 def test_a_note_waits_for_the_summary_and_for_nothing_else(ledger: Ledger, make: Make) -> None:
