@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 
 import pytest
+from pacs import Pacs, serving
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
 from pynetdicom import build_context
-from wire.pacs import Pacs, serving
 
 from node.core.kinds import Kind
 from node.core.ledger import deliveries

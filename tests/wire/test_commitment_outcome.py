@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from pacs import COMPLETE, Pacs, Send, listing_of, report_anew, report_of, serving
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import build_context
@@ -26,7 +27,6 @@ from node.servers import Orthanc
 from workers.delivery import deliver
 
 from .conftest import Site
-from .pacs import COMPLETE, Pacs, Send, listing_of, report_anew, report_of, serving
 from .sender import ct_slice, file_of
 
 CT = [build_context(CTImageStorage, ExplicitVRLittleEndian)]

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from pacs import Pacs, report_of, serving
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import build_context
 
@@ -21,7 +22,6 @@ from node.core.states import DeliveryState, StudyState
 from node.probe import ask
 from workers.delivery import deliver
 
-from .pacs import Pacs, report_of, serving
 from .sender import ct_slice, data_set_of, file_of
 
 STUDY = "1.2.3"

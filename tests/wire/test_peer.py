@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pacs import Pacs, serving
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -27,7 +28,6 @@ from node.core.peer import Peer, Stored
 from node.core.reasons import DoorRefusal, Outage
 
 from .conftest import Site
-from .pacs import Pacs, serving
 from .sender import ct_slice, data_set_of, file_of
 
 CT_ANY = [build_context(CTImageStorage, [ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless])]
