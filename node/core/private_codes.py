@@ -84,10 +84,10 @@ AT_LEAST = " ≥"
 
 _HEAD = f"""# Private codes
 
-Made from the code by `python -m node.core.private_codes`. The scheme is `{PRIVATE_SCHEME}`, declared with its UID in the
-Coding Scheme Identification Sequence of every object that uses it. A private code stands only where no standard scheme
-has the concept; codes longer than 16 characters stand in Long Code Value. Codes and meanings are the same in every
-language of a result.
+Made from the code by `python -m node.core.private_codes`. The scheme is `{PRIVATE_SCHEME}`, declared with its UID in
+the Coding Scheme Identification Sequence of every object that uses it. A private code stands only where no standard
+scheme has the concept; codes longer than 16 characters stand in Long Code Value. Codes and meanings are the same in
+every language of a result.
 """
 _Rows = Iterator[tuple[Code, str]]
 

@@ -5,8 +5,8 @@ Comes in: `Findings`. Goes out: encoded files, not yet stored anywhere. What can
 
 Rooms: `document` (the JSON), `envelope` (what every object has in common), `frames` (references to multi-frame images),
 `outline` (contours), `seg`, `wording` (the texts, one file for each language), `pieces` (parts of an SR), `sentences`,
-`quality`, `lesions`, `clinical` (what a page says), `archival` and `viewer` (the two SR), `refusal` (an SR that says why
-there are no numbers).
+`quality`, `lesions`, `clinical` (what a page says), `archival` and `viewer` (the two SR), `refusal` (an SR that says
+why there are no numbers).
 """
 
 from dataclasses import dataclass

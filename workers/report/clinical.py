@@ -26,7 +26,10 @@ def scores(findings: Findings) -> hd.sr.ContainerContentItem | None:
     told = [one for one in (findings.measured.scores if findings.measured else ()) if _is_known(one)]
     if not told:
         return None
-    return _container(QUALITATIVE_EVALUATIONS, [_score(one, findings.words) for one in told])
+    notes = dict.fromkeys(findings.words(f"score_note.{note}") for one in told for note in one.notes)
+    return _container(
+        QUALITATIVE_EVALUATIONS, [*(_score(one, findings.words) for one in told), *(_comment(note) for note in notes)]
+    )
 
 
 def _is_known(score: Score) -> bool:
@@ -42,8 +45,7 @@ def _items(score: Score, words: Words) -> Iterator[hd.sr.ContentItem]:
         yield hd.sr.NumContentItem(name=name, value=points, unit=ucum("{points}"), relationship_type=_CONTAINS)
     for item in score.items:
         yield hd.sr.CodeContentItem(name=SCORE_ITEMS[item.id], value=_STATES[item.state], relationship_type=_CONTAINS)
-    for sentence in (_sentence(score, words), *score.notes):
-        yield hd.sr.TextContentItem(name=COMMENT, value=sentence, relationship_type=_CONTAINS)
+    yield _comment(_sentence(score, words))
 
 
 def _sentence(score: Score, words: Words) -> str:
@@ -51,6 +53,10 @@ def _sentence(score: Score, words: Words) -> str:
     if score.low == score.high:
         return words("score.exact", points=score.low, **origin)
     return words("score.range", low=score.low, high=score.high, **origin)
+
+
+def _comment(sentence: str) -> hd.sr.TextContentItem:
+    return hd.sr.TextContentItem(name=COMMENT, value=sentence, relationship_type=_CONTAINS)
 
 
 def _container(name: Code, items: list[hd.sr.ContentItem]) -> hd.sr.ContainerContentItem:
