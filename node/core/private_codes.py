@@ -19,7 +19,7 @@ STUDY_REFUSED = Code("study-refused", PRIVATE_SCHEME, "Study not measured")
 
 QUALITY = Code("quality", PRIVATE_SCHEME, "Acquisition and method")
 COVERAGE = Code("coverage", PRIVATE_SCHEME, "Coverage")
-GANTRY_TILT = Code("gantry-tilt", PRIVATE_SCHEME, "Gantry tilt")
+GANTRY_TILT = Code("gantry-angle", PRIVATE_SCHEME, "Gantry tilt")
 CONVOLUTION_KERNEL = Code("convolution-kernel", PRIVATE_SCHEME, "Convolution kernel")
 COMPRESSION = Code("compression", PRIVATE_SCHEME, "Compression")
 PSOAS_STRUCTURE = Code("psoas-structure", PRIVATE_SCHEME, "Muscle measured as psoas")

@@ -103,9 +103,11 @@ def _segment_groups(
         finding_type=coding.type,
         finding_sites=[site(segment.structure)],
         algorithm_id=algorithm(request),
-        measurements=[*_numbers(planar, findings), *(lesions.planar(lesion, sources) if lesion else ())],
+        measurements=[*_numbers(planar, findings), *(lesions.planar(lesion) if lesion else ())],
         qualitative_evaluations=_missing(planar, findings),
     )
+    if lesion:
+        lesions.draw(flat, lesion, sources[index])
     comment(flat, list(sentences.remarks(planar, findings)))
     return [volumetric, flat]
 

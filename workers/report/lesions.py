@@ -50,20 +50,31 @@ def _group(findings: Findings, sources: Sequence[Source], label: str, lesion: Le
         finding_type=STRUCTURES[Structure.LESION].type,
         finding_sites=[site(Structure.LESION)],
         algorithm_id=algorithm(findings.request),
-        measurements=[*planar(lesion, sources), *spatial(lesion)],
+        measurements=[*planar(lesion), *spatial(lesion)],
     )
+    draw(group, lesion, sources[lesion.slice])
     comment(group, list(remarks(lesion, findings)))
     return group
 
 
-def planar(lesion: Lesion, sources: Sequence[Source]) -> list[hd.sr.Measurement]:
-    """Return the axial diameter, with its line on the slice unless it begins and ends in one pixel."""
+def planar(lesion: Lesion) -> list[hd.sr.Measurement]:
+    """Return the axial diameter."""
+    return [_number(MAXIMUM_DIAMETER, lesion.axial_diameter_mm, "mm")]
+
+
+def draw(group: Group, lesion: Lesion, source: Source) -> None:
+    """Add to the axial diameter of a group its line on the slice, unless it begins and ends in one pixel.
+
+    highdicom takes no number with coordinates into a group that has a region; the group therefore has it already.
+    """
+    if not lesion.axial_diameter_mm:
+        return
     (row, column), (last_row, last_column) = lesion.ends
     # The middle of a pixel, columns first (PS3.3 section C.18.6.1.1).
     line = np.asarray([[column, row], [last_column, last_row]], dtype=float) + 0.5
-    kind, source = hd.sr.GraphicTypeValues.POLYLINE, image(sources[lesion.slice])
-    lines = [hd.sr.CoordinatesForMeasurement(kind, line, source)] if lesion.axial_diameter_mm else None
-    return [_number(MAXIMUM_DIAMETER, lesion.axial_diameter_mm, "mm", lines=lines)]
+    [diameter] = [item for item in group[0].ContentSequence if item.name == MAXIMUM_DIAMETER]
+    coordinates = hd.sr.CoordinatesForMeasurement(hd.sr.GraphicTypeValues.POLYLINE, line, image(source))
+    diameter.ContentSequence = hd.sr.ContentSequence([coordinates])
 
 
 def spatial(lesion: Lesion) -> list[hd.sr.Measurement]:
@@ -99,17 +110,5 @@ def of_all(findings: Findings) -> Iterator[str]:
         yield words("lesion.smaller", count=burden.smaller)
 
 
-def _number(
-    concept: Code,
-    value: float,
-    unit: str,
-    derivation: Code | None = None,
-    lines: list[hd.sr.CoordinatesForMeasurement] | None = None,
-) -> hd.sr.Measurement:
-    return hd.sr.Measurement(
-        name=concept,
-        value=round(value, DECIMALS),
-        unit=ucum(unit),
-        derivation=derivation,
-        referenced_coordinates=lines,
-    )
+def _number(concept: Code, value: float, unit: str, derivation: Code | None = None) -> hd.sr.Measurement:
+    return hd.sr.Measurement(name=concept, value=round(value, DECIMALS), unit=ucum(unit), derivation=derivation)

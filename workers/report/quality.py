@@ -62,8 +62,8 @@ def _acquired(volume: Volume, labels: LabelMap | None, words: Words) -> Iterator
     between, along_columns, along_rows = geometry.spacing_mm
     slices, length = geometry.shape[0], geometry.shape[0] * between
     seen_upright = labels is not None and labels.seen_upright
-    covered = "quality.coverage_tilted" if seen_upright else "quality.coverage"
-    yield _text(COVERAGE, words(covered, slices=slices, length=length))
+    covered = words("quality.coverage", slices=slices, length=length)
+    yield _text(COVERAGE, words("quality.seen_upright", covered=covered) if seen_upright else covered)
     if acquired.slice_thickness_mm is not None:
         yield _number(SLICE_THICKNESS, acquired.slice_thickness_mm, "mm")
     yield _number(SLICE_SPACING, between, "mm")

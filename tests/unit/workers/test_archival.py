@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import highdicom as hd
 import numpy as np
 import pytest
 from made_arrays import BODY_SHAPE, BODY_VOXEL_ML, NO_FACTS, body, box, geometry, label_map, tilted, volume
@@ -24,10 +25,10 @@ from workers.measured import Measured, Zone
 from workers.measurement import lesions as stage_8
 from workers.measurement import scores
 from workers.records import DEMONSTRATION, LabelMap, Volume
-from workers.report import clinical, quality, sentences
+from workers.report import clinical, pieces, quality, sentences
 from workers.report.document import Findings
 from workers.report.frames import Source
-from workers.report.lesions import MOST, planar
+from workers.report.lesions import MOST, draw, planar
 
 SHAPE = (12, 20, 24)
 GRID = geometry(SHAPE, (3.0, 0.8, 0.9))
@@ -136,9 +137,12 @@ def test_a_lesion_of_one_pixel_has_no_line() -> None:
     assert lesion.ends == ((3, 3), (3, 3))
     header = Dataset()
     header.SOPClassUID, header.SOPInstanceUID = CTImageStorage, "1.2.3"
-    [group] = planar(lesion, [Source(header)] * SHAPE[0])
-    [diameter] = group
-    assert (number(diameter), children(diameter)) == ((0.0, "mm"), [])
+    [diameter] = planar(lesion)
+    group = hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=pieces.tracking(request(), "one"), measurements=[diameter]
+    )
+    draw(group, lesion, Source(header))
+    assert (number(diameter[0]), children(diameter[0])) == ((0.0, "mm"), [])
 
 
 def test_every_zone_and_every_score_has_its_code() -> None:
@@ -191,7 +195,7 @@ def test_what_is_known_of_the_acquisition_is_said() -> None:
     assert said["113733"] == [(120.0, "kV")]
     assert (said["convolution-kernel"], said["123011"]) == (["B30f"], ["none is named"])
     assert said["height"] == ["not known"]
-    assert not {"gantry-tilt", "compression", "reduced-mode"} & set(said)
+    assert not {"gantry-angle", "compression", "reduced-mode"} & set(said)
     bare = volume(
         np.zeros(SHAPE, dtype=np.int16), kvp=None, slice_thickness_mm=None, kernel="", contrast="Iomeprol", lossy=True
     )
@@ -207,7 +211,7 @@ def test_a_tilted_gantry_is_said() -> None:
     labels = replace(label_map(grid, {Structure.LIVER: box(SHAPE, *[slice(2, 9)] * 3)}), seen_upright=True)
     seen = replace(volume(np.zeros(SHAPE, dtype=np.int16)), geometry=grid)
     said = facts_of(findings(seen=seen, labels=labels))
-    assert said["gantry-tilt"] == [(pytest.approx(12.0, abs=1e-3), "deg")]
+    assert said["gantry-angle"] == [(pytest.approx(12.0, abs=1e-3), "deg")]
     assert said["coverage"][0].endswith("a network saw them resampled to upright slices")
 
 

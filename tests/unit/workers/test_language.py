@@ -91,5 +91,6 @@ def test_a_refusal_speaks_the_language(tmp_path: Path) -> None:
     request = replace(Made(tmp_path).study().request, segmentations=())
     english, other = (study.dataset("sr.dcm") for study in both(request, tmp_path))
     assert list(said(english)) == list(said(other))
-    assert "No segmentation of this study is available." in texts(english)
-    assert "NO SEGMENTATION OF THIS STUDY IS AVAILABLE." in texts(other)
+    sentence = "No segmentation of this study is available."
+    assert any(text.startswith(sentence) for text in texts(english))
+    assert any(text.startswith(sentence.upper()) for text in texts(other))
