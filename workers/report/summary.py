@@ -28,7 +28,7 @@ FOLDER = "key-images"
 _KIND = "summary"
 _SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")  # CID 7202
 _LOSS = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
-_PNG_EFFORT = 3  # of 9: the fourth part of the time that most effort takes, for files that are little larger
+_PNG_EFFORT = 1  # of 9: a third of the time of the usual 6, for files that are a fifth larger
 
 
 def build(findings: Findings, sources: Sequence[Source], pages: Sequence[Page]) -> Dataset:
@@ -47,6 +47,7 @@ def build(findings: Findings, sources: Sequence[Source], pages: Sequence[Page]) 
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     ds.copy_patient_and_study_information(header)
+    ds.BodyPartExamined = "ABDOMEN"
     ds.ConversionType = "WSD"
     ds.ImageType = ["DERIVED", "SECONDARY"]
     ds.DerivationDescription = words("summary.derivation")

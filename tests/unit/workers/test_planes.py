@@ -53,7 +53,7 @@ def middle(one: Geometry) -> list[float]:
     return [float((size - 1) // 2) for size in one.shape]
 
 
-@pytest.mark.parametrize(("layout", "cut"), product([*LAYOUTS, "tilted"], CUTS))
+@pytest.mark.parametrize(("layout", "cut"), list(product([*LAYOUTS, "tilted"], CUTS)))
 def test_the_patients_directions_are_where_a_radiologist_expects_them(layout: str, cut: str) -> None:
     """Marks at the patient's left, back and head are seen on the right, below and above, however the grid lies."""
     one = grid_of(layout)
@@ -69,7 +69,7 @@ def test_the_patients_directions_are_where_a_radiologist_expects_them(layout: st
     assert 0 <= here[1] < plane.columns
 
 
-@pytest.mark.parametrize(("layout", "cut"), product([*LAYOUTS, "tilted"], CUTS))
+@pytest.mark.parametrize(("layout", "cut"), list(product([*LAYOUTS, "tilted"], CUTS)))
 def test_a_mark_in_the_volume_is_seen_where_it_lies(layout: str, cut: str) -> None:
     """The brightest sample of a picture is that of the only bright voxel, at the patient's left, back and head."""
     one = grid_of(layout)
@@ -146,7 +146,7 @@ def test_a_column_stands_upright_in_a_tilted_scan() -> None:
     for cut in ("sagittal", "coronal"):
         plane = CUTS[cut](one, [19.5, 29.5, 29.5])
         seen = plane.values(hu, outside=0) > 500
-        centres = [float(np.flatnonzero(row).mean()) for row in seen if row.any()]
+        centres = [float(np.flatnonzero(row).mean()) for row in seen if row.any()][2:-2]
         assert len(centres) > 20
         assert np.ptp(centres) * plane.spacing_mm[1] < 1.5
 
@@ -159,7 +159,13 @@ def edge_distance(inside: Mask, scale: int) -> np.ndarray:
     return away
 
 
-@given(inside=hnp.arrays(bool, (8, 9)).filter(np.any))
+SPOTTED = hnp.arrays(bool, (8, 9)).filter(np.any)
+SMOOTH = hnp.arrays(np.float64, (3, 3), elements=st.floats(0, 1)).map(
+    lambda heights: ndimage.zoom(heights, (4, 5), order=1) > np.median(heights)
+).filter(np.any)  # fmt: skip
+
+
+@given(inside=st.one_of(SPOTTED, SMOOTH))
 @settings(max_examples=60, deadline=None)
 def test_an_outline_lies_on_the_edge_of_its_mask(inside: Mask) -> None:
     """No pixel of a line is more than one sample from the edge, and no edge is without a line within one sample."""
@@ -172,7 +178,8 @@ def test_an_outline_lies_on_the_edge_of_its_mask(inside: Mask) -> None:
     panel = Panel(canvas, Area(0, 0, whole.shape[2] * scale, whole.shape[1] * scale), planes.axial(one, 0),
                   volume_of(one), ABDOMEN)  # fmt: skip
     assert panel.outline(region, GREEN)
-    drawn = (np.asarray(canvas.image) == GREEN).all(axis=-1)[: panel.area.height, : panel.area.width]
+    colours = np.asarray(canvas.image).astype(int)[: panel.area.height, : panel.area.width]
+    drawn = colours[..., 1] - colours[..., 0] > 150
     away = edge_distance(whole[0], scale)
     assert away[drawn].max() <= 1.0
     from_line = ndimage.distance_transform_edt(~drawn) / scale

@@ -85,20 +85,29 @@ class Canvas:
         self.image.paste(colour, at, Image.fromarray(cover))
 
 
-def lines_of(text: str, style: Style, width: float) -> list[str]:
-    """Break a text into lines of at most this width; a word that is longer is broken too."""
+def lines_of(text: str, style: Style, width: float, indent: float = 0) -> list[str]:
+    """Break a text into lines of at most this width; a word that is longer is broken too.
+
+    `indent` is how much narrower the first line is: where not even a word fits into it, it is empty.
+    """
     font, lines = _font(style.size, style.bold), [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width:
+        if font.getlength(longer) <= width - (indent if len(lines) == 1 else 0):
             lines[-1] = longer
             continue
-        lines.append("")
+        if lines[-1] or indent:
+            lines.append("")
         for letter in word:
-            if font.getlength(lines[-1] + letter) > width:
+            if lines[-1] and font.getlength(lines[-1] + letter) > width:
                 lines.append("")
             lines[-1] += letter
-    return [line for line in lines if line]
+    return lines
+
+
+def width_of(text: str, style: Style) -> float:
+    """Return how wide a text is."""
+    return _font(style.size, style.bold).getlength(text)
 
 
 def fitted(text: str, style: Style, width: float) -> str:

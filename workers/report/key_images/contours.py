@@ -1,8 +1,9 @@
 """The outline of a mask as a line with smooth edges, at the resolution of the page.
 
-A mask that is 0 outside and 1 inside is enlarged with a bicubic filter; the outline is where it is one half, which is
-the edge between the pixels inside and those outside, without the steps of the pixels. How far a point of the page is
-from the outline follows from the value there and its slope, and how far from it the line is drawn from its width.
+A mask that is 0 outside and 1 inside is smoothed a little, to take the steps of the voxels off, and enlarged with a
+bicubic filter; the outline is where it is one half. It never is more than one sample from the edge between the voxels
+inside and those outside: a mask that smoothing would change by more, as it would a single voxel or a thin bridge, is
+drawn with its steps. How far a point of the page is from the outline follows from the value there and its slope.
 """
 
 import numpy as np
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-_HALF_WIDTH = 0.8  # of a line, in pixels of the page, to where it begins to fade
-_LEAST_SCALE = 2.0  # pixels of the page per sample: of finer samples the slope is too steep to draw a line along it
-_SEAM = 0.6
+_SMOOTHED = 0.9  # samples: standard deviation of the filter
+_HALF_WIDTH = 1.0  # of a line, in pixels of the page, to where it begins to fade
+_LEAST_SCALE = 1.5  # pixels of the page per sample: finer samples are drawn larger and made smaller again
+_FINER = 3
+_SEAM = 0.7
 
 
 def line(
@@ -27,14 +30,29 @@ def line(
     size, box
         How many pixels (wide, high) show which part of it: left, top, right, bottom in samples.
     """
-    grown = np.asarray(Image.fromarray(inside).resize(size, Image.Resampling.BICUBIC, box=box))
-    slopes = np.gradient(grown) if min(grown.shape) > 1 else [np.zeros_like(grown)]
-    slope = np.sqrt(sum(np.square(one) for one in slopes))
-    away = np.abs(grown - 0.5) / np.maximum(slope, 1e-3)
-    fine = min(size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1])) < _LEAST_SCALE
-    cover = np.clip((0.0 if fine else _HALF_WIDTH) + 0.5 - away, 0, 1) * 255
-    drawn = cover.astype(np.uint8)
-    if fine:
-        drawn = ndimage.grey_dilation(drawn, size=(3, 3))
+    (wide, high), (left, top, right, bottom) = size, box
+    times = _FINER if min(wide / (right - left), high / (bottom - top)) < _LEAST_SCALE else 1
+    finer = Image.fromarray(_smooth(inside)).resize((wide * times, high * times), Image.Resampling.BICUBIC, box=box)
+    cover = _cover(np.asarray(finer), _HALF_WIDTH * times)
+    cover = cover.reshape(high, times, wide, times).mean(axis=(1, 3)) if times > 1 else cover
+    drawn = (cover * 255).astype(np.uint8)
     seam = ndimage.grey_dilation(drawn, size=(3, 3)) * _SEAM
     return drawn, seam.astype(np.uint8)
+
+
+def _cover(inside: NDArray[np.float32], half_width: float) -> NDArray[np.float32]:
+    """Return how much of each pixel a line along one half covers."""
+    if min(inside.shape) < 2:
+        return np.zeros_like(inside)
+    down, right = np.gradient(inside)
+    away = np.abs(inside - 0.5) / np.maximum(np.hypot(down, right), 1e-3)
+    return np.clip(half_width + 0.5 - away, 0, 1)
+
+
+def _smooth(inside: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a mask without its steps, or as it is where that would move its edge by more than a sample."""
+    smoothed: NDArray[np.float32] = ndimage.gaussian_filter(inside, _SMOOTHED, mode="nearest")
+    before, after = inside >= 0.5, smoothed >= 0.5
+    lost = (before & ~after) & ~ndimage.binary_dilation(before & after)
+    gained = (after & ~before) & ~ndimage.binary_dilation(~before & ~after)
+    return inside if lost.any() or gained.any() else smoothed

@@ -19,6 +19,7 @@ from workers.report.key_images.canvas import (
     Style,
     fitted,
     lines_of,
+    width_of,
 )
 from workers.report.key_images.numbers import Marks, letter
 from workers.report.key_images.sheet import FOOT, Draft, Story, chip
@@ -27,11 +28,12 @@ from workers.report.key_images.table import Row
 Notes = Sequence[tuple[int, str]]
 _WIDTH, _RIGHT = SIZE - 2 * MARGIN, SIZE - MARGIN
 # Where decimal points stand, and where units, intervals, and the reasons of what is missing begin.
-_POINT, _UNIT, _INTERVAL, _MISSING = 490, 522, 640, 436
-_ROW, _GAP = 26, 10
-_NAME, _VALUE, _PLAIN, _FAINT = Style(19), Style(19, bold=True), Style(18, MUTED), Style(16, FAINT)
+_POINT, _UNIT, _INTERVAL, _MISSING = 486, 526, 640, 428
+_ROW, _GAP = 25, 10
+_NAME, _VALUE, _PLAIN, _FAINT = Style(19), Style(19, bold=True), Style(18, MUTED), Style(17, FAINT)
 _MARK, _BANNER = Style(15, AMBER), Style(18, AMBER, bold=True)
-_NOTE, _NOTE_LEADING, _INDENT, _KEY = Style(16, MUTED), 21, 28, 130
+_NOTE, _NOTE_LEADING, _APART, _KEY = Style(17, MUTED), 22, 18, 130
+_LAST_LINE = FOOT - 26
 _REASON, _SENTENCE = Style(40, AMBER, bold=True), Style(24)
 
 
@@ -122,13 +124,21 @@ def _origin(canvas: Canvas, story: Story, y: float) -> float:
 
 def _notes(canvas: Canvas, notes: Notes, y: float) -> Notes:
     """Write notes with their marks as far as there is room; return those that are left."""
+    x, y = 0.0, y + _NOTE_LEADING
     for place, (index, text) in enumerate(notes):
-        height = len(lines_of(text, _NOTE, _WIDTH - _INDENT)) * _NOTE_LEADING
-        if y + height > FOOT - 26:
+        mark = letter(index)
+        begin = width_of(mark, _MARK) + 6
+        first, *more = lines_of(text, _NOTE, _WIDTH, x + begin)
+        if not first:  # the mark goes with its first word
+            x, y = 0.0, y + _NOTE_LEADING
+            first, *more = lines_of(text, _NOTE, _WIDTH, begin)
+        if y + len(more) * _NOTE_LEADING > _LAST_LINE:
             return notes[place:]
-        canvas.text((MARGIN, y + _NOTE_LEADING), letter(index), _MARK)
-        y = canvas.paragraph((MARGIN + _INDENT, y + _NOTE_LEADING), text, _NOTE, _WIDTH - _INDENT, _NOTE_LEADING)
-        y -= _NOTE_LEADING
+        canvas.text((MARGIN + x, y - 2), mark, _MARK)
+        x += begin + canvas.text((MARGIN + x + begin, y), first, _NOTE) + _APART
+        for line in more:
+            y += _NOTE_LEADING
+            x = canvas.text((MARGIN, y), line, _NOTE) + _APART
     return []
 
 
@@ -145,13 +155,13 @@ def _refusal(canvas: Canvas, story: Story, y: float) -> None:
     y = canvas.paragraph((MARGIN, y + 4), words("summary.code", code=code), _FAINT, _WIDTH, 24)
     y = _origin(canvas, story, y + 20) + 16
     for heading, series in ((words("summary.tried"), _tried(story)), (words("summary.left_out"), _left_out(story))):
-        if not series or y > FOOT - 110:
+        if not series or y > _LAST_LINE - 84:
             continue
         y += 34
         canvas.text((MARGIN, y), heading, _NAME)
         for count, text in enumerate(series):
             height = len(lines_of(text, _NOTE, _WIDTH)) * _NOTE_LEADING
-            if y + height > FOOT - 60:
+            if y + height > _LAST_LINE - 34:
                 canvas.text((MARGIN, y + 26), words("summary.more", count=len(series) - count), _NOTE)
                 y += 26
                 break
@@ -161,13 +171,17 @@ def _refusal(canvas: Canvas, story: Story, y: float) -> None:
 def _tried(story: Story) -> list[str]:
     """Return each candidate that was refused, and why."""
     named = {one.series_instance_uid: one.description for one in story.findings.request.candidates}
-    return [f"{_described(named.get(one.series_instance_uid, ''), story)}: {one.text}" for one in story.findings.tried]
+    return [
+        f"{_described(named.get(one.series_instance_uid, ''), story)}: {story.free(one.text)}"
+        for one in story.findings.tried
+    ]
 
 
 def _left_out(story: Story) -> list[str]:
     """Return each series that was no candidate, and why."""
     return [
-        f"{_described(one.description, story)} ({one.modality}): {one.why}" for one in story.findings.request.left_out
+        f"{_described(one.description, story)} ({one.modality}): {story.free(one.why)}"
+        for one in story.findings.request.left_out
     ]
 
 

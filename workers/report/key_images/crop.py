@@ -1,4 +1,4 @@
-"""Which part of a plane is shown: the body, without the air around it."""
+"""Which part of a plane is shown: the body without the air around it, or a part of it that fills the picture."""
 
 from dataclasses import replace
 
@@ -27,6 +27,22 @@ def body(volume: Volume, plane: Plane) -> Window:
         for one, margin in zip(found, samples(plane, _MARGIN_MM), strict=True)
     )
     return rows, columns
+
+
+def filling(plane: Plane, window: Window, ratio: float) -> Window:
+    """Return a window that is grown in one direction to a ratio of width to height, as far as the plane reaches."""
+    (rows, columns), (down_mm, right_mm) = window, plane.spacing_mm
+    high, wide = (rows.stop - rows.start) * down_mm, (columns.stop - columns.start) * right_mm
+    more_rows, more_columns = max(wide / ratio - high, 0) / down_mm, max(high * ratio - wide, 0) / right_mm
+    return _grown(rows, more_rows, plane.rows), _grown(columns, more_columns, plane.columns)
+
+
+def _grown(part: slice, more: float, size: int) -> slice:
+    """Grow a part by so many samples, on the other side too where one is at the end."""
+    start, stop = max(part.start, 0), min(part.stop, size)
+    length = min(stop - start + round(more), size)
+    start = min(max(start - round(more / 2), 0), size - length)
+    return slice(start, start + length)
 
 
 def samples(plane: Plane, length_mm: float) -> tuple[int, int]:

@@ -1,17 +1,16 @@
 """The key images of the liver: all of it with its lesions, and the largest lesion with its diameter.
 
 Comes in: the findings, with the volume and the segmentation. Goes out: a page for each that is there. Lesions have the
-numbers of the table in `result.json` and of the SEG. The diameter is drawn between the two voxel centres of the lesion
-on its slice that are farthest apart, as it was measured. Nothing can go wrong. Next: `sheet`.
+numbers of the table in `result.json` and of the SEG. The diameter is drawn from the one end that was measured to the
+other. Nothing can go wrong. Next: `sheet`.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial.distance import pdist, squareform
 
 from node.core.codes import STRUCTURES, Structure
-from node.core.grid import Geometry, Vector
+from node.core.grid import Geometry
 from workers.measured import Lesion
 from workers.records import Region, Volume
 from workers.report.key_images import crop, numbers, planes
@@ -25,8 +24,9 @@ _LIVER_MARGIN_MM, _LESION_MARGIN_MM = 35.0, 25.0
 _LIVER_RGB, _LESION_RGB = STRUCTURES[Structure.LIVER].rgb, STRUCTURES[Structure.LESION].rgb
 _NUMBER = Style(18, bold=True, halo=True)
 _NUMBER_ROOM = (26, 20)
-_DIAMETER: Colour = (255, 240, 120)
-_LENGTH = Style(24, _DIAMETER, bold=True, halo=True)
+_BESIDE = 0.85  # of the way across a round lesion is its upper right edge
+DIAMETER: Colour = (255, 240, 120)
+_LENGTH = Style(24, DIAMETER, bold=True, halo=True)
 _TICK = 7  # pixels to each side of the ends of a diameter
 
 
@@ -38,9 +38,11 @@ def liver(story: Story, volume: Volume, region: Region, found: Sequence[Lesion])
     y = numbers.signed(planes.place(geometry, voxel)[1])
     draft.heading(words("summary.liver"), words("summary.coronal", y=y))
     plane = planes.coronal(geometry, voxel)
-    rows, _ = plane.window(region, crop.samples(plane, _LIVER_MARGIN_MM)[0]) or crop.body(volume, plane)
-    plane = plane.cropped((rows, crop.body(volume, plane)[1]))
-    panel = Panel(draft.canvas, WHOLE, plane, volume, ABDOMEN)
+    rows, columns = crop.body(volume, plane)
+    if window := plane.window(region, crop.samples(plane, _LIVER_MARGIN_MM)[0]):
+        rows = window[0]
+    shown_part = plane.cropped(crop.filling(plane, (rows, columns), WHOLE.width / WHOLE.height))
+    panel = Panel(draft.canvas, WHOLE, shown_part, volume, ABDOMEN)
     panel.outline(region, _LIVER_RGB)
     shown = _outline(panel, found)
     panel.finish(words)
@@ -57,12 +59,14 @@ def largest(story: Story, volume: Volume, region: Region | None, found: Sequence
     title = words("summary.largest_lesion", number=number, of=len(found))
     draft.heading(title, slice_of(story, volume, lesion.slice))
     around = [corner for one in (lesion.region, region) if one for corner in planes.corners_mm(one, geometry)]
-    plane = planes.axial(geometry, lesion.slice).around(around, (_LESION_MARGIN_MM, _LESION_MARGIN_MM))
-    panel = Panel(draft.canvas, WHOLE, plane, volume, ABDOMEN)
+    plane = planes.axial(geometry, lesion.slice)
+    near = plane.near(around, (_LESION_MARGIN_MM, _LESION_MARGIN_MM))
+    shown_part = plane.cropped(crop.filling(plane, near, WHOLE.width / WHOLE.height))
+    panel = Panel(draft.canvas, WHOLE, shown_part, volume, ABDOMEN)
     if region:
         panel.outline(region, _LIVER_RGB)
     _outline(panel, found)
-    _draw_diameter(panel, lesion, words("summary.length", length=lesion.axial_diameter_mm))
+    draw_diameter(panel, lesion, words("summary.length", length=lesion.axial_diameter_mm))
     panel.finish(words)
     said = words("summary.lesion", volume=lesion.volume_ml)
     if lesion.mean_hu is not None:
@@ -73,47 +77,32 @@ def largest(story: Story, volume: Volume, region: Region | None, found: Sequence
 
 def _outline(panel: Panel, found: Sequence[Lesion]) -> int:
     """Draw lesions, of several each with its number as far as there is room; return how many are seen."""
+    seen = {
+        number: area
+        for number, lesion in enumerate(found, start=1)
+        if (area := panel.outline(lesion.region, _LESION_RGB)) is not None
+    }
     taken: list[tuple[float, float]] = []
-    seen = 0
-    for number, lesion in enumerate(found, start=1):
-        if not panel.outline(lesion.region, _LESION_RGB):
-            continue
-        seen += 1
-        window = panel.plane.window(lesion.region, 0)
-        if window is None or len(found) == 1:
-            continue
-        x, y = panel.spot(window[0].start, window[1].stop)
+    for number, area in seen.items() if len(found) > 1 else ():
+        x, y = area.x + _BESIDE * area.width + 5, area.y + (1 - _BESIDE) * area.height - 6
         if all(abs(x - other[0]) > _NUMBER_ROOM[0] or abs(y - other[1]) > _NUMBER_ROOM[1] for other in taken):
             taken.append((x, y))
             panel.canvas.text((x, y), f"{number}", _NUMBER, "lm")
-    return seen
+    return len(seen)
 
 
-def _draw_diameter(panel: Panel, lesion: Lesion, text: str) -> None:
+def draw_diameter(panel: Panel, lesion: Lesion, text: str) -> None:
     """Draw the longest diameter of a lesion on its slice as a line with ends, and its length beside it."""
-    ends_mm = farthest(lesion.region, lesion.slice, panel.plane.geometry)
+    ends_mm = (planes.place(panel.plane.geometry, (lesion.slice, *end)) for end in lesion.ends)
     first, second = (np.asarray(panel.spot(*panel.plane.spot(point))) for point in ends_mm)
     length = float(np.linalg.norm(second - first))
     if length > 0:
         along = (second - first) / length
         tick = np.asarray([-along[1], along[0]]) * _TICK
         for points in ((first, second), (first - tick, first + tick), (second - tick, second + tick)):
-            panel.canvas.stroke([(float(x), float(y)) for x, y in points], _DIAMETER, 2.2)
+            panel.canvas.stroke([(float(x), float(y)) for x, y in points], DIAMETER, 2.2)
     right = max(first, second, key=lambda end: float(end[0]))
     panel.canvas.text((float(right[0]) + 2 * _TICK, float(right[1])), text, _LENGTH, "lm")
-
-
-def farthest(region: Region, index: int, geometry: Geometry) -> tuple[Vector, Vector]:
-    """Return the two voxel centres of a region on a slice that are farthest apart (LPS): both are ends of its rows."""
-    plane = region.on_slice(index)
-    rows = np.flatnonzero(plane.any(axis=1))
-    first = plane[rows].argmax(axis=1)
-    last = plane.shape[1] - 1 - plane[rows][:, ::-1].argmax(axis=1)
-    ends = np.concatenate([np.column_stack([rows, first]), np.column_stack([rows, last])])
-    points = [planes.place(geometry, (index, row + region.start[1], column + region.start[2])) for row, column in ends]
-    apart = squareform(pdist(np.asarray(points)))
-    one, other = np.unravel_index(int(apart.argmax()), apart.shape)
-    return points[one], points[other]
 
 
 def _best_coronal(geometry: Geometry, region: Region, found: Sequence[Lesion]) -> tuple[float, float, float]:

@@ -20,12 +20,8 @@ class Marks:
 
     def of(self, remarks: Sequence[str]) -> str:
         """Return the letters of remarks, those that are new among them."""
-        found = []
-        for remark in remarks:
-            if remark not in self.remarks:
-                self.remarks.append(remark)
-            found.append(letter(self.remarks.index(remark)))
-        return " ".join(found)
+        self.remarks += [remark for remark in dict.fromkeys(remarks) if remark not in self.remarks]
+        return " ".join(letter(place) for place in sorted({self.remarks.index(remark) for remark in remarks}))
 
 
 def letter(index: int) -> str:
@@ -56,11 +52,6 @@ def with_unit(name: str, one: Measurement) -> str:
 def interval(name: str, one: Measurement) -> str:
     """Return the interval of a number; empty where it has none."""
     return " – ".join(_rounded(name, bound) for bound in one.interval) if one.interval else ""
-
-
-def remarks(one: Measurement) -> list[str]:
-    """Return the notes of a number, but what every number carries, which a page says once for all."""
-    return [note.text for note in one.notes if note.code is not NoteCode.FORCED_COMPLETION]
 
 
 def signed(number: float) -> str:

@@ -42,7 +42,7 @@ class Window:
 
 
 ABDOMEN = Window(400, 40)
-BONE = Window(1500, 300)
+BONE = Window(1000, 250)
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,16 @@ class Area:
 class Panel:
     """A picture that was drawn, and where its samples lie on the page."""
 
-    def __init__(self, canvas: Canvas, area: Area, plane: Plane, volume: Volume, window: Window) -> None:
+    def __init__(
+        self, canvas: Canvas, area: Area, plane: Plane, volume: Volume, window: Window, *, at_top: bool = False
+    ) -> None:
         self.canvas, self.plane = canvas, plane
         down_mm, right_mm = plane.spacing_mm
         high_mm, wide_mm = plane.rows * down_mm, plane.columns * right_mm
         self.scale = min(area.width / wide_mm, area.height / high_mm)  # pixels per millimetre
         wide, high = max(1, round(wide_mm * self.scale)), max(1, round(high_mm * self.scale))
-        self.area = Area(area.x + (area.width - wide) // 2, area.y + (area.height - high) // 2, wide, high)
+        above = 0 if at_top else (area.height - high) // 2
+        self.area = Area(area.x + (area.width - wide) // 2, area.y + above, wide, high)
         hu = plane.values(volume.hu, outside=AIR_HU)
         enlarged = np.asarray(Image.fromarray(hu).resize((wide, high), Image.Resampling.BICUBIC))
         canvas.image.paste(Image.fromarray(window.grey(enlarged)), (self.area.x, self.area.y))
@@ -77,20 +80,20 @@ class Panel:
             self.area.y + (row + 0.5) * self.area.height / self.plane.rows,
         )
 
-    def outline(self, region: Region, colour: Colour) -> bool:
-        """Draw the outline of a region; say whether it is seen on this plane."""
+    def outline(self, region: Region, colour: Colour) -> Area | None:
+        """Draw the outline of a region; return what it covers of the page, None where it is not on this plane."""
         window = self.plane.window(region, _MARGIN_SAMPLES)
         if window is None:
-            return False
+            return None
         inside = self.plane.cropped(window).values(region.mask.view(np.uint8), region.start, outside=0)
         if inside.max() < 0.5:
-            return False
+            return None
         rows, columns = window
         across, down = self.area.width / self.plane.columns, self.area.height / self.plane.rows
         left, right = int(np.ceil(columns.start * across)), int(columns.stop * across)
         top, bottom = int(np.ceil(rows.start * down)), int(rows.stop * down)
         if left >= right or top >= bottom:
-            return False
+            return None
         box = (
             left / across - columns.start,
             top / down - rows.start,
@@ -101,7 +104,10 @@ class Panel:
         at = self.area.x + left, self.area.y + top
         self.canvas.shade(at, (0, 0, 0), seam)
         self.canvas.shade(at, colour, drawn)
-        return True
+        seen_rows, seen_columns = (np.flatnonzero((inside >= 0.5).any(axis=axis)) for axis in (1, 0))
+        first = self.spot(rows.start + int(seen_rows[0]) - 0.5, columns.start + int(seen_columns[0]) - 0.5)
+        last = self.spot(rows.start + int(seen_rows[-1]) + 0.5, columns.start + int(seen_columns[-1]) + 0.5)
+        return Area(round(first[0]), round(first[1]), round(last[0] - first[0]), round(last[1] - first[1]))
 
     def finish(self, words: Words) -> None:
         """Add what the edges look to, the window, and a scale."""

@@ -35,7 +35,7 @@ def psoas(story: Story, volume: Volume, muscles: Mapping[str, Segment], l3_slice
     plane = planes.axial(volume.geometry, index)
     panel = Panel(draft.canvas, WHOLE, plane.cropped(crop.body(volume, plane)), volume, ABDOMEN)
     facts: list[tuple[str, Colour]] = []
-    for side, one in muscles.items():
+    for side, one in reversed(muscles.items()):  # the patient's right is on the left
         colour = STRUCTURES[one.structure].rgb
         panel.outline(one.region, colour)
         facts.append((f"psoas.{side}.{what}", colour))
@@ -55,7 +55,7 @@ def l1(story: Story, volume: Volume, core: Region) -> Draft:
         (planes.sagittal(geometry, middle), _UPRIGHT, _UPRIGHT_MARGINS_MM),
         (planes.axial(geometry, index), _ACROSS, _ACROSS_MARGINS_MM),
     ):
-        panel = Panel(draft.canvas, area, plane.around([centre_mm], margins_mm), volume, BONE)
+        panel = Panel(draft.canvas, area, plane.cropped(plane.near([centre_mm], margins_mm)), volume, BONE, at_top=True)
         panel.outline(core, colour)
         panel.finish(words)
     y = 700.0
@@ -64,7 +64,8 @@ def l1(story: Story, volume: Volume, core: Region) -> Draft:
         draft.canvas.text((496, y), MEASUREMENTS[name].name, NAME)
         result(draft.canvas, (SIZE - MARGIN, y), name, story, "rs")
         y += 40
-    draft.canvas.text((480, y + 10), words("summary.sagittal", x=numbers.signed(centre_mm[0])), SAID)
+    sentence = words("summary.sagittal", x=numbers.signed(centre_mm[0]))
+    draft.canvas.paragraph((480, y + 12), sentence, SAID, SIZE - MARGIN - 480, 26)
     return draft
 
 

@@ -107,13 +107,13 @@ class Plane:
             self, origin_mm=_vector(origin), rows=rows.stop - rows.start, columns=columns.stop - columns.start
         )
 
-    def around(self, points_mm: Iterable[Iterable[float]], margins_mm: tuple[float, float]) -> "Plane":
-        """Return the part of the plane that holds points of the patient, with margins: down and across."""
+    def near(self, points_mm: Iterable[Iterable[float]], margins_mm: tuple[float, float]) -> Window:
+        """Return the rows and columns that hold points of the patient, with margins: down and across."""
         spots = np.asarray([self.spot(point) for point in points_mm])
         margin = np.asarray(margins_mm) / self.spacing_mm
         low = np.floor(spots.min(axis=0) - margin).astype(int)
         high = np.ceil(spots.max(axis=0) + margin).astype(int) + 1
-        return self.cropped((slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))))
+        return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
 
 
 def axial(geometry: Geometry, index: int) -> Plane:

@@ -30,7 +30,7 @@ from workers.report.key_images.canvas import (
 from workers.report.key_images.identity import Identity
 from workers.report.wording import Words
 
-FOOT = SIZE - 30  # the baseline of the last line
+FOOT = SIZE - 26  # the baseline of the last line
 _TITLE, _ASIDE = Style(30, bold=True), Style(19, MUTED)
 _FOOT, _WARNING = Style(16, FAINT), Style(16, AMBER, bold=True)
 
@@ -62,7 +62,13 @@ class Story:
         return Identity(source.header for source in self.sources[:1])
 
     def free(self, text: str) -> str:
-        """Return a free text of a header as it may be drawn: not, where it names the patient."""
+        """Return a text that may hold what somebody typed as it may be drawn: not, where it names the patient.
+
+        Of the synthetic abdomen there is nobody to name.
+        """
+        volume = self.findings.volume
+        if volume and volume.acquisition.synthetic:
+            return text
         return self.words("summary.withheld") if self._identity.names(text) else text
 
 

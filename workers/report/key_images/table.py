@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node.core.codes import MEASUREMENTS, SIGNATURES, STRUCTURES, Structure, of_muscle
+from node.core.reasons import NoteCode
 from node.core.records import Measurement
 from workers.measured import Score
 from workers.report.key_images import numbers
@@ -44,7 +45,7 @@ def sections(story: Story, marks: Marks) -> list[list[Row]]:
 def _row(name: str, story: Story, marks: Marks) -> Row:
     one = story.measurements[name]
     title, colour = of_muscle(MEASUREMENTS[name].name, story.psoas), _colour(name)
-    marked = marks.of(numbers.remarks(one))
+    marked = marks.of(_remarks(one, story))
     if one.value is None:
         return Row(title, colour, missing=_why_not(one, story), marks=marked)
     beside = numbers.interval(name, one) or _zone(name, story)
@@ -59,7 +60,7 @@ def _rad_scores(story: Story, marks: Marks) -> Iterator[Row]:
         if len(lacking) == 1 and all(story.measurements[name].value is None for name in names):
             one = story.measurements[names[0]]
             title = story.words("summary.rad_score", signature=signature)
-            yield Row(title, FAINT, missing=_why_not(one, story), marks=marks.of(numbers.remarks(one)))
+            yield Row(title, FAINT, missing=_why_not(one, story), marks=marks.of(_remarks(one, story)))
         else:
             yield from (_row(name, story, marks) for name in names)
 
@@ -71,6 +72,13 @@ def _score(one: Score, story: Story, marks: Marks) -> Row:
     unknown = sum(item.state == "unknown" for item in one.items)
     beside = words("summary.unknown_items", unknown=unknown, of=len(one.items)) if unknown else ""
     return Row(one.name, FAINT, value, words("summary.points", of=one.of), beside, marks=marks.of(one.notes))
+
+
+def _remarks(one: Measurement, story: Story) -> list[str]:
+    """Return the notes of a number, but what every number carries, which the cover says once for all."""
+    notes = [note for note in one.notes if note.code is not NoteCode.FORCED_COMPLETION]
+    # Who drew an imported segmentation is what somebody typed.
+    return [story.free(note.text) if note.code is NoteCode.IMPORTED else note.text for note in notes]
 
 
 def _why_not(one: Measurement, story: Story) -> str:
