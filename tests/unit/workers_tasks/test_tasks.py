@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from node.core.errors import NotAnalysable, Unavailable, Untrusted
-from node.core.ledger import Ledger, deliveries, jobs, now, queues, studies
+from node.core.ledger import Ledger, deliveries, jobs, now, products, queues, studies
 from node.core.ledger.moves import move_study
 from node.core.ledger.patience import Patience
 from node.core.ledger.tables import Delivery, Job, Study
@@ -243,15 +243,20 @@ class TestAgain:
 
 
 def test_a_refused_study_is_reported_and_shows_it(
-    desk: Desk, refused_job: str, job_row: Jobs, study_row: Studies, delivery_rows: Deliveries
+    desk: Desk, ledger: Ledger, refused_job: str, job_row: Jobs, study_row: Studies, delivery_rows: Deliveries
 ) -> None:
-    """No segmentation: the job is done, its report is planned, and the study says that it is not analysable."""
+    """No segmentation: the job is done, its report is planned, and the study says that it is not analysable.
+
+    A Summary may go in place of the report as of any.
+    """
     desk.segment(refused_job)
     row = job_row(refused_job)
     assert (row.state, row.reason) == (JobState.REPORTED, "segmentation-unavailable")
     study = study_row(row.study_uid)
     assert (study.state, study.reason) == (StudyState.NOT_ANALYSABLE, "segmentation-unavailable")
     assert set(delivery_rows(refused_job)) == {"sr"}
+    with ledger.transaction() as session:
+        assert [one.kind for one in products.in_place_of(session, refused_job, "sr")] == ["summary"]
 
 
 def test_a_changed_slice_quarantines(
