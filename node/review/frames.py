@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from pydicom import Dataset
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileDataset
 from pydicom.pixels import iter_pixels
 from pydicom.sr.coding import Code
 
@@ -148,7 +150,7 @@ class Drawn:
     frames_of: Mapping[int, int]
 
 
-def drawn(path: Path, ds: Dataset) -> Drawn:
+def drawn(path: Path, ds: FileDataset) -> Drawn:
     """Read the pixels of a SEG.
 
     Raises
@@ -161,7 +163,7 @@ def drawn(path: Path, ds: Dataset) -> Drawn:
     empty: list[int] = []
     counted: Counter[int] = Counter()
     try:
-        for number, pixels in enumerate(iter_pixels(path, raw=True), start=1):
+        for number, pixels in enumerate(_pixels(path, ds), start=1):
             there = np.unique(pixels[pixels != 0]).tolist() if labelled else pixels.any()
             if not there:
                 empty.append(number)
@@ -173,3 +175,20 @@ def drawn(path: Path, ds: Dataset) -> Drawn:
         detail = f"{path}: pixels: {type(error).__name__}"
         raise Refused(DoorRefusal.DATASET_UNREADABLE, detail) from error
     return Drawn(tuple(empty), counted)
+
+
+def _pixels(path: Path, ds: FileDataset) -> Iterator[NDArray[Any]]:
+    """Yield the pixels of each frame.
+
+    Bits that are not compressed are unpacked here: frames of them begin within a byte where they are not a multiple of
+    eight, which pydicom 3.0 does not follow from frame to frame.
+    """
+    if numbers(ds, "BitsAllocated") != [1.0] or ds.file_meta.TransferSyntaxUID.is_compressed:
+        yield from iter_pixels(path, raw=True)
+        return
+    packed = np.frombuffer(dcmread(path).PixelData, dtype=np.uint8)
+    length = int(numbers(ds, "Rows")[0] * numbers(ds, "Columns")[0])
+    for frame in range(int(numbers(ds, "NumberOfFrames")[0])):
+        byte, bit = divmod(frame * length, 8)
+        bits = np.unpackbits(packed[byte : (bit + length + 7) // 8 + byte], bitorder="little")
+        yield bits[bit : bit + length]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydicom import Dataset
+from pydicom.dataset import FileDataset
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -148,7 +149,7 @@ def _legend(console: Console, objects: Mapping[str, str]) -> None:
     console.print(grid, highlight=False)
 
 
-def _table(path: Path, ds: Dataset, curtain: Curtain) -> Table:
+def _table(path: Path, ds: FileDataset, curtain: Curtain) -> Table:
     """Return the segments with their codes, colours and frames; those of a label map are counted in its pixels."""
     found = segments(ds)
     counted: Mapping[int, int] = Counter(one.segment for one in frames(ds))

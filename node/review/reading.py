@@ -67,6 +67,8 @@ def numbers(ds: Dataset, keyword: str) -> list[float]:
 
 def printable(raw: str) -> str:
     """Return a text without what steers a terminal; line ends stay."""
+    if raw.isprintable():
+        return raw.strip()
     lines = raw.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
     return "".join(
         one for one in lines if one == "\n" or (unicodedata.category(one) not in ("Cc", "Cs") and one not in _TURNS)

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pydicom import Dataset
+from pydicom.dataset import FileDataset
 
 from node.core.dicom import IMAGE_CLASSES
 from node.core.errors import Refused
@@ -49,7 +50,7 @@ class Subject:
     """One object."""
 
     path: Path
-    ds: Dataset
+    ds: FileDataset
     beside: Beside
 
     @cached_property
@@ -118,9 +119,14 @@ class Subject:
         return drawn(self.path, self.ds)
 
     @cached_property
+    def every_item(self) -> list[tuple[str, Dataset]]:
+        """Every item of every sequence, with the keywords that lead there."""
+        return list(every_item(self.ds))
+
+    @cached_property
     def named(self) -> set[str]:
         """UIDs of all objects that it refers to, in whatever list."""
-        return {uid for _, item in every_item(self.ds) if (uid := text(item, "ReferencedSOPInstanceUID"))}
+        return {uid for _, item in self.every_item if (uid := text(item, "ReferencedSOPInstanceUID"))}
 
     @cached_property
     def source(self) -> Dataset | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from node.review.objects import PRODUCT
 from node.review.phrases import is_private
-from node.review.reading import as_code, codes, every_item, items, text, values
+from node.review.reading import as_code, codes, items, text, values
 from node.review.rules.silence import alone, never, no_ct, not_ours, one_of
 from node.review.subject import Subject
 from node.review.verdict import Finding, Rule
@@ -103,7 +103,7 @@ def _private_schemes(subject: Subject) -> Iterator[Finding]:
         for one in items(subject.ds, "CodingSchemeIdentificationSequence")
     }
     told: set[str] = set()
-    for place, item in every_item(subject.ds):
+    for place, item in subject.every_item:
         scheme = text(item, "CodingSchemeDesignator")
         if not is_private(scheme) or scheme in told:
             continue
@@ -116,7 +116,7 @@ def _private_schemes(subject: Subject) -> Iterator[Finding]:
 
 
 def _codes(subject: Subject) -> Iterator[Finding]:
-    for place, item in every_item(subject.ds):
+    for place, item in subject.every_item:
         if not place.rpartition(" ")[2].partition("[")[0].endswith("CodeSequence"):
             continue
         found = as_code(item)

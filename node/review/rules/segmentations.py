@@ -7,7 +7,7 @@ from pydicom.sr._concepts_dict import concepts  # plain data; the public look-up
 from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
-from node.core.codes import STRUCTURES
+from node.core.codes import ANATOMICAL_STRUCTURE, STRUCTURES
 from node.review.frames import Plane, planes
 from node.review.listed import used
 from node.review.objects import LABEL_MAP
@@ -90,13 +90,15 @@ def _known() -> frozenset[tuple[str, str]]:
 
 @cache
 def _categories() -> frozenset[tuple[str, str]]:
-    return frozenset(
+    """Return the codes of CID 7150, and the one for an anatomical structure that TotalSegmentator and we write."""
+    standard = frozenset(
         (scheme, value)
         for scheme, keywords in concepts.items()
         for entry in keywords.values()
         for value, (_, contexts) in entry.items()
         if _CATEGORIES in contexts
     )
+    return standard | {(ANATOMICAL_STRUCTURE.scheme_designator, ANATOMICAL_STRUCTURE.value)}
 
 
 def _is_in(found: Code, known: frozenset[tuple[str, str]]) -> bool:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage
 
-from node.review.reading import read
 from node.review.rules import RULES
 from node.review.subject import Beside, Subject, subjects
 from node.review.verdict import State, Verdict, judge
@@ -31,12 +31,15 @@ class Bench:
 
     def planted(self, file: str, edit: Edit) -> Subject:
         """Return an object with a change."""
-        ds = dcmread(self.files[file])
+        path = self.files[file]
+        ds = dcmread(path)
         edit(ds)
-        path = self.folder / file
-        ds.save_as(path)
-        series = {str(ds.SeriesInstanceUID): (path,)} | {TAKEN: (Path("another.dcm"),)}
-        return Subject(path, read(path), replace(self.beside, series=series))
+        if "PixelData" in ds:  # which is read from the file
+            path = self.folder / file
+            ds.save_as(path)
+        series = {TAKEN: (Path("another.dcm"),)}
+        series[ds.SeriesInstanceUID] = (*series.get(ds.SeriesInstanceUID, ()), path)
+        return Subject(path, ds, replace(self.beside, series=series))
 
     def judged(self, file: str, edit: Edit = lambda _: None) -> list[Verdict]:
         """Return what the rules say of an object with a change."""
@@ -71,19 +74,42 @@ def summary(coarse_phantom: "Study", tmp_path_factory: pytest.TempPathFactory) -
     ds.Modality, ds.BurnedInAnnotation, ds.PhotometricInterpretation = "OT", "NO", "RGB"
     ds.SamplesPerPixel, ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 3, 8, 8, 7, 0
     ds.Rows = ds.Columns = 4
-    ds.NumberOfFrames, ds.PlanarConfiguration, ds.PixelData = 2, 0, bytes(96)
+    ds.NumberOfFrames, ds.PlanarConfiguration = 2, 0
+    ds.add_new("PixelData", "OB", bytes(96))
     path = tmp_path_factory.mktemp("summary") / "summary.dcm"
+    ds.save_as(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def few_frames(coarse_phantom: "Study", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SEG of the result with two frames of each segment, so that a fault is soon found."""
+    ds = coarse_phantom.dataset("seg.dcm")
+    of = [one.SegmentIdentificationSequence[0].ReferencedSegmentNumber for one in ds.PerFrameFunctionalGroupsSequence]
+    kept = [index for index, number in enumerate(of) if of[:index].count(number) < 2]
+    bits = np.unpackbits(np.frombuffer(ds.PixelData, np.uint8), bitorder="little")
+    frames = bits[: len(of) * ds.Rows * ds.Columns].reshape(len(of), -1)[kept]
+    pixels = np.packbits(frames, bitorder="little").tobytes()
+    ds.PixelData = pixels + bytes(len(pixels) % 2)
+    ds.PerFrameFunctionalGroupsSequence = [ds.PerFrameFunctionalGroupsSequence[index] for index in kept]
+    ds.NumberOfFrames = len(kept)
+    path = tmp_path_factory.mktemp("few") / "seg.dcm"
     ds.save_as(path)
     return path
 
 
 @pytest.fixture
 def bench(
-    coarse_phantom: "Study", refused_phantom: "Study", summary: Path, held_against: Beside, tmp_path: Path
+    coarse_phantom: "Study",
+    refused_phantom: "Study",
+    few_frames: Path,
+    summary: Path,
+    held_against: Beside,
+    tmp_path: Path,
 ) -> Bench:
     """Where faults are planted."""
-    files = {name: coarse_phantom.path(name) for name in ("seg.dcm", "sr.dcm", "sr-viewer.dcm")}
-    files |= {"refusal.dcm": refused_phantom.path("sr.dcm"), "summary.dcm": summary}
+    files = {name: coarse_phantom.path(name) for name in ("sr.dcm", "sr-viewer.dcm")}
+    files |= {"refusal.dcm": refused_phantom.path("sr.dcm"), "seg.dcm": few_frames, "summary.dcm": summary}
     return Bench(files, held_against, tmp_path)
 
 
