@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
-from pydicom.pixels import iter_pixels
+from pydicom.pixels.utils import iter_pixels
 from pydicom.sr.coding import Code
 
 from node.core.dicom import PARSER_FAULTS
@@ -164,11 +164,10 @@ def drawn(path: Path, ds: FileDataset) -> Drawn:
     counted: Counter[int] = Counter()
     try:
         for number, pixels in enumerate(_pixels(path, ds), start=1):
-            there = np.unique(pixels[pixels != 0]).tolist() if labelled else pixels.any()
-            if not there:
+            if not pixels.any():
                 empty.append(number)
             elif labelled:
-                counted.update(there)
+                counted.update(int(label) for label in np.unique(pixels) if label)
             elif number <= len(of_frame):
                 counted[of_frame[number - 1]] += 1
     except PARSER_FAULTS as error:

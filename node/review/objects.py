@@ -71,6 +71,12 @@ def short_class(sop_class: str) -> str:
     return class_name(sop_class).replace("Image", "image") if sop_class else "object"
 
 
+def several(count: int, sop_class: str) -> str:
+    """Return a number of objects of a class in words."""
+    one = short_class(sop_class)
+    return f"{count} {one}" if count == 1 or one.isupper() else f"{count} {one}s"
+
+
 def is_ours(ds: Dataset) -> bool:
     """Say whether this product made an object: by any one of the places that say so."""
     return (

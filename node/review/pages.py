@@ -21,7 +21,7 @@ from node.review.content import Item, groups, walk
 from node.review.curtain import Curtain
 from node.review.frames import Segment, drawn, frames, segments
 from node.review.listed import EVIDENCE, OTHER_EVIDENCE, PREDECESSORS, listed, used
-from node.review.objects import Kind, class_name, kind_of
+from node.review.objects import Kind, class_name, kind_of, several
 from node.review.phrases import as_date, as_time, is_private, named, short
 from node.review.reading import code, first, items, numbers, read, text, values
 
@@ -41,11 +41,8 @@ def show(console: Console, path: Path, *, identity: bool) -> bool:
     heading = Table.grid(padding=(0, 2))
     heading.add_column(style="dim", no_wrap=True)
     heading.add_column(overflow="fold")
-    facts = {
-        Kind.SEGMENTATION: lambda: _of_segmentation(ds),
-        Kind.CAPTURE: lambda: _of_capture(ds),
-    }.get(kind, lambda: _of_document(ds))
-    for name, value in (*_common(ds, curtain), *facts()):
+    facts = {Kind.SEGMENTATION: _of_segmentation, Kind.CAPTURE: _of_capture}.get(kind, _of_document)
+    for name, value in (*_common(ds, curtain), *facts(ds)):
         if value:
             heading.add_row(name, Text(curtain.of(value)))
     console.print(Text(curtain.of(_title(ds)), style="bold"))
@@ -62,7 +59,7 @@ def show(console: Console, path: Path, *, identity: bool) -> bool:
 
 def _title(ds: Dataset) -> str:
     """Return what an object calls itself, and what it is."""
-    called = named(code(ds, "ConceptNameCodeSequence")) or text(ds, "SeriesDescription")
+    called = named(code(ds, "ConceptNameCodeSequence"))
     what = class_name(text(ds, "SOPClassUID"))
     template = text(first(ds, "ContentTemplateSequence"), "TemplateIdentifier")
     kind = ", ".join([what, *([f"TID {template}"] if template else [])])
@@ -93,9 +90,8 @@ def _common(ds: Dataset, curtain: Curtain) -> Iterator[tuple[str, str]]:
 
 def _of_document(ds: Dataset) -> Iterator[tuple[str, str]]:
     root = Item(ds)
-    numbers_ = sum(one.kind == "NUM" for one in walk(root))
-    parts = {"numbers": numbers_, "measurement groups": len(groups(root))}
-    yield "holds", ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+    parts = {"number": sum(one.kind == "NUM" for one in walk(root)), "measurement group": len(groups(root))}
+    yield "holds", ", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in parts.items() if count)
     yield "supersedes", "\n".join(one.uid for one in listed(ds, PREDECESSORS))
     yield "evidence", _counted(ds, EVIDENCE)
     yield "other evidence", _counted(ds, OTHER_EVIDENCE)
@@ -130,9 +126,9 @@ def _series(ds: Dataset) -> str:
 def _counted(ds: Dataset, keyword: str) -> str:
     """Return how many objects of which class a list of references holds."""
     there = list(listed(ds, keyword))
-    counted = Counter(class_name(one.sop_class) for one in there)
+    counted = Counter(one.sop_class for one in there)
     series = len({one.series for one in there})
-    told = ", ".join(f"{count} {name}" for name, count in counted.most_common())
+    told = ", ".join(several(count, sop_class) for sop_class, count in counted.most_common())
     return f"{told}, in {series} series" if told else ""
 
 

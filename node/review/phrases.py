@@ -4,6 +4,7 @@ Comes in: an `Item` of any value type. Goes out: the text behind its name. Numbe
 UIDs by their end.
 """
 
+import re
 from collections.abc import Callable, Mapping
 
 from pydicom import Dataset
@@ -26,6 +27,7 @@ _SHAPES = {
 }
 # NUM whose value is missing says why in the qualifier (PS3.3 C.18.1, CID 42).
 _NO_VALUE = "no value"
+_ANNOTATION = re.compile(r"\{[^{}]*\}")  # a unit of UCUM that is a word alone
 
 
 def short(uid: str) -> str:
@@ -51,7 +53,7 @@ def unit(concept: Code | None) -> str:
     if concept is None:
         return ""
     value = UNIT_DISPLAY.get(concept.value, concept.value)
-    return value.strip("{}") if value != "no units" else ""
+    return value[1:-1] if _ANNOTATION.fullmatch(value) else value
 
 
 def phrase(item: Item) -> str:

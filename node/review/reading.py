@@ -78,7 +78,7 @@ def printable(raw: str) -> str:
 def items(ds: Dataset, keyword: str) -> list[Dataset]:
     """Return the items of a sequence."""
     value = said(ds, keyword)
-    return [one for one in value if isinstance(one, Dataset)] if isinstance(value, Sequence) else []
+    return list(value) if isinstance(value, Sequence) else []
 
 
 def first(ds: Dataset, *keywords: str) -> Dataset:

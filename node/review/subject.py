@@ -147,13 +147,15 @@ def subjects(files: Sequence[Path], beside: Sequence[Path]) -> list[Subject]:
     """
     read_in = {path: read(path) for path in dict.fromkeys(files)}
     images: dict[str, Dataset] = {}
-    segmentations = {text(ds, "SOPInstanceUID"): ds for ds in read_in.values() if kind_of(ds) is Kind.SEGMENTATION}
+    segmentations: dict[str, Dataset] = {
+        text(ds, "SOPInstanceUID"): ds for ds in read_in.values() if kind_of(ds) is Kind.SEGMENTATION
+    }
     for place in beside:
         found = list(_useful(place))
         if not found:
             raise NothingBeside(f"{place} holds neither CT images nor segmentations")
-        for ds in found:
-            (images if text(ds, "SOPClassUID") in IMAGE_CLASSES else segmentations)[text(ds, "SOPInstanceUID")] = ds
+        for one in found:
+            (images if text(one, "SOPClassUID") in IMAGE_CLASSES else segmentations)[text(one, "SOPInstanceUID")] = one
     series: dict[str, list[Path]] = {}
     for path, ds in read_in.items():
         series.setdefault(text(ds, "SeriesInstanceUID"), []).append(path)

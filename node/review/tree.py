@@ -14,7 +14,7 @@ from rich.tree import Tree
 
 from node.review.content import GROUP, LIBRARY, LIBRARY_GROUP, TRACKING_IDENTIFIER, TRACKING_UID, Item
 from node.review.curtain import WITHHELD, Curtain
-from node.review.objects import short_class
+from node.review.objects import several
 from node.review.phrases import is_modifier, modifiers, named, phrase, short
 from node.review.reading import DEEPEST, items, text
 
@@ -89,10 +89,8 @@ def _left(item: Item) -> list[Item]:
 
 
 def _counted(run: list[Item]) -> Text:
-    what = short_class(text(run[0].reference, "ReferencedSOPClassUID"))
     line = Text(f"{named(run[0].name)}: " if run[0].name else "", style="cyan")
-    plural = what if what.isupper() else f"{what}s"
-    return line.append(f"{len(run)} {plural}", style="default")
+    return line.append(several(len(run), text(run[0].reference, "ReferencedSOPClassUID")), style="default")
 
 
 def _line(item: Item, curtain: Curtain) -> Text:

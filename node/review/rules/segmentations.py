@@ -1,7 +1,8 @@
 """Rules for SEG: form, frames and their sources, segments with code, author and colour, geometry of the CT."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from typing import cast
 
 from pydicom.sr._concepts_dict import concepts  # plain data; the public look-up fails where a keyword has two codes
 from pydicom.sr.coding import Code
@@ -16,8 +17,10 @@ from node.review.rules.silence import never, no_ct, not_ours
 from node.review.subject import Subject
 from node.review.verdict import Finding, Rule
 
+# By scheme and keyword: each code with its meaning and the context groups that it is in.
+_CONCEPTS = cast("Mapping[str, Mapping[str, Mapping[str, tuple[str, Sequence[int]]]]]", concepts)
 _MOST_FRAMES = 400
-_FORMS = {SegmentationStorage: ("BINARY", "FRACTIONAL"), LABEL_MAP: ("LABELMAP",)}
+_FORMS: Mapping[str, tuple[str, ...]] = {SegmentationStorage: ("BINARY", "FRACTIONAL"), LABEL_MAP: ("LABELMAP",)}
 _AUTHORS = ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
 _CATEGORIES = 7150  # CID
 _TOLERANCES = Plane((0.01,), (1e-4,), (1e-4,))  # mm, cosine, mm: decimal strings are rounded
@@ -80,7 +83,7 @@ def _count(subject: Subject) -> Iterator[Finding]:
 def _known() -> frozenset[tuple[str, str]]:
     """Return scheme and value of every code of the standard that pydicom knows, and of our own structures."""
     standard = {
-        (scheme, value) for scheme, keywords in concepts.items() for entry in keywords.values() for value in entry
+        (scheme, value) for scheme, keywords in _CONCEPTS.items() for entry in keywords.values() for value in entry
     }
     ours = {
         (one.scheme_designator, one.value) for coding in STRUCTURES.values() for one in (coding.category, coding.type)
@@ -93,7 +96,7 @@ def _categories() -> frozenset[tuple[str, str]]:
     """Return the codes of CID 7150, and the one for an anatomical structure that TotalSegmentator and we write."""
     standard = frozenset(
         (scheme, value)
-        for scheme, keywords in concepts.items()
+        for scheme, keywords in _CONCEPTS.items()
         for entry in keywords.values()
         for value, (_, contexts) in entry.items()
         if _CATEGORIES in contexts
