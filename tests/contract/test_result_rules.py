@@ -52,7 +52,7 @@ def test_every_object_says_what_made_it_and_what_it_is_for(any_study: Study, obj
         assert ds.SoftwareVersions == any_study.request.version
         assert ds.ContentQualification == "RESEARCH"
         assert "research use" in ds.SeriesDescription
-        ours = ds.ContributingEquipmentSequence[-1]
+        [ours] = [one for one in ds.ContributingEquipmentSequence if one.ManufacturerModelName == "crlm-node"]
         assert code(ours.PurposeOfReferenceCodeSequence[0]) == "109102"
         assert ours.DeviceUID
         assert ds.get("BurnedInAnnotation", "NO") == "NO"

@@ -124,7 +124,9 @@ def seal(ds: Dataset, source: Dataset, findings: Findings, description: str) -> 
     ds.DeviceSerialNumber = SERIAL_NUMBER
     ds.SoftwareVersions = request.version
     ds.ContentQualification = "RESEARCH"
-    ds.ContributingEquipmentSequence[-1].DeviceUID = device_uid()
+    # Ours, not the last: highdicom adds itself behind it.
+    ours = next(one for one in ds.ContributingEquipmentSequence if one.ManufacturerModelName == MODEL)
+    ours.DeviceUID = device_uid()
     at = local(request.requested_at)
     for item in ds.ContributingEquipmentSequence:  # highdicom adds itself, with the time of the clock
         item.ContributionDateTime = at.strftime("%Y%m%d%H%M%S%z")

@@ -20,6 +20,7 @@ COMMANDS = (
     *("quarantine list", "quarantine show", "quarantine release", "quarantine delete"),
     *("ledger upgrade", "ledger check", "ledger rebuild"),
     *("facts check", "facts template"),
+    *("report show", "report check"),
     *("config check", "config show", "config reference"),
     *("models list", "models verify", "models fetch"),
 )
@@ -55,7 +56,7 @@ def test_help_is_complete(words: str, crlm_node: Callable[..., Any]) -> None:
     assert "<path>" not in done.out
 
 
-@pytest.mark.parametrize("words", [(), ("config",), ("models",), ("quarantine",), ("ledger",), ("facts",)])
+@pytest.mark.parametrize("words", [(), ("config",), ("models",), ("quarantine",), ("ledger",), ("facts",), ("report",)])
 def test_no_command_prints_the_help(words: tuple[str, ...], crlm_node: Callable[..., Any]) -> None:
     """Wrong use, and the list of commands on stderr."""
     done = crlm_node(*words)
