@@ -90,6 +90,10 @@ def test_a_lesion_that_is_a_segment_is_told_in_the_groups_of_that_segment(made: 
         assert measured_in(outline) == {"max-axial-diameter": round(table["axial_diameter_mm"], 4)}
         [scoord] = children(outline, "SCOORD", "111030")
         assert image_of(scoord) == study.sources[table["slice"]].SOPInstanceUID
+        [line] = children(children(outline, "NUM")[0], "SCOORD")
+        ends = np.asarray(line.GraphicData).reshape(2, 2)
+        assert all(mask[table["slice"], int(row), int(column)] for column, row in ends)
+        assert (ends % 1 == 0.5).all()  # the middle of a pixel
     assert table["slice"] == 26
     assert any(text.startswith("Reaches the top slice of the scan") for text in texts(called(ds, "Liver lesion 2")))
     assert not any("Reaches" in text for text in texts(called(ds, "Liver lesion 1")))
