@@ -4,9 +4,9 @@ Comes in: `Findings`. Goes out: encoded files, not yet stored anywhere. What can
 (`Untrusted`). Next: stage 10, delivery, once the files lie in the job's work folder.
 
 Rooms: `document` (the JSON), `envelope` (what every object has in common), `frames` (references to multi-frame images),
-`outline` (contours), `seg`, `wording` (the texts, one file for each language), `pieces`
-(parts of an SR), `archival` and `viewer` (the two SR), `refusal` (an SR that says why there are no numbers),
-`key_images` (pages with pictures) and `summary` (those as one object).
+`outline` (contours), `seg`, `wording` (the texts, one file for each language), `pieces` (parts of an SR), `sentences`,
+`quality`, `lesions`, `clinical` (what a page says), `archival` and `viewer` (the two SR), `refusal` (an SR that says
+why there are no numbers), `key_images` (pages with pictures) and `summary` (those as one object).
 """
 
 from dataclasses import dataclass

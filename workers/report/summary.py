@@ -22,7 +22,6 @@ from workers.report import envelope
 from workers.report.document import Findings
 from workers.report.frames import Source
 from workers.report.key_images.sheet import Page
-from workers.report.wording import Words
 
 FOLDER = "key-images"
 _KIND = "summary"
@@ -34,7 +33,7 @@ _PNG_EFFORT = 1  # of 9: a third of the time of the usual 6, for files that are 
 def build(findings: Findings, sources: Sequence[Source], pages: Sequence[Page]) -> Dataset:
     """Return the Summary; `sources` are the slices that `Page.slices` count."""
     request, header = findings.request, sources[0].header
-    words = Words.of(request.report.language)
+    words = findings.words
     ds = hd.SOPClass(
         study_instance_uid=header.StudyInstanceUID,
         series_instance_uid=envelope.series_uid(request, _KIND),
@@ -60,7 +59,7 @@ def build(findings: Findings, sources: Sequence[Source], pages: Sequence[Page]) 
     _lay(ds, pages)
     _refer(ds, [sources[index] for index in dict.fromkeys(one for page in pages for one in page.slices)])
     ds.ContributingEquipmentSequence = [envelope.equipment(request)]
-    return envelope.seal(ds, header, findings, words("summary.description"))
+    return envelope.seal(ds, header, findings, words("series.summary"))
 
 
 def pictures(pages: Sequence[Page]) -> list[tuple[str, bytes]]:

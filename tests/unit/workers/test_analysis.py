@@ -15,6 +15,7 @@ from studies import Study, run
 
 from node.core.codes import LIVER, MEASUREMENTS
 from node.core.errors import NodeError, NotAnalysable, Untrusted
+from node.core.kinds import Kind
 from node.core.reasons import StudyRefusal
 from node.core.records import EarlyRefusal, Instance, JobRequest
 from node.core.settings import MeasurementSettings
@@ -69,7 +70,9 @@ def test_stages_leave_their_files_and_say_which_to_deliver(tmp_path: Path, home:
     for product in outcome.products:
         content = work.read(product.file)
         assert digest(content) == product.digest
-        assert dcmread(home.root / work.path / product.file).SOPInstanceUID == product.sop_instance_uid
+        ds = dcmread(home.root / work.path / product.file)
+        assert ds.SOPInstanceUID == product.sop_instance_uid
+        assert ds.SOPClassUID == Kind(product.kind).sop_class_uid
     document = json.loads(work.read("result.json"))
     assert document["refusal"] is None
     assert document["quality"]["volume_sha1"] == volume.read(candidate(paths), home, MeasurementSettings()).sha1

@@ -70,8 +70,8 @@ def _segmentation(story: Story, labels: LabelMap) -> str:
 def _height(story: Story) -> str:
     words, facts = story.words, story.findings.request.facts
     if facts.height_m is None or facts.height_source is None:
-        return words("summary.no_height", reason=facts.height_reason.sentence if facts.height_reason else "")
-    source = words(f"summary.height_from.{facts.height_source}")
+        return words("summary.no_height", reason=words(f"reason.{facts.height_reason}") if facts.height_reason else "")
+    source = words(f"height.{facts.height_source}")
     return words("summary.height_of", height=facts.height_m, source=source)
 
 

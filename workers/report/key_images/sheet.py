@@ -45,7 +45,7 @@ class Story:
     @property
     def words(self) -> Words:
         """The texts in the language of the report."""
-        return Words.of(self.findings.request.report.language)
+        return self.findings.words
 
     @cached_property
     def measurements(self) -> dict[str, Measurement]:

@@ -6,10 +6,11 @@ Comes in: the findings. Goes out: sections of `Row`s; a number that was not comp
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from node.core.codes import MEASUREMENTS, SIGNATURES, STRUCTURES, Structure, of_muscle
+from node.core.codes import MEASUREMENTS, SIGNATURES, STRUCTURES, Structure
 from node.core.reasons import NoteCode
 from node.core.records import Measurement
 from workers.measured import Score
+from workers.report import sentences
 from workers.report.key_images import numbers
 from workers.report.key_images.canvas import FAINT, Colour
 from workers.report.key_images.numbers import Marks
@@ -44,7 +45,7 @@ def sections(story: Story, marks: Marks) -> list[list[Row]]:
 
 def _row(name: str, story: Story, marks: Marks) -> Row:
     one = story.measurements[name]
-    title, colour = of_muscle(MEASUREMENTS[name].name, story.psoas), _colour(name)
+    title, colour = sentences.title(name, story.findings), _colour(name)
     marked = marks.of(_remarks(one, story))
     if one.value is None:
         return Row(title, colour, missing=_why_not(one, story), marks=marked)
@@ -82,7 +83,7 @@ def _remarks(one: Measurement, story: Story) -> list[str]:
 
 
 def _why_not(one: Measurement, story: Story) -> str:
-    return story.words("summary.why_missing", reason=one.reason.sentence if one.reason else "")
+    return story.words("summary.why_missing", reason=story.words(f"reason.{one.reason}"))
 
 
 def _zone(name: str, story: Story) -> str:
