@@ -185,7 +185,7 @@ def test_notes_that_find_no_room_have_a_page_of_their_own() -> None:
     whole = " ".join(text for page in pages if page.name in ("cover", "notes") for text in page.texts)
     names = [name for name in MEASUREMENTS if not name.startswith("rad_score.")]
     places = [
-        whole.index(f" {letter(2 * count + which)} {name} {which + 1} x y z ")
+        whole.index(f" {letter(2 * count + which)} {NoteCode.IMPLAUSIBLE.sentence} {name} {which + 1} x y z ")
         for count, name in enumerate(names)
         for which in (0, 1)
     ]

@@ -46,7 +46,8 @@ def _cover(inside: NDArray[np.float32], half_width: float) -> NDArray[np.float32
         return np.zeros_like(inside)
     down, right = np.gradient(inside)
     away = np.abs(inside - 0.5) / np.maximum(np.hypot(down, right), 1e-3)
-    return np.clip(half_width + 0.5 - away, 0, 1)
+    cover: NDArray[np.float32] = np.clip(half_width + 0.5 - away, 0, 1)
+    return cover
 
 
 def _smooth(inside: NDArray[np.float32]) -> NDArray[np.float32]:
