@@ -128,7 +128,7 @@ def test_the_evidence_lists_all_that_was_used(any_study: Study, objects: list[st
         ds = any_study.dataset(file)
         if ds.Modality == "SR":
             segmentations = set()
-            if file == "sr.dcm" and len(objects) > 1:
+            if file == "sr.dcm" and "seg.dcm" in objects:
                 segmentations = {str(any_study.dataset("seg.dcm").SOPInstanceUID)} | imported_from(any_study)
             assert evidence(ds) == images | segmentations
             referenced = {image_of(item) for item in walk(ds) if item.ValueType == "SCOORD"}
@@ -365,7 +365,7 @@ def test_the_viewer_sr_shows_every_main_number(measured: Study) -> None:
 
 def test_a_refused_study_has_a_report_of_the_reason(refused_phantom: Study) -> None:
     """One SR, no measurement group, the code of the refusal and its sentence."""
-    assert [product.file for product in refused_phantom.outcome.products] == ["sr.dcm"]
+    assert [product.file for product in refused_phantom.outcome.products] == ["sr.dcm", "summary.dcm"]
     ds = refused_phantom.dataset("sr.dcm")
     assert groups(ds) == []
     [reason] = [item for item in walk(ds) if item.ValueType == "CODE" and name(item) == "study-refused"]

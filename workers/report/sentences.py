@@ -35,7 +35,7 @@ def remarks(names: Sequence[str], findings: Findings) -> Iterator[str]:
         for note in one.notes:
             if note.text not in said and note.code is not NoteCode.FORCED_COMPLETION:
                 said.add(note.text)
-                yield words("page.note", title=called, text=_note(note, words))
+                yield words("page.note", title=called, text=with_figures(note, words))
         if one.interval:
             yield _interval(name, one, findings)
         yield from (_context(called, beside, words) for beside in one.context)
@@ -47,7 +47,8 @@ def refusal(error: NodeError, words: Words) -> str:
     return words("page.detailed", reason=reason, detail=error.detail) if error.detail else reason
 
 
-def _note(note: Note, words: Words) -> str:
+def with_figures(note: Note, words: Words) -> str:
+    """Return what a note means, and its figures where it has some."""
     sentence = words(f"note.{note.code}")
     return sentence if note.text == note.code.sentence else words("page.figures", sentence=sentence, figures=note.text)
 

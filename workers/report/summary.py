@@ -78,9 +78,10 @@ def _lay(ds: Dataset, pages: Sequence[Page]) -> None:
     ds.Rows, ds.Columns, ds.SamplesPerPixel = pages[0].pixels.shape
     ds.PhotometricInterpretation, ds.PlanarConfiguration = "RGB", 0
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
-    ds.FrameIncrementPointer = [Tag("PageNumberVector"), Tag("FrameLabelVector")]
-    ds.PageNumberVector = list(range(1, len(pages) + 1))
-    ds.FrameLabelVector = [page.label for page in pages]
+    if len(pages) > 1:
+        ds.FrameIncrementPointer = [Tag("PageNumberVector"), Tag("FrameLabelVector")]
+        ds.PageNumberVector = list(range(1, len(pages) + 1))
+        ds.FrameLabelVector = [page.label for page in pages]
     ds.PixelData = b"".join(np.ascontiguousarray(page.pixels).tobytes() for page in pages)
     ds["PixelData"].VR = "OB"
 
@@ -89,18 +90,19 @@ def _refer(ds: Dataset, shown: Sequence[Source]) -> None:
     """Name the slices that are shown as they are: as sources (PS3.3 C.7.6.1), and by their series (C.12.2)."""
     if not shown:
         return
-    ds.SourceImageSequence = [_reference(one) for one in shown]
-    for item in ds.SourceImageSequence:
+    ds.SourceImageSequence = [_reference(one.header) for one in shown]
+    for item, one in zip(ds.SourceImageSequence, shown, strict=True):
         item.PurposeOfReferenceCodeSequence = [hd.sr.CodedConcept.from_code(_SOURCE_IMAGE)]
+        if one.frame:
+            item.ReferencedFrameNumber = one.frame
     series = Dataset()
     series.SeriesInstanceUID = shown[0].header.SeriesInstanceUID
-    series.ReferencedInstanceSequence = [_reference(one) for one in shown]
+    images = {one.header.SOPInstanceUID: one.header for one in shown}
+    series.ReferencedInstanceSequence = [_reference(header) for header in images.values()]
     ds.ReferencedSeriesSequence = [series]
 
 
-def _reference(source: Source) -> Dataset:
+def _reference(header: Dataset) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.header.SOPClassUID, source.header.SOPInstanceUID
-    if source.frame:
-        item.ReferencedFrameNumber = source.frame
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
     return item

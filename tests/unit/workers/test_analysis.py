@@ -127,7 +127,7 @@ def test_the_first_candidates_reason_is_the_studys(tmp_path: Path, home: Spool) 
     assert study.document["refusal"]["code"] == "uneven-spacing"
     assert {one["reason"] for one in study.document["measurements"].values()} == {"uneven-spacing"}
     assert list(study.document["measurements"]) == list(MEASUREMENTS)
-    assert [product.kind for product in study.outcome.products] == ["sr"]
+    assert [product.kind for product in study.outcome.products] == ["sr", "summary"]
     assert study.document["quality"]["volume_sha1"] is None
 
 
@@ -162,7 +162,7 @@ def test_a_seg_without_anything_to_write_gives_a_report_of_reasons(tmp_path: Pat
     l3 = [one for one in drawn(body()) if one.label == "vertebra_L3"]
     study = run(request(paths, segmentations=[write_seg(tmp_path / "l3.dcm", paths, geometry, l3)]), home)
     assert study.document["refusal"] is None
-    assert [product.kind for product in study.outcome.products] == ["sr"]
+    assert [product.kind for product in study.outcome.products] == ["sr", "summary"]
     assert all(one["status"] == "not-computed" for one in study.document["measurements"].values())
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from node.core.codes import MEASUREMENTS, of_muscle
 from workers.records import Volume
+from workers.report import sentences
 from workers.report.key_images import numbers, planes
 from workers.report.key_images.canvas import MARGIN, MUTED, SIZE, Canvas, Colour, Spot, Style, fitted
 from workers.report.key_images.sheet import Story, chip
@@ -29,7 +29,7 @@ def below(canvas: Canvas, story: Story, facts: Sequence[tuple[str, Colour]], sai
     for place, (name, colour) in enumerate(facts):
         x = MARGIN + place * wide
         chip(canvas, (x, BASELINE), colour, 15)
-        title = fitted(of_muscle(MEASUREMENTS[name].name, story.psoas), NAME, wide - 28)
+        title = fitted(sentences.title(name, story.findings), NAME, wide - 28)
         canvas.text((x + 14, BASELINE), title, NAME)
         result(canvas, (x + 14, BASELINE + LEADING), name, story, "ls")
 

@@ -13,8 +13,6 @@ from scipy import ndimage
 
 _SMOOTHED = 0.9  # samples: standard deviation of the filter
 _HALF_WIDTH = 1.0  # of a line, in pixels of the page, to where it begins to fade
-_LEAST_SCALE = 1.5  # pixels of the page per sample: finer samples are drawn larger and made smaller again
-_FINER = 3
 _SEAM = 0.7
 
 
@@ -30,23 +28,20 @@ def line(
     size, box
         How many pixels (wide, high) show which part of it: left, top, right, bottom in samples.
     """
-    (wide, high), (left, top, right, bottom) = size, box
-    times = _FINER if min(wide / (right - left), high / (bottom - top)) < _LEAST_SCALE else 1
-    finer = Image.fromarray(_smooth(inside)).resize((wide * times, high * times), Image.Resampling.BICUBIC, box=box)
-    cover = _cover(np.asarray(finer), _HALF_WIDTH * times)
-    cover = cover.reshape(high, times, wide, times).mean(axis=(1, 3)) if times > 1 else cover
-    drawn = (cover * 255).astype(np.uint8)
+    enlarged = Image.fromarray(_smooth(inside)).resize(size, Image.Resampling.BICUBIC, box=box)
+    drawn = (_cover(np.asarray(enlarged)) * 255).astype(np.uint8)
     seam = ndimage.grey_dilation(drawn, size=(3, 3)) * _SEAM
     return drawn, seam.astype(np.uint8)
 
 
-def _cover(inside: NDArray[np.float32], half_width: float) -> NDArray[np.float32]:
+def _cover(inside: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how much of each pixel a line along one half covers."""
     if min(inside.shape) < 2:
         return np.zeros_like(inside)
     down, right = np.gradient(inside)
     away = np.abs(inside - 0.5) / np.maximum(np.hypot(down, right), 1e-3)
-    return np.clip(half_width + 0.5 - away, 0, 1)
+    cover: NDArray[np.float32] = np.clip(_HALF_WIDTH + 0.5 - away, 0, 1)
+    return cover
 
 
 def _smooth(inside: NDArray[np.float32]) -> NDArray[np.float32]:

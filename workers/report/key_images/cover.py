@@ -29,7 +29,7 @@ Notes = Sequence[tuple[int, str]]
 _WIDTH, _RIGHT = SIZE - 2 * MARGIN, SIZE - MARGIN
 # Where decimal points stand, and where units, intervals, and the reasons of what is missing begin.
 _POINT, _UNIT, _INTERVAL, _MISSING = 486, 526, 640, 428
-_ROW, _GAP = 25, 10
+_ROW, _GAP = 24, 10
 _NAME, _VALUE, _PLAIN, _FAINT = Style(19), Style(19, bold=True), Style(18, MUTED), Style(17, FAINT)
 _MARK, _BANNER = Style(15, AMBER), Style(18, AMBER, bold=True)
 _NOTE, _NOTE_LEADING, _APART, _KEY = Style(17, MUTED), 22, 18, 130
@@ -149,9 +149,9 @@ def _refusal(canvas: Canvas, story: Story, y: float) -> None:
         return
     code = findings.refusal.code
     canvas.text((MARGIN, y + 70), words("summary.not_measured"), _REASON)
-    y = canvas.paragraph((MARGIN, y + 130), code.sentence, _SENTENCE, _WIDTH, 34)
+    y = canvas.paragraph((MARGIN, y + 130), words(f"refusal.{code}"), _SENTENCE, _WIDTH, 34)
     if findings.refusal.detail:
-        y = canvas.paragraph((MARGIN, y + 4), findings.refusal.detail, _PLAIN, _WIDTH, 26)
+        y = canvas.paragraph((MARGIN, y + 4), story.free(findings.refusal.detail), _PLAIN, _WIDTH, 26)
     y = canvas.paragraph((MARGIN, y + 4), words("summary.code", code=code), _FAINT, _WIDTH, 24)
     y = _origin(canvas, story, y + 20) + 16
     for heading, series in ((words("summary.tried"), _tried(story)), (words("summary.left_out"), _left_out(story))):

@@ -1,7 +1,8 @@
 """Free texts of a header, kept off the pages where they name the patient.
 
 A series description, a kernel or a contrast agent may hold anything that somebody has typed. Such a text is drawn only
-if it has no word in common with a name, an ID or a birth date of the header; single letters and digits count too.
+if it has no word in common with a name, an ID or a birth date of the header. A letter alone, and a number of less than
+four digits, are no such word: they name nobody, and stand in most texts.
 """
 
 import re
@@ -12,7 +13,7 @@ from pydicom.multival import MultiValue
 
 _IDS = ("PatientID", "AccessionNumber", "PatientBirthDate", "PatientAddress", "MedicalRecordLocator", "AdmissionID")
 _NESTED = ("OtherPatientIDsSequence",)
-_LEAST_LENGTH = 4  # of a value that is also looked for within words
+_LEAST_LENGTH = 4  # of a number, and of a value that is also looked for within words
 
 
 class Identity:
@@ -46,7 +47,8 @@ def _values(ds: Dataset) -> Iterator[str]:
 
 
 def _words(text: str) -> set[str]:
-    return {word for word in re.split(r"[\W_]+", text.casefold()) if word}
+    words = re.split(r"[\W_]+", text.casefold())
+    return {word for word in words if len(word) >= (_LEAST_LENGTH if word.isdigit() else 2)}
 
 
 def _plain(text: str) -> str:

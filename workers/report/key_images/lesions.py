@@ -65,7 +65,7 @@ def largest(story: Story, volume: Volume, region: Region | None, found: Sequence
     panel = Panel(draft.canvas, WHOLE, shown_part, volume, ABDOMEN)
     if region:
         panel.outline(region, _LIVER_RGB)
-    _outline(panel, found)
+    _outline(panel, found, but=number)
     draw_diameter(panel, lesion, words("summary.length", length=lesion.axial_diameter_mm))
     panel.finish(words)
     said = words("summary.lesion", volume=lesion.volume_ml)
@@ -75,8 +75,8 @@ def largest(story: Story, volume: Volume, region: Region | None, found: Sequence
     return draft
 
 
-def _outline(panel: Panel, found: Sequence[Lesion]) -> int:
-    """Draw lesions, of several each with its number as far as there is room; return how many are seen."""
+def _outline(panel: Panel, found: Sequence[Lesion], but: int = 0) -> int:
+    """Draw lesions, of several each with its number, but one, as far as there is room; return how many are seen."""
     seen = {
         number: area
         for number, lesion in enumerate(found, start=1)
@@ -84,6 +84,8 @@ def _outline(panel: Panel, found: Sequence[Lesion]) -> int:
     }
     taken: list[tuple[float, float]] = []
     for number, area in seen.items() if len(found) > 1 else ():
+        if number == but:
+            continue
         x, y = area.x + _BESIDE * area.width + 5, area.y + (1 - _BESIDE) * area.height - 6
         if all(abs(x - other[0]) > _NUMBER_ROOM[0] or abs(y - other[1]) > _NUMBER_ROOM[1] for other in taken):
             taken.append((x, y))

@@ -5,7 +5,6 @@ Comes in: the findings. Goes out: pairs of a key and a sentence. Free texts of h
 
 from collections.abc import Iterator
 
-from node.core.codes import of_muscle
 from workers.records import LabelMap, Volume
 from workers.report.key_images.sheet import Story
 
@@ -54,17 +53,22 @@ def _acquisition(story: Story, volume: Volume) -> str:
 
 
 def _segmentation(story: Story, labels: LabelMap) -> str:
-    """Say who segmented; of an imported segmentation, which kind of algorithm drew it."""
+    """Say who segmented; of an imported segmentation, who drew which structures, where it was not one alone."""
     words = story.words
     if not labels.imported:
         return labels.engine
-    drawn = dict.fromkeys(
-        words("summary.drawn_by", kind=segment.algorithm_type.lower(), name=story.free(segment.algorithm_name))
-        if segment.algorithm_name
-        else words("summary.drawn_by_nobody", kind=segment.algorithm_type.lower())
-        for segment in labels.segments
-    )
-    return words("summary.imported", drawn="; ".join(drawn))
+    drawn: dict[str, list[str]] = {}
+    for one in labels.segments:
+        name = story.free(one.algorithm_name) if one.algorithm_name else words("quality.unnamed")
+        author = words("summary.drawn_by", kind=words(f"algorithm.{one.algorithm_type}"), name=name)
+        drawn.setdefault(author, []).append(words(f"structure.{one.structure}"))
+    if len(drawn) == 1:
+        return words("summary.imported", drawn=", ".join(drawn))
+    told = [
+        words("summary.drawn_each", structures=", ".join(dict.fromkeys(structures)), author=author)
+        for author, structures in drawn.items()
+    ]
+    return words("summary.imported", drawn="; ".join(told))
 
 
 def _height(story: Story) -> str:
@@ -79,7 +83,7 @@ def _unusual(story: Story) -> Iterator[str]:
     """Yield what a reader should know of the images and of the way in which they were measured."""
     words, volume, labels = story.words, story.findings.volume, story.findings.labels
     if story.psoas != "iliopsoas":
-        yield words("summary.muscle", muscle=of_muscle("iliopsoas", story.psoas))
+        yield words("summary.muscle", muscle=words(f"muscle.{story.psoas}.within"))
     if volume and volume.acquisition.lossy:
         yield words("summary.lossy")
     if volume and volume.geometry.is_tilted:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from node.core.codes import MEASUREMENTS, STRUCTURES, Structure, of_muscle
+from node.core.codes import STRUCTURES, Structure
 from workers.records import Region, Segment, Volume
+from workers.report import sentences
 from workers.report.key_images import crop, numbers, planes
 from workers.report.key_images.canvas import INK, MARGIN, SIZE, Colour
 from workers.report.key_images.captions import NAME, SAID, below, result, slice_of
@@ -27,7 +28,7 @@ def psoas(story: Story, volume: Volume, muscles: Mapping[str, Segment], l3_slice
     words, regions = story.words, [one.region for one in muscles.values()]
     level = l3_slice if any(l3_slice is not None and one.on_slice(l3_slice).any() for one in regions) else None
     index = _widest(regions) if level is None else level
-    muscle = of_muscle("Iliopsoas", story.psoas)
+    muscle = words(f"muscle.{story.psoas}.first")
     title = words("summary.psoas_widest", muscle=muscle) if level is None else words("summary.psoas", muscle=muscle)
     what, derived = ("volume", "psoas.pmvi") if level is None else ("area_l3", "psoas.pmi")
     draft = Draft("psoas", words("summary.label_psoas"), (index,))
@@ -35,7 +36,7 @@ def psoas(story: Story, volume: Volume, muscles: Mapping[str, Segment], l3_slice
     plane = planes.axial(volume.geometry, index)
     panel = Panel(draft.canvas, WHOLE, plane.cropped(crop.body(volume, plane)), volume, ABDOMEN)
     facts: list[tuple[str, Colour]] = []
-    for side, one in reversed(muscles.items()):  # the patient's right is on the left
+    for side, one in reversed(list(muscles.items())):  # the patient's right is on the left
         colour = STRUCTURES[one.structure].rgb
         panel.outline(one.region, colour)
         facts.append((f"psoas.{side}.{what}", colour))
@@ -61,7 +62,7 @@ def l1(story: Story, volume: Volume, core: Region) -> Draft:
     y = 700.0
     for name in _BONE_NUMBERS:
         chip(draft.canvas, (480, y), colour)
-        draft.canvas.text((496, y), MEASUREMENTS[name].name, NAME)
+        draft.canvas.text((496, y), sentences.title(name, story.findings), NAME)
         result(draft.canvas, (SIZE - MARGIN, y), name, story, "rs")
         y += 40
     sentence = words("summary.sagittal", x=numbers.signed(centre_mm[0]))

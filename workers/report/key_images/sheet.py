@@ -4,7 +4,7 @@ Comes in: the findings and the headers of the slices. Goes out: a `Draft` with i
 the `Page`s with their numbers below. Nothing can go wrong. Next: `cover` and `pictures` fill a draft.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.core.records import Measurement
+from workers.records import DEMONSTRATION
 from workers.report import envelope
 from workers.report.document import Findings, measurements
 from workers.report.frames import Source
@@ -118,11 +119,20 @@ def finished(drafts: Sequence[Draft], story: Story) -> list[Page]:
         canvas = draft.canvas
         product = words("summary.product", name=envelope.MODEL, version=request.version)
         x = MARGIN + canvas.text((MARGIN, FOOT), product, _FOOT)
-        canvas.text((x + 14, FOOT), words("summary.research"), _WARNING)
+        canvas.text((x + 14, FOOT), ". ".join(_warnings(story)), _WARNING)
         canvas.text((SIZE - MARGIN, FOOT), words("summary.page", number=number, of=len(drafts)), _FOOT, "rs")
         pixels = np.asarray(canvas.image)
         pages.append(Page(draft.name, draft.label, draft.slices, pixels, tuple(canvas.texts)))
     return pages
+
+
+def _warnings(story: Story) -> Iterator[str]:
+    """Yield what has to be read on each page, in short."""
+    yield story.words("summary.research")
+    if story.findings.labels and story.findings.labels.demonstration:
+        yield DEMONSTRATION
+    if story.findings.request.forced:
+        yield story.words("viewer.may_lack_slices")
 
 
 def chip(canvas: Canvas, at: tuple[float, float], colour: Colour, height: int = 14) -> None:

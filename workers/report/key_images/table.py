@@ -17,6 +17,7 @@ from workers.report.key_images.numbers import Marks
 from workers.report.key_images.sheet import Story
 
 _FAMILIES = ("liver.", "psoas.", "l1.", "burden.")
+_OF_ALL = (NoteCode.FORCED_COMPLETION, NoteCode.IMPORTED, NoteCode.DEGRADED_ENGINE)
 _RAD_SCORE = "rad_score."
 _BURDEN_SCORE = "burden.tbs"
 
@@ -72,14 +73,20 @@ def _score(one: Score, story: Story, marks: Marks) -> Row:
     value = f"{one.low}" if one.low == one.high else words("summary.range", low=one.low, high=one.high)
     unknown = sum(item.state == "unknown" for item in one.items)
     beside = words("summary.unknown_items", unknown=unknown, of=len(one.items)) if unknown else ""
-    return Row(one.name, FAINT, value, words("summary.points", of=one.of), beside, marks=marks.of(one.notes))
+    return Row(
+        one.name,
+        FAINT,
+        value,
+        words("summary.points", of=one.of),
+        beside,
+        marks=marks.of([words(f"score_note.{note}") for note in one.notes]),
+    )
 
 
 def _remarks(one: Measurement, story: Story) -> list[str]:
-    """Return the notes of a number, but what every number carries, which the cover says once for all."""
-    notes = [note for note in one.notes if note.code is not NoteCode.FORCED_COMPLETION]
-    # Who drew an imported segmentation is what somebody typed.
-    return [story.free(note.text) if note.code is NoteCode.IMPORTED else note.text for note in notes]
+    """Return the notes of a number, but those that every number carries, which the cover says once for all."""
+    notes = [note for note in one.notes if note.code not in _OF_ALL]
+    return [sentences.with_figures(note, story.words) for note in notes]
 
 
 def _why_not(one: Measurement, story: Story) -> str:
