@@ -26,6 +26,7 @@ from node.entered import Entered
 from node.facts import patient_facts
 from node.heights import Heights
 from node.inquiry import Respondent
+from node.outbox import Outbox
 from node.reconcile import Reconciler
 from node.retention import Retention
 
@@ -48,7 +49,7 @@ class Steward:
         self._heights = Heights(knowing, worklist, settings)
         self._entered = Entered(settings.patient_facts)
         self._assembly = Assembly(ledger, spool, settings, self._hand_on, counting)
-        self._outbox = handoff.Outbox(ledger, settings)
+        self._outbox = Outbox(ledger, settings)
         self._retention = Retention(ledger, spool, settings)
         self._spool = spool
         self._rules = selection.load(settings.series_rules)

@@ -31,10 +31,15 @@ def test_what_may_end_anywhere_is_interrupted_at_once(number: signal.Signals) ->
 def test_signals_are_answered_as_before_after_the_block() -> None:
     """Whether it ended by itself or by an error."""
     before = [signal.getsignal(number) for number in ENDINGS]
-    with pytest.raises(ValueError, match="x"), answered(signal.SIG_IGN, *ENDINGS):
-        assert [signal.getsignal(number) for number in ENDINGS] == [signal.SIG_IGN, signal.SIG_IGN]
-        os.kill(os.getpid(), signal.SIGTERM)
-        raise ValueError("x")
+
+    def fail() -> None:
+        with answered(signal.SIG_IGN, *ENDINGS):
+            assert [signal.getsignal(number) for number in ENDINGS] == [signal.SIG_IGN, signal.SIG_IGN]
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        fail()
     with until_told():
         assert [signal.getsignal(number) for number in ENDINGS] != before
     assert [signal.getsignal(number) for number in ENDINGS] == before
