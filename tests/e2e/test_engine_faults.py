@@ -69,11 +69,8 @@ class Site:
         return [one for one in self.worker.children(recursive=True) if ENGINE in " ".join(one.cmdline())]
 
     def send(self, study: Sent) -> None:
-        """Send the middle of the abdomen, without a segmentation: as little as takes little time."""
-        middle = len(study.slices) // 2
-        folder = study.folder.with_name("middle")
-        folder.mkdir()
-        self.stack.give([_cut(path, folder) for path in study.slices[middle - 8 : middle + 8]], SCANNER)
+        """Send a study without its segmentation."""
+        self.stack.give(study.slices, SCANNER)
 
     def ends(self, study: Sent) -> View:
         """Wait until the job of a study is reported or has failed."""
@@ -157,29 +154,48 @@ def site(
         yield made
 
 
+@pytest.fixture(scope="module")
+def middle(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the abdomen's middle, which holds muscles and bone: as little as takes a network little time."""
+    folder = tmp_path_factory.mktemp("middle")
+    (folder / "ct").mkdir()
+    slices = sorted((phantom / "ct").iterdir())
+    half = len(slices) // 2
+    for path in slices[half - 8 : half + 8]:
+        _cut(path, folder / "ct")
+    shutil.copy(phantom / "seg.dcm", folder)
+    return folder
+
+
 @pytest.fixture
-def another(phantom: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Sent:
+def another(middle: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Sent:
     """One more study of this test alone."""
-    return _synthetic(renamed(phantom, tmp_path / "another", f"another of {request.node.name}"))
+    return _synthetic(renamed(middle, tmp_path / "another", f"another of {request.node.name}"))
 
 
 @pytest.fixture
-def study(phantom: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Sent:
+def study(middle: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Sent:
     """A study of this test alone, which the demonstration model takes."""
-    return _synthetic(renamed(phantom, tmp_path / "study", request.node.name))
+    return _synthetic(renamed(middle, tmp_path / "study", request.node.name))
+
+
+@pytest.fixture
+def whole(phantom: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Sent:
+    """A study of this test alone that its segmentation fits."""
+    return renamed(phantom, tmp_path / "whole", f"whole of {request.node.name}")
 
 
 def _synthetic(sent: Sent) -> Sent:
     """Give a study a patient that says what it is."""
-    for path in (*sent.slices, sent.seg):
+    for path in sent.slices:
         ds = dcmread(path)
         ds.PatientID = "PHANTOM-FAULTS"
         ds.save_as(path)
     return sent
 
 
-def _cut(path: Path, folder: Path) -> Path:
-    """Copy a slice, cut to a part in the middle that holds muscles and bone."""
+def _cut(path: Path, folder: Path) -> None:
+    """Copy the middle of a slice."""
     ds = dcmread(path)
     rows, columns = slice(8, 44), slice(10, 46)
     x, y, z = ds.ImagePositionPatient
@@ -187,7 +203,6 @@ def _cut(path: Path, folder: Path) -> Path:
     ds.PixelData = ds.pixel_array[rows, columns].tobytes()
     ds.Rows, ds.Columns = rows.stop - rows.start, columns.stop - columns.start
     ds.save_as(folder / path.name)
-    return folder / path.name
 
 
 @pytest.mark.parametrize("fault", ["missing", "changed", "corrupt"])
@@ -251,7 +266,7 @@ def test_killed_while_it_segments(site: Site, study: Sent, another: Sent) -> Non
     ],
     ids=["memory", "time", "device"],
 )
-def test_limits_that_no_attempt_can_keep(site: Site, line: str, code: Outage, study: Sent, another: Sent) -> None:
+def test_limits_that_no_attempt_can_keep(site: Site, line: str, code: Outage, study: Sent, whole: Sent) -> None:
     """Every attempt ends at the limit: the job fails where a person sees it, and a study with its SEG is measured."""
     with site.limited(line):
         worker = site.worker
@@ -260,6 +275,6 @@ def test_limits_that_no_attempt_can_keep(site: Site, line: str, code: Outage, st
         assert (view.job.state, view.job.reason, view.job.attempts) == (JobState.FAILED, code, ATTEMPTS), view
         assert site.engines() == []
         assert code in site.stack.cli("status", study.uid)
-        send_all(site.stack, another)
-        site.stack.wait(another.uid)
+        send_all(site.stack, whole)
+        site.stack.wait(whole.uid)
         assert site.worker == worker
