@@ -7,11 +7,7 @@ outage of ledger, spool or broker is logged once when it begins and once when it
 is next: the workers.
 """
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 
 from node import handoff, selection
 from node.assembly import Assembly
@@ -24,11 +20,13 @@ from node.core.lock import alone
 from node.core.reasons import Coded, NotComputed
 from node.core.records import JobRequest, PatientFacts, parse
 from node.core.settings import Settings
+from node.core.signals import until_told
 from node.core.spool import Spool
 from node.entered import Entered
 from node.facts import patient_facts
 from node.heights import Heights
 from node.inquiry import Respondent
+from node.outbox import Outbox
 from node.reconcile import Reconciler
 from node.retention import Retention
 
@@ -51,7 +49,7 @@ class Steward:
         self._heights = Heights(knowing, worklist, settings)
         self._entered = Entered(settings.patient_facts)
         self._assembly = Assembly(ledger, spool, settings, self._hand_on, counting)
-        self._outbox = handoff.Outbox(ledger, settings)
+        self._outbox = Outbox(ledger, settings)
         self._retention = Retention(ledger, spool, settings)
         self._spool = spool
         self._rules = selection.load(settings.series_rules)
@@ -120,7 +118,7 @@ def run(settings: Settings) -> None:
     """
     spool = Spool(settings.spool_dir)
     spool.prepare()
-    with alone(settings.home / _LOCK, f"A steward works in {settings.home} already"), _until_told() as told:
+    with alone(settings.home / _LOCK, f"A steward works in {settings.home} already"), until_told(at_once=True) as told:
         ledger = Ledger.of(settings)
         try:
             ledger.upgrade()
@@ -134,23 +132,3 @@ def run(settings: Settings) -> None:
             _log.info("stopped")
         finally:
             ledger.close()
-
-
-@contextmanager
-def _until_told() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set; they also interrupt what is going on, by `KeyboardInterrupt`."""
-    told = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        told.set()
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield told
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

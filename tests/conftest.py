@@ -21,6 +21,26 @@ if TYPE_CHECKING:
     from postgres import Postgres
     from studies import Study
 
+_FIRST = (
+    *("e2e/test_engine_faults.py", "e2e/test_demo.py", "e2e/test_privacy.py", "e2e/test_postgresql.py"),
+    *("e2e/test_delivery.py", "e2e/test_outages.py", "e2e/test_backfill.py", "e2e/test_late.py"),
+    *("e2e/test_main_job.py", "e2e/test_refusals.py", "e2e/test_autoroute.py", "e2e/test_upkeep.py"),
+    *("e2e/test_strangers.py", "reference/test_awkward.py", "faults/test_faults.py", "contract/test_judges.py"),
+    *("contract/test_engine.py", "wire/test_fuzz.py", "contract/test_library.py"),
+)
+"""Files that take long, in the order in which processes begin them: at the end all have something short to do. Those
+that share the site of their tier come one after the other, so that it is started once in a process."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes long first; else as collected."""
+    here = Path(__file__).parent
+    if missing := [name for name in _FIRST if not (here / name).is_file()]:
+        raise pytest.UsageError(f"tests/conftest.py puts files first that are not there: {missing}")
+    places = {here / name: place for place, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 def lacking(component: str) -> None:
     """Skip the test for want of a component; fail where all are required."""

@@ -1,13 +1,8 @@
 """What all commands stand on: the application, its exit codes, the settings, and how a sentence is printed."""
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
-from threading import Event
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -138,21 +133,3 @@ def tell(sentence: str, code: int) -> int:
     """Print why it ends, to stderr, and return the exit code."""
     err.print(f"crlm-node: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
     return code
-
-
-@contextmanager
-def until_told() -> Iterator[Event]:
-    """Yield an event that SIGTERM and SIGINT set; a second one ends the process at once."""
-    stop = Event()
-
-    def tell(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -21,10 +21,10 @@ from node.cli.application import (
     out,
     say,
     settings_in_force,
-    until_told,
 )
 from node.core.lock import alone
 from node.core.peer import Peer
+from node.core.signals import until_told
 from node.room import Room
 
 

@@ -10,7 +10,6 @@ from node.cli.application import (
     err,
     of_the_workers,
     say,
-    until_told,
 )
 from node.cli.application import out as console
 from node.cohort import display
@@ -18,6 +17,7 @@ from node.cohort.plan import plan
 from node.core.cases import Fate
 from node.core.lock import alone
 from node.core.settings import Settings
+from node.core.signals import until_told
 from node.folder import request_for_case
 from node.form import load
 

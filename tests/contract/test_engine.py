@@ -1,6 +1,7 @@
 """The engine process: its faults are coded, it leaves no file behind, and the worker lives on.
 
 On the demonstration model of the repository, and on stand-in weights of TotalSegmentator for what asks for a device.
+A process takes seconds to import its libraries: tests that need a warm one share it.
 """
 
 import os
@@ -9,7 +10,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +25,7 @@ from node.core.grid import Geometry
 from node.core.reasons import Outage, StudyRefusal
 from node.core.records import Candidate
 from node.phantom import covering_grid, render, standard_anatomy
-from workers.engine import Engine
+from workers.engine import Engine, _Question
 from workers.records import Acquisition, Volume
 from workers.segmentation import data_sets, manifest
 from workers.segmentation.demo import folder as demo_folder
@@ -33,6 +34,7 @@ from workers.segmentation.port import Order, Way
 
 MODEL = Path(__file__).parents[2] / "models" / "demo"
 ROOMY_MB, PATIENT_S = 16_000, 300.0
+UNSOUND = ("cut", "noise inside", "of the other network", "plans")
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -59,18 +61,21 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from workers.training.standins.banded import write_banded
 
     folder = tmp_path_factory.mktemp("weights") / "banded"
-    write_banded(folder, data_sets.required(fast=True))
+    known = {name for task in data_sets.tasks("iliopsoas") for name in task.structures}
+    write_banded(folder, data_sets.required(fast=True), known)
     return folder
 
 
 @pytest.fixture(scope="module")
 def volume() -> Volume:
-    """Thirty coarse slices of the synthetic abdomen, those with the liver, without files."""
+    """Thirty coarse slices of the synthetic abdomen, those with the liver, as wide as one patch of a network."""
     anatomy = standard_anatomy()
     grid = covering_grid(anatomy, spacing_mm=(5.0, 3.0, 3.0))
-    hu = render(anatomy, grid, seed=3).hu[45:75]
+    first, row, column = 45, 10, 4
+    hu = render(anatomy, grid, seed=3).hu[first : first + 30, row : row + 60, column : column + 60].copy()
     z, y, x = grid.spacing_mm
-    geometry = Geometry(hu.shape, grid.origin_mm, (0.0, 0.0, z), (0.0, y, 0.0), (x, 0.0, 0.0), "1.2")
+    origin = (grid.origin_mm[0] + column * x, grid.origin_mm[1] + row * y, grid.origin_mm[2] + first * z)
+    geometry = Geometry(hu.shape, origin, (0.0, 0.0, z), (0.0, y, 0.0), (x, 0.0, 0.0), "1.2")
     facts = Acquisition(120.0, z, "", "", False, "", "HFS", synthetic=True)
     return Volume(hu, geometry, Candidate("1.2.3", "", "", ()), (), facts)
 
@@ -99,6 +104,13 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def warm(engine: Engine, volume: Volume, demo: Path) -> Engine:
+    """The engine whose process has loaded the demonstration model: what comes next is the network alone."""
+    engine.segment(order(demo), volume)
+    return engine
+
+
+@pytest.fixture
 def fresh(scratch: Path, tmp_path: Path) -> Iterator[Engine]:
     """An engine of this test alone, whose temporary folder lies in `scratch`."""
     made = Engine(PATIENT_S, ROOMY_MB, tmp_path / "engine.log")
@@ -106,43 +118,55 @@ def fresh(scratch: Path, tmp_path: Path) -> Iterator[Engine]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def said(volume: Volume, demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """What one process says of each unsound model; the worker would have put each to a new one, which takes long."""
+    folder = tmp_path_factory.mktemp("unsound")
+    engine = Engine(PATIENT_S, ROOMY_MB, folder / "engine.log")
+    connection = engine._running()
+    answers = {}
+    for fault in UNSOUND:
+        model = Path(shutil.copytree(demo, folder / fault))
+        spoil(model, fault)
+        connection.send(_Question(order(model), volume.hu, volume.geometry))
+        assert connection.poll(PATIENT_S), fault
+        answers[fault] = connection.recv()
+    engine.close()
+    return answers
+
+
 def order(folder: Path) -> Order:
     """Order the demonstration model."""
     return Order(Way.DEMO, folder, "cpu", "iliopsoas")
 
 
-def test_a_warm_engine_answers_again_in_the_same_process(
-    fresh: Engine, volume: Volume, demo: Path, scratch: Path
-) -> None:
+def test_a_warm_engine_answers_again_in_the_same_process(engine: Engine, volume: Volume, demo: Path) -> None:
     """The second answer comes from the process that gave the first, and is equal to it."""
-    first = fresh.segment(order(demo), volume)
-    pid = fresh.pid
-    second = fresh.segment(order(demo), volume)
-    assert fresh.pid == pid
+    first = engine.segment(order(demo), volume)
+    pid = engine.pid
+    assert pid is not None
+    second = engine.segment(order(demo), volume)
+    assert engine.pid == pid
     assert Structure.LIVER in first.regions
     assert first.regions.keys() == second.regions.keys()
     assert all((first.regions[one].mask == second.regions[one].mask).all() for one in first.regions)
     assert first.validation is not None, "nothing was measured of the model, so no number could have an interval"
     assert first.validation == second.validation == demo_folder.validation(demo)
-    assert len(list(scratch.iterdir())) == 1
-    fresh.close()
-    assert pid is not None
-    assert not psutil.pid_exists(pid)
-    assert list(scratch.iterdir()) == []
 
 
-def test_killed_midway(fresh: Engine, volume: Volume, demo: Path, scratch: Path) -> None:
+def test_killed_midway(warm: Engine, volume: Volume, demo: Path) -> None:
     """A process that is killed in the middle of a forward pass is `engine-lost`; the next question starts another."""
-    fresh.segment(order(demo), volume)  # loaded: what comes next is the network alone
     failed: list[Outage] = []
 
     def ask() -> None:
         with pytest.raises(Unavailable) as caught:
-            fresh.segment(order(demo), volume)
+            warm.segment(order(demo), volume)
         failed.append(caught.value.code)
 
-    pid = fresh.pid
+    pid, own = warm.pid, warm._scratch
     assert pid is not None
+    assert own is not None
+    assert own.is_dir()
     process = psutil.Process(pid)
     before = process.cpu_times().user
     thread = threading.Thread(target=ask)
@@ -151,9 +175,34 @@ def test_killed_midway(fresh: Engine, volume: Volume, demo: Path, scratch: Path)
     os.kill(pid, signal.SIGKILL)
     thread.join(60)
     assert failed == [Outage.ENGINE_LOST]
-    assert list(scratch.iterdir()) == []
-    assert fresh.segment(order(demo), volume).regions
-    assert fresh.pid != pid
+    assert not own.exists()
+    assert warm.segment(order(demo), volume).regions
+    assert warm.pid != pid
+
+
+def test_a_turned_grid_gives_the_turned_answer(engine: Engine, volume: Volume, demo: Path) -> None:
+    """Rows and columns that run the other way: the same voxels, turned."""
+    turned = replace(volume, hu=volume.hu[:, ::-1, ::-1].copy(), geometry=_turned(volume.geometry))
+    straight, other = engine.segment(order(demo), volume), engine.segment(order(demo), turned)
+    shape = volume.geometry.shape
+    assert Structure.LIVER in straight.regions
+    for structure, region in straight.regions.items():
+        assert (region.full(shape) == other.regions[structure].full(shape)[:, ::-1, ::-1]).all(), structure
+
+
+@pytest.mark.parametrize("fault", UNSOUND)
+def test_unsound_model_with_a_manifest_that_agrees(fault: str, said: Mapping[str, Any]) -> None:
+    """A manifest can be made to agree; what cannot be loaded is then untrusted all the same."""
+    assert (said[fault].kind, said[fault].code) == (Untrusted, StudyRefusal.INPUT_UNTRUSTED)
+
+
+def test_a_process_that_could_not_load_a_model_ends(engine: Engine, volume: Volume, model: Path) -> None:
+    """The worker is told what the process says, and puts the next question to a new one."""
+    spoil(model, "cut")
+    with pytest.raises(Untrusted) as caught:
+        engine.segment(order(model), volume)
+    assert caught.value.code is StudyRefusal.INPUT_UNTRUSTED
+    assert engine.pid is None
 
 
 @pytest.mark.parametrize(
@@ -194,26 +243,6 @@ def test_wrong_digest(engine: Engine, volume: Volume, model: Path) -> None:
     assert engine.pid is None
 
 
-@pytest.mark.parametrize("fault", ["cut", "noise inside", "of the other network", "plans"])
-def test_unsound_model_with_a_manifest_that_agrees(fault: str, engine: Engine, volume: Volume, model: Path) -> None:
-    """A manifest can be made to agree; what cannot be loaded is then untrusted all the same."""
-    path, other = (model / name / "fold_0" / "weights.npz" for name in ("structures", "levels"))
-    whole = path.read_bytes()
-    if fault == "plans":
-        (model / "structures" / "plans.json").write_text("{}")
-    elif fault == "cut":
-        path.write_bytes(whole[:1000])
-    elif fault == "noise inside":
-        path.write_bytes(whole[:5000] + bytes(500) + whole[5500:])
-    else:
-        path.write_bytes(other.read_bytes())
-    write_manifest(model)
-    with pytest.raises(Untrusted) as caught:
-        engine.segment(order(model), volume)
-    assert caught.value.code is StudyRefusal.INPUT_UNTRUSTED
-    assert engine.pid is None
-
-
 def test_no_gpu_is_no_cpu(volume: Volume, scratch: Path, fresh: Engine, weights_dir: Path) -> None:
     """A site that asks for a GPU that is not there is told so; the network does not run on the CPU instead.
 
@@ -229,25 +258,31 @@ def test_no_gpu_is_no_cpu(volume: Volume, scratch: Path, fresh: Engine, weights_
 
 
 def test_what_libraries_leave_behind_goes_with_the_process(
-    scratch: Path, fresh: Engine, volume: Volume, weights_dir: Path
+    scratch: Path, fresh: Engine, volume: Volume, weights_dir: Path, tmp_path: Path
 ) -> None:
     """TotalSegmentator's temporary files lie in the process's own folder, and go when it is told to end or killed."""
     wanted = Order(Way.TOTALSEGMENTATOR, weights_dir, "cpu", "iliopsoas", fast=True)
     small = replace(volume, hu=volume.hu[:20, :40, :40].copy(), geometry=replace(volume.geometry, shape=(20, 40, 40)))
     fresh.segment(wanted, small)
+    pid = fresh.pid
+    assert pid is not None
     [own] = scratch.iterdir()
-    assert list(own.iterdir()), "the library has made no file: nothing was tried"
+    left = shutil.copytree(own, tmp_path / "left")
+    assert list(left.iterdir()), "the library has made no file: nothing was tried"
     fresh.close()
+    assert not psutil.pid_exists(pid)
     assert list(scratch.iterdir()) == []
-    fresh.segment(wanted, small)
+    fresh._running()
     [own] = scratch.iterdir()
+    shutil.copytree(left, own, dirs_exist_ok=True)  # what a second run would leave, which takes long
     assert fresh._process is not None
     fresh._process.kill()
     fresh._process.wait()
-    fresh.segment(wanted, small)
+    fresh._running()
     [other] = scratch.iterdir()
     assert other != own
     fresh.close()
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_process_whose_worker_is_gone_sweeps_up_itself(scratch: Path, fresh: Engine) -> None:
@@ -258,13 +293,19 @@ def test_a_process_whose_worker_is_gone_sweeps_up_itself(scratch: Path, fresh: E
     assert list(scratch.iterdir()) == []
 
 
-def test_a_turned_grid_gives_the_turned_answer(engine: Engine, volume: Volume, demo: Path) -> None:
-    """Rows and columns that run the other way: the same voxels, turned."""
-    turned = replace(volume, hu=volume.hu[:, ::-1, ::-1].copy(), geometry=_turned(volume.geometry))
-    straight, other = engine.segment(order(demo), volume), engine.segment(order(demo), turned)
-    shape = volume.geometry.shape
-    for structure, region in straight.regions.items():
-        assert (region.full(shape) == other.regions[structure].full(shape)[:, ::-1, ::-1]).all(), structure
+def spoil(model: Path, fault: str) -> None:
+    """Make a copy of the model unsound, and its manifest agree."""
+    path, other = (model / name / "fold_0" / "weights.npz" for name in ("structures", "levels"))
+    whole = path.read_bytes()
+    if fault == "plans":
+        (model / "structures" / "plans.json").write_text("{}")
+    elif fault == "cut":
+        path.write_bytes(whole[:1000])
+    elif fault == "noise inside":
+        path.write_bytes(whole[:5000] + bytes(500) + whole[5500:])
+    else:
+        path.write_bytes(other.read_bytes())
+    write_manifest(model)
 
 
 def write_manifest(folder: Path) -> None:

@@ -54,6 +54,8 @@ NAMES = {
     "iliopsoas_right": Structure.ILIOPSOAS_RIGHT,
 }
 OF_TOTAL = [name for name in BOXES_MM if name not in ("liver_lesions", "vertebrae_body")]
+KNOWN = (*BOXES_MM, "psoas_major_left", "psoas_major_right", "body_trunc")
+"""Classes that the stand-ins read: what is painted, and what the library crops by."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,7 +77,8 @@ def banded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from workers.training.standins.banded import write_banded
 
     folder = tmp_path_factory.mktemp("weights") / "banded"
-    write_banded(folder, {one.number: one for psoas in PSOAS for one in data_sets.required(psoas)}.values())
+    wanted = {one.number: one for psoas in PSOAS for one in data_sets.required(psoas)}
+    write_banded(folder, wanted.values(), KNOWN)
     return folder
 
 
@@ -307,7 +310,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     from workers.training.standins.banded import write_banded
 
     folder = tmp_path_factory.mktemp("watched")
-    write_banded(folder / "weights", data_sets.required())
+    write_banded(folder / "weights", data_sets.required(), KNOWN)
     hu, _ = painted(grid(3.0 * UPRIGHT, SHAPE))
     np.save(folder / "hu.npy", hu)
     (folder / "watched.py").write_text(WATCHED)

@@ -263,6 +263,13 @@ class Stack:
         """Return what a process has written."""
         return (self.logs / f"{name}.log").read_text(errors="replace")
 
+    def restart(self, name: str) -> None:
+        """End one of the workers as a service manager does, and start it again with the settings as they are now."""
+        before = self.log(name).count("ready.")
+        self.kill(name, signal.SIGTERM)
+        self.crew._start(name)
+        self.await_(lambda: self.log(name).count("ready.") > before, f"{name} serves with other settings")
+
     def revive(self, name: str) -> None:
         """Have the crew notice that a process ended, and wait until it serves again."""
         before = self.log(name).count("ready.")

@@ -17,10 +17,11 @@ from .stack import READER, Stack
 def site(
     tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, lacking: Callable[[str], None]
 ) -> Iterator[Stack]:
-    """A running site whose ledger is in PostgreSQL."""
+    """A running site whose ledger is in PostgreSQL; it does not wait long for an association whose end it missed."""
     if not Orthanc.available():
         lacking("Orthanc")
     one = Stack(tmp_path_factory.mktemp("site"), postgres.create())
+    one.config.write_text("association_idle_s = 10.0\n" + one.config.read_text())
     try:
         one.start()
         yield one

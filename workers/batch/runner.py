@@ -7,8 +7,8 @@ parent is gone ends after the case that it has.
 
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from threading import Event
@@ -16,6 +16,7 @@ from time import monotonic
 
 from node.core.cases import Case, Outcome
 from node.core.reasons import Outage
+from node.core.signals import answered
 from workers.batch.process import BY_SIGNAL, FAILED, LOG, Task, clear, failed, serve
 
 _LOOK_S = 0.5  # how long a wish to stop may go unseen
@@ -62,7 +63,7 @@ class _Process:
         self.lives = True
         self.connection, theirs = _context.Pipe()
         self._process = _context.Process(target=serve, args=(theirs, task))
-        with _unheard():
+        with answered(signal.SIG_IGN, signal.SIGINT):  # Ctrl-C is sent to all processes of a terminal: we end ours
             self._process.start()
         theirs.close()  # so that its end is seen here
 
@@ -107,13 +108,3 @@ class _Process:
         if code == -signal.SIGKILL:
             what += ": was there too little memory? --jobs 1 needs the least"
         return failed(Outage.WORKER_LOST, f"{Outage.WORKER_LOST.sentence} ({what})", exit_code, seconds)
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Have what is started in the block never hear of Ctrl-C, which all processes of a terminal are sent."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,9 +1,12 @@
-"""Where a region meets the edge of the scan, and how far it reaches."""
+"""Where a region meets the edge of the scan, how far it reaches, and which voxels are neighbours."""
 
 import numpy as np
 
 from node.core.grid import Geometry
 from workers.records import Region
+
+NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
+"""Voxels that share a face, an edge or a corner."""
 
 
 def touched_edges(region: Region, geometry: Geometry) -> list[str]:

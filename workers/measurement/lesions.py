@@ -26,13 +26,12 @@ from node.core.grid import Geometry, Vector
 from workers.measured import Lesion
 from workers.measurement import diameters
 from workers.measurement.attenuation import tissue_hu
-from workers.measurement.extent import touched_edges
+from workers.measurement.extent import NEIGHBOURS_26, touched_edges
 from workers.records import LabelMap, Region, Volume
 
 _LEAST_LESION_ML = 0.05
 _ROUNDING = 1e-9  # volumes are products: 50 voxels of 0.001 mL are 0.05 mL, not a hair less
 _NEIGHBOURS_6 = ndimage.generate_binary_structure(3, 1)
-_NEIGHBOURS_26 = ndimage.generate_binary_structure(3, 3)
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def _centre_mm(region: Region, geometry: Geometry) -> Vector:
     return float(x), float(y), float(z)
 
 
-def _components(region: Region, neighbours: np.ndarray = _NEIGHBOURS_26) -> Iterator[Region]:
+def _components(region: Region, neighbours: np.ndarray = NEIGHBOURS_26) -> Iterator[Region]:
     parts, _ = ndimage.label(region.mask, structure=neighbours)
     for number, box in enumerate(ndimage.find_objects(parts), start=1):
         start = (region.start[0] + box[0].start, region.start[1] + box[1].start, region.start[2] + box[2].start)
@@ -113,6 +112,6 @@ def _touched(region: Region, others: Sequence[Region]) -> tuple[int, ...]:
     """Return the numbers, from 1, of the other regions that share a voxel with a region or have neighbouring ones."""
     grown = Region(
         (region.start[0] - 1, region.start[1] - 1, region.start[2] - 1),
-        ndimage.binary_dilation(np.pad(region.mask, 1), structure=_NEIGHBOURS_26),
+        ndimage.binary_dilation(np.pad(region.mask, 1), structure=NEIGHBOURS_26),
     )
     return tuple(number for number, other in enumerate(others, start=1) if other is not region and grown.common(other))

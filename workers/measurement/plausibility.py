@@ -20,13 +20,12 @@ from node.core.records import Measurement, Note, not_computed
 from node.core.settings import MeasurementSettings
 from workers.measurement.attenuation import tissue_hu
 from workers.measurement.bounds import LEAST_APART_MM, LEAST_LARGEST_PIECE, LEAST_RIGHT_OF_SPINE, ROWS, Row
-from workers.measurement.extent import touched_edges
+from workers.measurement.extent import NEIGHBOURS_26, touched_edges
 from workers.measurement.psoas.muscles import MUSCLES
 from workers.records import LabelMap, Region, Volume
 
 Doubts = Mapping[Structure, Note]
 _ONE_PIECE_MM = 3.0
-_NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
 _SPINE = (Structure.VERTEBRA_L3, Structure.VERTEBRA_L1, Structure.VERTEBRAL_BODY)
 _RESTS_ON = {
     "liver": (Structure.LIVER,),
@@ -97,7 +96,7 @@ def largest_piece(region: Region, geometry: Geometry) -> float:
     for axis, spacing in reversed(list(enumerate(geometry.spacing_mm))):
         step = max(1, round(_ONE_PIECE_MM / spacing))
         counts = np.add.reduceat(counts, np.arange(0, counts.shape[axis], step), axis=axis, dtype=np.uint32)
-    pieces, _ = ndimage.label(counts > 0, structure=_NEIGHBOURS_26)
+    pieces, _ = ndimage.label(counts > 0, structure=NEIGHBOURS_26)
     sizes = np.bincount(pieces.ravel(), weights=counts.ravel())
     return float(sizes[1:].max() / sizes.sum())
 

@@ -17,10 +17,10 @@ from node.core.codes import Structure
 from node.core.grid import Geometry
 from node.core.reasons import NoteCode
 from node.core.records import Note
+from workers.measurement.extent import NEIGHBOURS_26
 from workers.records import LabelMap, Mask, Region
 
 _LEAST_CANAL_MM2 = 30.0  # a smaller hole is a gap of the label; a lumbar canal has 200 mm2 and more
-_NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
 _NEIGHBOURS_8 = np.ones((3, 3), dtype=bool)
 
 
@@ -67,7 +67,7 @@ def largest_component(region: Region | None) -> Region | None:
     """Return the largest component (26 neighbours) of a region."""
     if region is None:
         return None
-    components, count = ndimage.label(region.mask, structure=_NEIGHBOURS_26)
+    components, count = ndimage.label(region.mask, structure=NEIGHBOURS_26)
     if count < 2:
         return region
     sizes = np.bincount(components.ravel())

@@ -1,10 +1,10 @@
 """The ledger: the truth for studies, jobs, deliveries and events; an index of the spool.
 
 SQLAlchemy 2 over SQLite (write-ahead log) or PostgreSQL by URL; Alembic migrations beside it. Modules: `tables` (the
-schema), `moves` (state changes and their events), `studies`, `jobs`, `queues` and `deliveries` (what the stages ask
-and say, each function in the caller's transaction), `express` (what runs for every slice), `patience` (attempts and
-pauses), `succession` (which result a new one supersedes), `audit` (the trail), `clock` and `host` (what several hosts
-have to agree on).
+schema), `migration` (which makes it, and is imported for that alone), `moves` (state changes and their events),
+`studies`, `jobs`, `queues` and `deliveries` (what the stages ask and say, each function in the caller's transaction),
+`express` (what runs for every slice), `patience` (attempts and pauses), `succession` (which result a new one
+supersedes), `audit` (the trail), `clock` and `host` (what several hosts have to agree on).
 """
 
 from collections.abc import Iterator
@@ -12,12 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -29,6 +24,8 @@ from node.core.ledger.clock import now as now
 from node.core.reasons import Outage
 from node.core.settings import Settings, SettingsError
 
+SCHEMA = "0002"
+"""The latest revision in `migrations`."""
 _BUSY_TIMEOUT_S = 30
 _TURN = 0x63726C6D  # of the lock that every transaction takes in PostgreSQL: any number that is ours
 # What begins a transaction: the write lock is taken at the start, so that two writers wait for each other instead of
@@ -40,6 +37,7 @@ _BEGIN = {
 _CONNECTIONS = 20
 _CONNECTION_S = 3600  # a connection is then replaced, and the clock read anew
 _AWAY = (OperationalError, InterfaceError, PoolTimeout, ProgrammingError)  # the last: its tables are gone
+_REVISION = "alembic_version"  # the table in which Alembic notes how far it came
 _NEWER = "a newer version of crlm-node made it, update this one"
 
 
@@ -158,17 +156,17 @@ class Ledger:
         SecondHost
             It is in SQLite, and processes of another host work in it.
         """
+        from node.core.ledger import migration  # here, because Alembic is slow to import, and few need it
+
         try:
             if self._file is not None:
                 self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._join_host()
             with self._engine.begin() as connection:
-                config = _migrations()
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                migration.upgrade(connection)
         except OSError as error:
             raise Unavailable(Outage.LEDGER_FAILED, str(error.strerror)) from error
-        except CommandError as error:
+        except migration.CommandError as error:
             raise SchemaMismatch(_NEWER) from error
         except _AWAY as error:
             raise _unavailable(error) from error
@@ -187,14 +185,14 @@ class Ledger:
         """
         self._join_host()
         found = self.schema()
-        script = ScriptDirectory.from_config(_migrations())
-        wanted = script.get_current_head()
-        if found == wanted:
+        if found == SCHEMA:
             return
-        if found is not None and found not in {revision.revision for revision in script.walk_revisions()}:
-            raise SchemaMismatch(f"the ledger has schema {found}, this version needs {wanted}: {_NEWER}")
+        from node.core.ledger import migration  # here, because Alembic is slow to import, and few need it
+
+        if found is not None and found not in migration.revisions():
+            raise SchemaMismatch(f"the ledger has schema {found}, this version needs {SCHEMA}: {_NEWER}")
         raise SchemaMismatch(
-            f"the ledger has schema {found}, this version needs {wanted}: start the steward of "
+            f"the ledger has schema {found}, this version needs {SCHEMA}: start the steward of "
             "this version, which migrates it, or run crlm-node ledger upgrade"
         )
 
@@ -208,7 +206,10 @@ class Ledger:
         """
         try:
             with self._engine.connect() as connection:
-                return MigrationContext.configure(connection).get_current_revision()
+                if not inspect(connection).has_table(_REVISION):
+                    return None
+                revision: str | None = connection.scalar(text(f"SELECT version_num FROM {_REVISION}"))  # noqa: S608
+                return revision
         except _AWAY as error:
             raise _unavailable(error) from error
 
@@ -239,12 +240,6 @@ def _unavailable(error: Exception) -> Unavailable:
     """Return the outage that the database's error is; what a driver says is its first line, without the statement."""
     said = str(getattr(error, "orig", error)) or type(error).__name__
     return Unavailable(Outage.LEDGER_FAILED, said.partition("\n")[0])
-
-
-def _migrations() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    return config
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

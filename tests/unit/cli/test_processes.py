@@ -171,3 +171,10 @@ def test_a_worker_waits_for_redis(start: Start, tmp_path: Path) -> None:
     assert worker.process.poll() is None
     worker.end()
     assert "Traceback" not in worker.err.read_text()
+
+
+def test_a_command_waits_for_no_library_that_it_does_not_need() -> None:
+    """Alembic, Celery and Redis are a quarter of a start; the steward, workers and migrations need them."""
+    program = "import sys, node.cli, node.listen; print(*{'alembic', 'celery', 'redis', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "\n"

@@ -24,7 +24,8 @@ from node.core.records import Candidate, Instance, JobRequest, LeftOut, PatientF
 from node.core.settings import CallingPeer, ImportRules, MeasurementSettings, Settings
 from node.core.spool import Spool
 from node.core.states import JobState, Stage, StudyState
-from node.handoff import Outbox, build_request, dated_as_before, enter, priority
+from node.handoff import build_request, dated_as_before, enter, priority
+from node.outbox import Outbox
 
 Store = Callable[..., list[str]]
 Requests = Callable[..., JobRequest]

@@ -1,6 +1,8 @@
 """The demonstration model's folder is proven before anything of it is opened; the bytes here are made up."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,3 +109,20 @@ def test_a_validation_in_another_form_is_untrusted(folder: Path) -> None:
     impossible = {"errors": {"liver.volume": {"relative": True, "values": [-2.0]}}}
     validated(folder, "0" * 64, **impossible)
     assert refused(lambda: validation(folder), Untrusted)[0] is StudyRefusal.INPUT_UNTRUSTED
+
+
+def test_torch_is_not_imported_for_a_model_that_is_not_whole(folder: Path) -> None:
+    """What takes seconds to import waits for the proof."""
+    (folder / FILES[0]).unlink()
+    program = f"""
+import sys
+from pathlib import Path
+from node.core.errors import NotAnalysable
+from workers.segmentation.demo.network import DemoNetwork
+try:
+    DemoNetwork(Path({str(folder)!r}))
+except NotAnalysable:
+    print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "False\n", done.stderr

@@ -34,11 +34,14 @@ MEANT = [
     ("workers/measurement/radiomics.py", "import torch"),
     ("workers/engine.py", "import torch"),
     ("workers/app.py", "import celery, kombu"),
-    ("node/handoff.py", "import celery"),
+    ("node/outbox.py", "import celery"),
     ("node/core/grid.py", "import node.core.errors"),
 ]
 SKELETON = [
-    *[f"node/{name}.py" for name in ("__init__", "association", "intake", "assembly", "selection", "handoff")],
+    *[
+        f"node/{name}.py"
+        for name in ("__init__", "association", "intake", "assembly", "selection", "handoff", "outbox")
+    ],
     *[f"node/phantom/{name}.py" for name in ("__init__", "spine")],
     *[f"node/core/{name}.py" for name in ("__init__", "grid", "errors")],
     *[f"workers/{name}.py" for name in ("__init__", "volume", "delivery", "engine", "app")],

@@ -17,7 +17,7 @@ from node.core.records import JobRequest
 from node.core.settings import Settings
 from node.core.spool import Spool
 from node.core.states import JobState, Stage, StudyState
-from node.handoff import Outbox
+from node.outbox import Outbox
 
 PATIENCE_S = 240.0
 ROUTINE = ("1.3.1", "1.3.2", "1.3.3")

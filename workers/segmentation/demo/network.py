@@ -1,7 +1,7 @@
 """The demonstration model behind the port: files proven, loaded once, asked on any upright grid; on the CPU always.
 
 What can go wrong: a file is missing (`weights-missing`) or is not what its manifest says (`input-untrusted`); both
-are found before torch opens anything, and the weights hold no Python objects.
+are found before torch is so much as imported, and the weights hold no Python objects.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,7 @@ from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
 from workers.records import DEMONSTRATION, Region
 from workers.segmentation.demo import folder as model_folder
-from workers.segmentation.demo.inference import segment
 from workers.segmentation.demo.labels import Labels, part_mask
-from workers.segmentation.demo.model import load
 
 PARTS = {
     "liver": Structure.LIVER,
@@ -71,15 +69,18 @@ class DemoNetwork:
         digest = model_folder.proven(folder)
         self.name = f"crlm-node demonstration model {digest[:12]}"
         self.validation = model_folder.validation(folder)
+        from workers.segmentation.demo import inference, model  # here, because torch takes seconds to import
+
+        self._labels = inference.segment
         try:
-            self._model = load(folder)
+            self._model = model.load(folder)
         except _UNSOUND as error:
             raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"demonstration model: {type(error).__name__}") from error
 
     def segment(self, hu: NDArray[Any], geometry: Geometry) -> Mapping[Structure, Region]:
         """Segment a volume; see `workers.segmentation.port`."""
         turn = _upright(geometry)
-        return regions(segment(self._model, hu[turn], geometry.spacing_mm)[turn])
+        return regions(self._labels(self._model, hu[turn], geometry.spacing_mm)[turn])
 
 
 def regions(labels: Labels) -> dict[Structure, Region]:

@@ -5,7 +5,7 @@ In: data sets. Out: their folders and the manifest. Next: the tests, which paint
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,22 @@ BAND_HU = 10.0
 """Distance between the bands of two classes; a class holds half of it to either side."""
 WIDE = {"body_trunc": (1500.0, 4000.0), "liver_lesions": (2500.0, 2000.0)}
 """Classes that hold more than a band: middle, and the width of what they hold."""
-_NEVER = -1e4
-"""Logit of an output that no picture may bring forth, in single precision."""
+_NEVER = -100.0
+"""Logit of an output that no picture may bring forth; nnU-Net adds them up in half precision."""
 
 
-def write_banded(weights_dir: Path, wanted: Iterable[DataSet]) -> None:
-    """Write networks that read the class from the picture, and the manifest."""
+def write_banded(weights_dir: Path, wanted: Iterable[DataSet], known: Collection[str] | None = None) -> None:
+    """Write networks that read the class from the picture, and the manifest.
+
+    Parameters
+    ----------
+    known
+        Names of the classes that are read; the other outputs of a network are never the largest. All, unless said:
+        the time that a network takes goes with their square.
+    """
     chosen = tuple(wanted)
     for one in chosen:
-        bands = {number: _band(name) for number, name in one.labels.items()}
+        bands = {number: _band(name) for number, name in one.labels.items() if known is None or name in known}
         knots = sorted({knot for middle, half in bands.values() for knot in (middle - half, middle, middle + half)})
         shape = two_stages([len(knots), 1], kernel=1, leak=0.0)
         network = build(shape, outputs(one))
