@@ -170,7 +170,7 @@ SMOOTH = hnp.arrays(np.float64, (3, 3), elements=st.floats(0, 1)).map(
 def test_an_outline_lies_on_the_edge_of_its_mask(inside: Mask) -> None:
     """No pixel of a line is more than one sample from the edge, and no edge is without a line nearby.
 
-    Of a corner voxel that smoothing takes off, the outer corner is the diagonal of a sample away.
+    Smoothing may take off a voxel that stands out, but no two: its outer corners are then within two samples of a line.
     """
     scale, margin = 16, 4
     whole = np.pad(inside, margin)[None]
@@ -186,7 +186,7 @@ def test_an_outline_lies_on_the_edge_of_its_mask(inside: Mask) -> None:
     away = edge_distance(whole[0], scale)
     assert away[drawn].max() <= 1.0
     from_line = ndimage.distance_transform_edt(~drawn) / scale
-    assert from_line[away <= 1 / scale].max() <= 1.5
+    assert from_line[away <= 1 / scale].max() <= 2.0
 
 
 @given(at=st.tuples(st.integers(1, 15), st.integers(1, 19)), scale=st.sampled_from([1, 2, 5]))
