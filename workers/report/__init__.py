@@ -3,16 +3,15 @@
 Comes in: `Findings`. Goes out: encoded files, not yet stored anywhere. What can go wrong: a source slice that is gone
 (`Untrusted`). Next: stage 10, delivery, once the files lie in the job's work folder.
 
-Rooms: `document` (the JSON), `envelope` (what every object has in common), `frames` (references to multi-frame images),
-`outline` (contours), `seg`, `pieces`
-(parts of an SR), `archival` and `viewer` (the two SR), `refusal` (an SR that says why there are no numbers).
+Rooms: `document` (the JSON), `envelope` (what every object has in common), `frames` (references to slices), `outline`
+(contours), `seg` and `planes` (its frames), `pieces` (parts of an SR), `archival` and `viewer` (the two SR), `refusal`
+(an SR that says why there are no numbers).
 """
 
 from dataclasses import dataclass
 from io import BytesIO
 
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from node.core.spool import Spool
 from workers.report import archival, document, envelope, refusal, seg, viewer
@@ -29,8 +28,8 @@ class Made:
     content: bytes
 
 
-def write(findings: Findings, spool: Spool) -> list[Made]:
-    """Return the files of a result, in the order in which they are sent.
+def write(findings: Findings, spool: Spool, *, label_map: bool = False) -> list[Made]:
+    """Return the files of a result, in the order in which they are sent; with `label_map`, the SEG as such as well.
 
     Raises
     ------
@@ -48,13 +47,15 @@ def write(findings: Findings, spool: Spool) -> list[Made]:
     if segmentation is None:
         return [*made, _encoded("sr", refusal.build(findings, sources))]
     archived = archival.build(findings, sources, [segmentation, *imported])
-    made += [_encoded("seg", segmentation), _encoded("sr", archived)]
+    made.append(_encoded("seg", segmentation))
+    labelled = seg.label_map(findings, sources, imported) if label_map else None
+    made += [_encoded("seg-labelmap", labelled)] if labelled else []
+    made.append(_encoded("sr", archived))
     drawn = viewer.build(findings, sources)
     return [*made, _encoded("sr-viewer", drawn)] if drawn else made
 
 
 def _encoded(kind: str, ds: Dataset) -> Made:
     buffer = BytesIO()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.save_as(buffer, enforce_file_format=True)
     return Made(kind, f"{kind}.dcm", str(ds.SOPInstanceUID), buffer.getvalue())
