@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from node.core.grid import Vector
+from node.core.reasons import Coded
 from node.core.records import Measurement
 from workers.records import Region
 
 PATIENT_FACTS = "patient-facts"
+Pixel = tuple[int, int]  # row and column
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,8 @@ class Lesion:
     ----------
     label
         Of the segment that it is, or is a part of.
-    axial_diameter_mm, slice
-        Its longest diameter on a slice, and that slice of the volume.
+    axial_diameter_mm, slice, ends
+        Its longest diameter on a slice, that slice of the volume, and the pixels that the diameter ends in.
     diameter_mm
         Its longest diameter in space.
     mean_hu
@@ -39,6 +41,7 @@ class Lesion:
     volume_ml: float
     axial_diameter_mm: float
     slice: int
+    ends: tuple[Pixel, Pixel]
     diameter_mm: float
     mean_hu: float | None
     centre_mm: Vector
@@ -141,6 +144,13 @@ class ScoreItem:
         return "yes" if self.low else "no"
 
 
+class ScoreNote(Coded):
+    """What a reader should know of a clinical score."""
+
+    AXIAL_SIZE = "axial-size", "The size is the largest diameter on an axial slice of this CT, as it is segmented."
+    NO_LESION = "no-lesion", "No liver lesion was found: the score was made from patients who had some."
+
+
 @dataclass(frozen=True)
 class Score:
     """A clinical score as a range: of items that are not known, none is counted as absent.
@@ -159,7 +169,7 @@ class Score:
     items: tuple[ScoreItem, ...]
     source: str
     population: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[ScoreNote, ...] = ()
 
     @property
     def low(self) -> int:

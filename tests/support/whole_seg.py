@@ -43,7 +43,7 @@ def whole(findings: Findings, sources: Sequence[Source], kind: str = "seg") -> D
         software_versions=request.version,
         device_serial_number=envelope.SERIAL_NUMBER,
         content_label="CRLM_NODE",
-        content_description=seg._CONTENT[kind],
+        content_description=findings.words(f"seg_content.{kind}"),
         omit_empty_frames=True,
         contributing_equipment=[envelope.equipment(request)],
     )
@@ -54,9 +54,10 @@ def whole(findings: Findings, sources: Sequence[Source], kind: str = "seg") -> D
         ds.PixelData = encapsulate([planes.compressed(np.ascontiguousarray(frame)) for frame in frames])
         ds.file_meta.TransferSyntaxUID = RLELossless
     _name_frames(ds, sources)
+    seg._forget_algorithms(ds, dict(enumerate(written, start=1)))
     seg._fix_dimension_uid(ds, request, kind)
     envelope.declare_private_scheme(ds)
-    return envelope.seal(ds, sources[0].header, findings, seg._SERIES[kind])
+    return envelope.seal(ds, sources[0].header, findings, findings.words(f"series.{kind}"))
 
 
 def labels_of(masks: Sequence[np.ndarray]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typer.core import TyperGroup as Group
 from typer.main import get_command
 
 from node.cli import app
+from node.core import private_codes
 from node.reference import settings_page
 from workers.measurement import bounds, catalogue
 
@@ -22,6 +23,11 @@ def test_settings_page_is_that_of_the_code() -> None:
 def test_measurements_page_is_that_of_the_code() -> None:
     """docs/measurements.md is what `python -m workers.measurement.catalogue` prints."""
     assert (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8") == catalogue.page()
+
+
+def test_private_codes_page_is_that_of_the_code() -> None:
+    """docs/private-codes.md is what `python -m node.core.private_codes` prints."""
+    assert (ROOT / "docs" / "private-codes.md").read_text(encoding="utf-8") == private_codes.page()
 
 
 def test_plausibility_page_is_that_of_the_code() -> None:

@@ -1,11 +1,12 @@
-"""Stage 9: findings become the files of a result: `result.json`, SEG and two SR.
+"""Stage 9: findings become the files of a result: `result.json`, SEG, two SR, the Summary and its pages as PNG.
 
 Comes in: `Findings`. Goes out: encoded files, not yet stored anywhere. What can go wrong: a source slice that is gone
 (`Untrusted`). Next: stage 10, delivery, once the files lie in the job's work folder.
 
 Rooms: `document` (the JSON), `envelope` (what every object has in common), `frames` (references to slices), `outline`
-(contours), `seg` and `planes` (its frames), `pieces` (parts of an SR), `archival` and `viewer` (the two SR), `refusal`
-(an SR that says why there are no numbers).
+(contours), `seg` and `planes` (its frames), `wording` (the texts, one file for each language), `pieces` (parts of an
+SR), `sentences`, `quality`, `lesions`, `clinical` (what a page says), `archival` and `viewer` (the two SR), `refusal`
+(an SR that says why there are no numbers), `key_images` (pages with pictures) and `summary` (those as one object).
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from io import BytesIO
 from pydicom import Dataset
 
 from node.core.spool import Spool
-from workers.report import archival, document, envelope, refusal, seg, viewer
+from workers.report import archival, document, envelope, key_images, refusal, seg, summary, viewer
 from workers.report.document import Findings
+from workers.report.frames import Source
 
 
 @dataclass(frozen=True)
@@ -38,21 +40,32 @@ def write(findings: Findings, spool: Spool, *, label_map: bool = False) -> list[
     """
     made = [Made("json", "result.json", "", document.write(findings))]
     sources = envelope.sources(findings, spool)
-    if not sources:
-        return made
+    return (
+        [*made, *_coded(findings, sources, spool, label_map=label_map), *_drawn(findings, sources)] if sources else made
+    )
+
+
+def _coded(findings: Findings, sources: list[Source], spool: Spool, *, label_map: bool) -> list[Made]:
+    """Return SEG and SR, or the SR that says why there are no numbers."""
     if findings.measured is None:
-        return [*made, _encoded("sr", refusal.build(findings, sources))]
+        return [_encoded("sr", refusal.build(findings, sources))]
     imported = envelope.imported(findings, spool)
     segmentation = seg.build(findings, sources, imported)
     if segmentation is None:
-        return [*made, _encoded("sr", refusal.build(findings, sources))]
+        return [_encoded("sr", refusal.build(findings, sources))]
     archived = archival.build(findings, sources, [segmentation, *imported])
-    made.append(_encoded("seg", segmentation))
     labelled = seg.label_map(findings, sources, imported) if label_map else None
-    made += [_encoded("seg-labelmap", labelled)] if labelled else []
+    made = [_encoded("seg", segmentation), *([_encoded("seg-labelmap", labelled)] if labelled else [])]
     made.append(_encoded("sr", archived))
     drawn = viewer.build(findings, sources)
     return [*made, _encoded("sr-viewer", drawn)] if drawn else made
+
+
+def _drawn(findings: Findings, sources: list[Source]) -> list[Made]:
+    """Return the Summary, and its pages as PNG."""
+    pages = key_images.draw(findings, sources)
+    pictures = [Made("key-image", file, "", content) for file, content in summary.pictures(pages)]
+    return [_encoded("summary", summary.build(findings, sources, pages)), *pictures]
 
 
 def _encoded(kind: str, ds: Dataset) -> Made:

@@ -6,22 +6,24 @@ matrix, and enters each frame into a database of its own; here a frame costs wha
 header, in the segments and in a frame's groups stays highdicom's, down to the codes; a test compares the bytes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.datadict import tag_for_keyword
 from pydicom.pixels import get_encoder
 from pydicom.uid import RLELossless
 from pydicom.valuerep import format_number_as_ds
 
-from node.core.frames import header_copy
 from workers.records import Region
-from workers.report.frames import Source, instances, reference
+from workers.report import elements
+from workers.report.frames import Source, instances
 
+_GROUPS = "PerFrameFunctionalGroupsSequence"
 Numbered = Mapping[int, Region]  # regions by the number of their segment, in its order
 
 
@@ -45,24 +47,25 @@ def frames_of_all(regions: Numbered, sources: Sequence[Source]) -> list[Frame]:
 
 
 def describe(ds: Dataset, sources: Sequence[Source], frames: Sequence[Frame]) -> None:
-    """Give a data set the groups of all frames, after the pattern of the one that it was made around."""
+    """Give a data set the groups of all frames, after the pattern of the one that it was made around.
+
+    They are put into the data set encoded, as if they had been read from a file: what frames of a slice, or of a
+    segment, have in common is encoded once. pydicom would spend most of the time of a SEG on them.
+    """
     [pattern] = ds.PerFrameFunctionalGroupsSequence
     order = _in_order({frame.slice for frame in frames}, sources)
     places = {index: place for place, index in enumerate(order, start=1)}
-    shown = {index: _on_slice(sources[index], pattern) for index in order}
-    segments = {number: _of_segment(number) for number in {frame.segment for frame in frames}}
+    made_from = _derivation(pattern.DerivationImageSequence[0])
+    slices = {index: (made_from(sources[index]), _place(sources[index])) for index in order}
     named = "SegmentIdentificationSequence" in pattern  # else it is shared: the one segment, or all
     items = []
     for frame in frames:
-        content = Dataset()
-        content.DimensionIndexValues = [frame.segment, places[frame.slice]] if frame.segment else [places[frame.slice]]
-        item = header_copy(shown[frame.slice])
-        item.FrameContentSequence = [content]
-        if named and frame.segment:
-            item.update(segments[frame.segment])
-        items.append(item)
-    ds.PerFrameFunctionalGroupsSequence = items
+        derivation, place = slices[frame.slice]
+        indices = [frame.segment, places[frame.slice]] if frame.segment else [places[frame.slice]]
+        content = elements.sequence("FrameContentSequence", elements.whole("DimensionIndexValues", *indices))
+        items.append(elements.item(derivation, content, place, _segment(frame.segment) if named else b""))
     ds.NumberOfFrames = len(items)
+    ds[_GROUPS] = elements.raw(_GROUPS, b"".join(items))
     alone = not named and len(order) > 1
     if alone and _spacing_mm([sources[index] for index in sorted(order)], as_they_come=True) is not None:
         ds.DimensionOrganizationType = "3D"
@@ -152,29 +155,33 @@ def _position(source: Source) -> NDArray[np.float64]:
     return np.asarray(source.header.ImagePositionPatient, dtype=np.float64)
 
 
-def _on_slice(source: Source, pattern: Dataset) -> Dataset:
-    """Return the groups that all frames on a slice have in common: its place, and that it was made from this slice."""
-    made_from, derivation, groups = reference(source), Dataset(), Dataset()
-    [theirs] = pattern.DerivationImageSequence
-    made_from.add(theirs.SourceImageSequence[0]["PurposeOfReferenceCodeSequence"])
-    made_from.SpatialLocationsPreserved = "YES"
-    if source.frame:
-        made_from.ReferencedFrameNumber = source.frame
-    derivation.add(theirs["DerivationCodeSequence"])
-    derivation.SourceImageSequence = [made_from]
-    groups.DerivationImageSequence = [derivation]
-    groups.PlanePositionSequence = hd.PlanePositionSequence(
-        hd.CoordinateSystemNames.PATIENT, source.header.ImagePositionPatient
-    )
-    return groups
+def _derivation(pattern: Dataset) -> Callable[[Source], bytes]:
+    """Return what encodes the group that says of a frame that it was made from a slice, with highdicom's codes."""
+    code = elements.encoded(pattern["DerivationCodeSequence"])
+    purpose = elements.encoded(pattern.SourceImageSequence[0]["PurposeOfReferenceCodeSequence"])
+
+    def encode(source: Source) -> bytes:
+        image = elements.sequence(
+            "SourceImageSequence",
+            elements.text("ReferencedSOPClassUID", source.header.SOPClassUID),
+            elements.text("ReferencedSOPInstanceUID", source.header.SOPInstanceUID),
+            elements.text("ReferencedFrameNumber", str(source.frame)) if source.frame else b"",
+            elements.text("SpatialLocationsPreserved", "YES"),
+            purpose,
+        )
+        return elements.sequence("DerivationImageSequence", image, code)
+
+    return encode
 
 
-def _of_segment(number: int) -> Dataset:
+def _place(source: Source) -> bytes:
+    where = hd.PlanePositionSequence(hd.CoordinateSystemNames.PATIENT, source.header.ImagePositionPatient)
+    return elements.encoded(DataElement(tag_for_keyword("PlanePositionSequence") or 0, "SQ", where))
+
+
+def _segment(number: int) -> bytes:
     """Return the group that says which segment a frame shows."""
-    identification, groups = Dataset(), Dataset()
-    identification.ReferencedSegmentNumber = number
-    groups.SegmentIdentificationSequence = [identification]
-    return groups
+    return elements.sequence("SegmentIdentificationSequence", elements.whole("ReferencedSegmentNumber", number))
 
 
 def _spacing_mm(sources: Sequence[Source], *, as_they_come: bool = False) -> float | None:

@@ -40,11 +40,6 @@ _WRITTEN = (
 )
 _CORE_ALGORITHM = "crlm-node trabecular core"
 _FAMILY = Code("113103", "DCM", "Morphological Operations")  # CID 7162
-_SERIES = {"seg": "crlm-node segmentation", "seg-labelmap": "crlm-node label map"}
-_CONTENT = {
-    "seg": "Liver, psoas, L1 core and lesions",
-    "seg-labelmap": "Where segments overlap, the last: lesions over the liver",
-}
 _MASK = "Liver lesions"
 _UNNAMED = "not stated"
 
@@ -60,8 +55,13 @@ def segments(findings: Findings) -> list[Segment]:
     burden = findings.measured.burden
     lesions = [segment for segment in ordered if segment.structure is Structure.LESION]
     drawn = enumerate(lesions, start=1) if burden and burden.drawn else ()
-    names = {id(lesion): f"Liver lesion {number}" for number, lesion in drawn} or dict.fromkeys(map(id, lesions), _MASK)
+    names = {id(lesion): lesion_label(number) for number, lesion in drawn} or dict.fromkeys(map(id, lesions), _MASK)
     return [replace(one, label=names.get(id(one), STRUCTURES[one.structure].label)) for one in ordered]
+
+
+def lesion_label(number: int) -> str:
+    """Return what a lesion is called by its number in the table of lesions, from 1."""
+    return f"Liver lesion {number}"
 
 
 def muscles(findings: Findings) -> dict[str, Segment]:
@@ -140,9 +140,10 @@ def _around_one_frame(findings: Findings, written: dict[int, Segment], sources: 
         software_versions=request.version,
         device_serial_number=envelope.SERIAL_NUMBER,
         content_label="CRLM_NODE",
-        content_description=_CONTENT[kind],
+        content_description=findings.words(f"seg_content.{kind}"),
         contributing_equipment=[envelope.equipment(request)],
     )
+    _forget_algorithms(made, written)
     ds = header_copy(made)  # what highdicom adds to its own class tells of the one frame
     ds.file_meta = made.file_meta
     return ds
@@ -160,7 +161,7 @@ def _finish(
     _fix_dimension_uid(ds, request, kind)
     _refer_to(ds, [one for one in imported if one.StudyInstanceUID == request.study_instance_uid])
     envelope.declare_private_scheme(ds)
-    return envelope.seal(ds, sources[0].header, findings, _SERIES[kind])
+    return envelope.seal(ds, sources[0].header, findings, findings.words(f"series.{kind}"))
 
 
 def tracking_uid(request: JobRequest, label: str) -> str:
@@ -189,13 +190,18 @@ def _describe(number: int, segment: Segment, request: JobRequest) -> hd.seg.Segm
         tracking_id=segment.label,
         display_color=hd.color.CIELabColor.from_rgb(*coding.rgb),
     )
-    if segment.source and not drawn_by_hand:
-        # Of an imported segment the name is known, its family and version are not.
-        del description.SegmentationAlgorithmIdentificationSequence
     if coding.laterality:
         kind = description.SegmentedPropertyTypeCodeSequence[0]
         kind.SegmentedPropertyTypeModifierCodeSequence = [hd.sr.CodedConcept.from_code(coding.laterality)]
     return description
+
+
+def _forget_algorithms(ds: Dataset, written: dict[int, Segment]) -> None:
+    """Of the algorithm of an imported segment the name is known, family and version, which highdicom wants, are not."""
+    for item in ds.SegmentSequence:
+        segment = written.get(int(item.SegmentNumber))
+        if segment and segment.source and "SegmentationAlgorithmIdentificationSequence" in item:
+            del item.SegmentationAlgorithmIdentificationSequence
 
 
 def _refer_to(ds: Dataset, imported: Sequence[Dataset]) -> None:

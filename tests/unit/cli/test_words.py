@@ -195,6 +195,22 @@ def test_config_check_says_what_is_sound_and_what_is_missing(crlm_node: Callable
     assert len(crlm_node("config", "check").out.splitlines()) == 1
 
 
+def test_config_check_asks_each_pacs(
+    crlm_node: Callable[..., Any], tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Only where it is wanted; one that cannot be asked is told with the reason, and the exit code says so."""
+    (tmp_path / "config.toml").write_text(
+        '[[calling]]\nae_title = "CT"\n[[destinations]]\nkind = "folder"\nname = "f"\npath = "/f"\n'
+        '[[destinations]]\nkind = "dicom"\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
+        f"port = {free_port()}\n"
+    )
+    assert crlm_node("config", "check").code == 0
+    done = crlm_node("config", "check", "--probe")
+    assert done.code == 1
+    assert [line.startswith("pacs: The destination cannot be reached.") for line in done.out.splitlines()[1:]] == [True]
+    assert "connection refused" in done.out
+
+
 def test_config_show_prints_what_is_in_force(
     crlm_node: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
