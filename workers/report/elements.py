@@ -1,4 +1,4 @@
-"""Data elements as bytes, explicit VR little endian (PS3.5 sections 7.1.2 and 7.5.1), for what is there a thousand times.
+"""Data elements as bytes, explicit VR little endian (PS3.5 sections 7.1.2 and 7.5.1), for what is there many times.
 
 Comes in: keywords and values. Goes out: bytes, lengths given and even. Who puts elements into an item puts them in the
 order of their tags.
@@ -7,11 +7,12 @@ order of their tags.
 import struct
 from functools import cache
 
-from pydicom import DataElement
+from pydicom import DataElement, Dataset
+from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element
+from pydicom.filewriter import correct_ambiguous_vr, write_data_element
 from pydicom.tag import Tag
 
 _WHOLE = {"US": "H", "UL": "I"}
@@ -53,9 +54,13 @@ def encoded(element: DataElement) -> bytes:
     return buffer.getvalue()
 
 
-def raw(keyword: str, items: bytes) -> RawDataElement:
-    """Return a sequence as pydicom holds one that it has read from a file and not looked at."""
-    return RawDataElement(Tag(_named(keyword)[0]), "SQ", len(items), items, 0, False, True)
+def put(ds: Dataset, keyword: str, items: bytes) -> None:
+    """Put encoded items into a data set that nobody changes any more, as if they had been read from a file with it."""
+    tag = Tag(_named(keyword)[0])
+    ds.pop(tag, None)
+    correct_ambiguous_vr(ds, is_little_endian=True)  # pydicom does so of what was not read
+    ds[tag] = RawDataElement(tag, "SQ", len(items), items, 0, False, True)
+    ds.set_original_encoding(False, True, convert_encodings(ds.SpecificCharacterSet))
 
 
 @cache

@@ -23,7 +23,6 @@ from workers.records import Region
 from workers.report import elements
 from workers.report.frames import Source, instances
 
-_GROUPS = "PerFrameFunctionalGroupsSequence"
 Numbered = Mapping[int, Region]  # regions by the number of their segment, in its order
 
 
@@ -46,11 +45,10 @@ def frames_of_all(regions: Numbered, sources: Sequence[Source]) -> list[Frame]:
     return [Frame(index) for index in _in_order({one for region in regions.values() for one in _held(region)}, sources)]
 
 
-def describe(ds: Dataset, sources: Sequence[Source], frames: Sequence[Frame]) -> None:
-    """Give a data set the groups of all frames, after the pattern of the one that it was made around.
+def describe(ds: Dataset, sources: Sequence[Source], frames: Sequence[Frame]) -> bytes:
+    """Return the groups of all frames, encoded, after the pattern of the one that the data set was made around.
 
-    They are put into the data set encoded, as if they had been read from a file: what frames of a slice, or of a
-    segment, have in common is encoded once. pydicom would spend most of the time of a SEG on them.
+    What the frames of a slice have in common is encoded once; pydicom would spend most of the time of a SEG on them.
     """
     [pattern] = ds.PerFrameFunctionalGroupsSequence
     order = _in_order({frame.slice for frame in frames}, sources)
@@ -65,10 +63,10 @@ def describe(ds: Dataset, sources: Sequence[Source], frames: Sequence[Frame]) ->
         content = elements.sequence("FrameContentSequence", elements.whole("DimensionIndexValues", *indices))
         items.append(elements.item(derivation, content, place, _segment(frame.segment) if named else b""))
     ds.NumberOfFrames = len(items)
-    ds[_GROUPS] = elements.raw(_GROUPS, b"".join(items))
     alone = not named and len(order) > 1
     if alone and _spacing_mm([sources[index] for index in sorted(order)], as_they_come=True) is not None:
         ds.DimensionOrganizationType = "3D"
+    return b"".join(items)
 
 
 def refer(ds: Dataset, sources: Sequence[Source]) -> None:

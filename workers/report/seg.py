@@ -25,7 +25,7 @@ from node.core.dicom import result_uid
 from node.core.frames import header_copy
 from node.core.records import JobRequest
 from workers.records import AlgorithmType, Region, Segment
-from workers.report import envelope, planes
+from workers.report import elements, envelope, planes
 from workers.report.document import Findings
 from workers.report.frames import Source
 
@@ -91,10 +91,10 @@ def build(findings: Findings, sources: Sequence[Source], imported: Sequence[Data
     regions = {number: segment.region for number, segment in written.items()}
     frames = planes.frames_of(regions, sources)
     ds = _around_one_frame(findings, written, sources, "seg")
-    planes.describe(ds, sources, frames)
+    groups = planes.describe(ds, sources, frames)
     ds.SegmentsOverlap = "YES" if planes.overlap(regions) else "NO"
     ds.PixelData = planes.bits(regions, frames, ds.Rows, ds.Columns)
-    return _finish(ds, findings, sources, imported, "seg")
+    return _finish(ds, groups, findings, sources, imported, "seg")
 
 
 def label_map(findings: Findings, sources: Sequence[Source], imported: Sequence[Dataset]) -> Dataset | None:
@@ -112,9 +112,9 @@ def label_map(findings: Findings, sources: Sequence[Source], imported: Sequence[
         encoded.append(planes.compressed(plane))
     visible = {number: segment for number, segment in written.items() if number in seen}
     ds = _around_one_frame(findings, visible, sources, "seg-labelmap")
-    planes.describe(ds, sources, frames)
+    groups = planes.describe(ds, sources, frames)
     ds.PixelData, ds.file_meta.TransferSyntaxUID = encapsulate(encoded), RLELossless
-    return _finish(ds, findings, sources, imported, "seg-labelmap")
+    return _finish(ds, groups, findings, sources, imported, "seg-labelmap")
 
 
 def _around_one_frame(findings: Findings, written: dict[int, Segment], sources: Sequence[Source], kind: str) -> Dataset:
@@ -150,9 +150,14 @@ def _around_one_frame(findings: Findings, written: dict[int, Segment], sources: 
 
 
 def _finish(
-    ds: Dataset, findings: Findings, sources: Sequence[Source], imported: Sequence[Dataset], kind: str
+    ds: Dataset,
+    groups: bytes,
+    findings: Findings,
+    sources: Sequence[Source],
+    imported: Sequence[Dataset],
+    kind: str,
 ) -> Dataset:
-    """Say what the data set was made from, and what all objects say."""
+    """Say what the data set was made from, what all objects say, and, last, what each frame says."""
     written, request = segments(findings), findings.request
     first = min(segment.region.slices[0] for segment in written)
     last = max(segment.region.slices[-1] for segment in written)
@@ -161,7 +166,9 @@ def _finish(
     _fix_dimension_uid(ds, request, kind)
     _refer_to(ds, [one for one in imported if one.StudyInstanceUID == request.study_instance_uid])
     envelope.declare_private_scheme(ds)
-    return envelope.seal(ds, sources[0].header, findings, findings.words(f"series.{kind}"))
+    envelope.seal(ds, sources[0].header, findings, findings.words(f"series.{kind}"))
+    elements.put(ds, "PerFrameFunctionalGroupsSequence", groups)
+    return ds
 
 
 def tracking_uid(request: JobRequest, label: str) -> str:
