@@ -4,8 +4,9 @@
 those of processor time, and the peak of resident memory beyond what the process held before, in bytes: volume, regions
 and headers, or the array of labels or masks. What was written lies in FOLDER afterwards, as WAY.dcm.
 
-All ways start with the headers of the slices in memory and end with the encoded file in memory; dcmqi is a program,
-which reads its masks and the slices itself and writes a file.
+All ways start with the headers of the slices in memory and end with the encoded file in memory, after highdicom has
+written a SEG of one frame: it reads tables of half a second at the first one. dcmqi is a program, which reads its masks
+and the slices itself and writes a file.
 """
 
 import json
@@ -21,14 +22,14 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from reading import forget_peak, held
 
-from node.core.codes import STRUCTURES
+from node.core.codes import STRUCTURES, Structure
 from node.core.records import JobRequest, parse
 from node.core.spool import Spool
 from workers import measurement, report, volume
-from workers.records import Segment
+from workers.records import AlgorithmType, Region, Segment
 from workers.report import envelope, seg
 from workers.report.document import Findings
 from workers.report.frames import Source
@@ -175,10 +176,19 @@ def _by_highdicom(written: Sequence[Segment], sources: Sequence[Source], array: 
     )
 
 
+def warm_up(folder: Path) -> None:
+    """Have highdicom read its tables, as it has in a worker that has written a SEG before."""
+    header = dcmread(next(iter((folder / "ct").iterdir())), stop_before_pixels=True)
+    frame = np.ones((1, header.Rows, header.Columns), dtype=np.uint8)
+    one = Segment(Structure.LIVER, "Liver", Region((0, 0, 0), frame.astype(bool)), AlgorithmType.AUTOMATIC, "made")
+    encoded(_by_highdicom([one], [Source(header)], frame))
+
+
 def main() -> None:
     """Write and tell."""
     way, folder = sys.argv[1], Path(sys.argv[2])
     write = WAYS[way](folder)
+    warm_up(folder)
     forget_peak()
     before, begin, cpu = held("VmRSS"), time.perf_counter(), _cpu_s()
     written = write()
