@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import DataElement, Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.pixels import get_encoder
-from pydicom.uid import RLELossless
+from pydicom.pixels.encoders import RLELosslessEncoder
 from pydicom.valuerep import format_number_as_ds
 
-from workers.records import Region
+from workers.records import Mask, Region
 from workers.report import elements
 from workers.report.frames import Source, instances
 
@@ -121,7 +120,7 @@ def labels(regions: Numbered, index: int, rows: int, columns: int) -> NDArray[An
 def compressed(plane: NDArray[Any]) -> bytes:
     """Return a frame of a label map in RLE Lossless (PS3.5 annex G); not by GDCM, whose encoder dies of an odd one."""
     bits = plane.itemsize * 8
-    encoded: bytes = get_encoder(RLELossless).encode(
+    encoded: bytes = RLELosslessEncoder.encode(
         plane,
         encoding_plugin="pylibjpeg",
         rows=plane.shape[0],
@@ -138,8 +137,8 @@ def compressed(plane: NDArray[Any]) -> bytes:
 
 def _held(region: Region) -> list[int]:
     """Return the slices of the volume on which a region has a voxel."""
-    filled = region.mask.any(axis=(1, 2))
-    return [index for index, some in zip(region.slices, filled, strict=True) if some]
+    filled: Mask = np.asarray(region.mask.any(axis=(1, 2)))
+    return [index for index, some in zip(region.slices, filled.tolist(), strict=True) if some]
 
 
 def _in_order(slices: set[int], sources: Sequence[Source]) -> list[int]:
@@ -185,7 +184,7 @@ def _segment(number: int) -> bytes:
 def _spacing_mm(sources: Sequence[Source], *, as_they_come: bool = False) -> float | None:
     """Return how far slices lie apart; None where highdicom does not call them a volume, sorted or as they come."""
     spacing_mm, _ = hd.spatial.get_volume_positions(
-        image_positions=[_position(source) for source in sources],
+        image_positions=[_position(source).tolist() for source in sources],
         image_orientation=sources[0].header.ImageOrientationPatient,
         sort=not as_they_come,
     )
