@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import DataElement, Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.pixels.encoders import RLELosslessEncoder
+from pydicom.pixels.encoders.base import RLELosslessEncoder
 from pydicom.valuerep import format_number_as_ds
 
 from workers.records import Mask, Region
