@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from report import Result, arguments, machine, table, table_of, write
+from results import Result, arguments, machine, table, table_of, write
 from sender import Run, run
 
 from node.core.ledger import Ledger

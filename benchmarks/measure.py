@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from measuring import ARRAYS, CASE, CLASSES, HU, LABELS, WAYS, geometry, label_map
-from report import Result, arguments, machine, table, table_of, write
+from results import Result, arguments, machine, table, table_of, write
 
 from node.core.codes import Structure
 from node.phantom import Grid, Rendering, covering_grid, render, standard_anatomy

@@ -19,7 +19,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from reading import CANDIDATE, READERS
-from report import Result, arguments, machine, table, table_of, write
+from results import Result, arguments, machine, table, table_of, write
 
 from node.core.records import Candidate, Instance, dump
 from node.core.spool import digest

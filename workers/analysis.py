@@ -2,7 +2,7 @@
 
 Each function reads what the one before left in the job's work folder and writes its own files there whole, so that
 any of them can be repeated alone: `tried.json`, `labels.npz`, `result.json`, `seg.dcm`, `sr.dcm`, `sr-viewer.dcm`,
-`summary.dcm`, `key-images/*.png`.
+`summary.dcm`, `key-images/*.png`, and `seg-labelmap.dcm` where it is asked for.
 """
 
 import json
@@ -85,8 +85,8 @@ def segment(request: JobRequest, spool: Spool, work: WorkFolder, networks: Netwo
     return _report(Findings(request, refused, None, None, refusal, trials.tried()), spool, work)
 
 
-def measure(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
-    """Stages 8 and 9: measure the segmented series and write the result set.
+def measure(request: JobRequest, spool: Spool, work: WorkFolder, *, label_map: bool = False) -> Outcome:
+    """Stages 8 and 9: measure the segmented series and write the result set, with `label_map` the SEG as such as well.
 
     Raises
     ------
@@ -98,12 +98,12 @@ def measure(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
     tried = tuple(Tried(**one) for one in trials["tried"])
     read = volume.read(request.candidates[trials["chosen"]], spool, request.measurement)
     measured = measurement.measure(read, labels, request.facts, request.measurement, request.notes)
-    return _report(Findings(request, read, labels, measured, None, tried), spool, work)
+    return _report(Findings(request, read, labels, measured, None, tried), spool, work, label_map=label_map)
 
 
-def _report(findings: Findings, spool: Spool, work: WorkFolder) -> Outcome:
+def _report(findings: Findings, spool: Spool, work: WorkFolder, *, label_map: bool = False) -> Outcome:
     products, files = [], []
-    for made in report.write(findings, spool):
+    for made in report.write(findings, spool, label_map=label_map):
         digest = work.write(made.file, made.content)
         files.append(made.file)
         if made.sop_instance_uid:

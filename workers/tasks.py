@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from node.core import log
 from node.core.errors import NodeError, NotAnalysable, Unavailable, Untrusted
+from node.core.kinds import Kind
 from node.core.ledger import Ledger, deliveries, jobs, products, queues, studies, succession
 from node.core.ledger.patience import Patience
 from node.core.ledger.tables import Job
@@ -51,7 +52,8 @@ class Desk:
     def measure(self, job_key: str) -> None:
         """Stages 8 and 9."""
         with _behind_the_door(job_key, Stage.MEASURE):
-            self._guarded(job_key, Stage.MEASURE, analysis.measure)
+            label_map = any(Kind.SEG_LABELMAP in one.objects for one in self.settings.destinations)
+            self._guarded(job_key, Stage.MEASURE, partial(analysis.measure, label_map=label_map))
 
     def deliver(self, job_key: str, destination: str) -> None:
         """Stage 10."""

@@ -3,17 +3,16 @@
 Comes in: `Findings`. Goes out: encoded files, not yet stored anywhere. What can go wrong: a source slice that is gone
 (`Untrusted`). Next: stage 10, delivery, once the files lie in the job's work folder.
 
-Rooms: `document` (the JSON), `envelope` (what every object has in common), `frames` (references to multi-frame images),
-`outline` (contours), `seg`, `wording` (the texts, one file for each language), `pieces` (parts of an SR), `sentences`,
-`quality`, `lesions`, `clinical` (what a page says), `archival` and `viewer` (the two SR), `refusal` (an SR that says
-why there are no numbers), `key_images` (pages with pictures) and `summary` (those as one object).
+Rooms: `document` (the JSON), `envelope` (what every object has in common), `frames` (references to slices), `outline`
+(contours), `seg` and `planes` (its frames), `wording` (the texts, one file for each language), `pieces` (parts of an
+SR), `sentences`, `quality`, `lesions`, `clinical` (what a page says), `archival` and `viewer` (the two SR), `refusal`
+(an SR that says why there are no numbers), `key_images` (pages with pictures) and `summary` (those as one object).
 """
 
 from dataclasses import dataclass
 from io import BytesIO
 
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from node.core.spool import Spool
 from workers.report import archival, document, envelope, key_images, refusal, seg, summary, viewer
@@ -31,8 +30,8 @@ class Made:
     content: bytes
 
 
-def write(findings: Findings, spool: Spool) -> list[Made]:
-    """Return the files of a result, in the order in which they are sent.
+def write(findings: Findings, spool: Spool, *, label_map: bool = False) -> list[Made]:
+    """Return the files of a result, in the order in which they are sent; with `label_map`, the SEG as such as well.
 
     Raises
     ------
@@ -41,10 +40,12 @@ def write(findings: Findings, spool: Spool) -> list[Made]:
     """
     made = [Made("json", "result.json", "", document.write(findings))]
     sources = envelope.sources(findings, spool)
-    return [*made, *_coded(findings, sources, spool), *_drawn(findings, sources)] if sources else made
+    return (
+        [*made, *_coded(findings, sources, spool, label_map=label_map), *_drawn(findings, sources)] if sources else made
+    )
 
 
-def _coded(findings: Findings, sources: list[Source], spool: Spool) -> list[Made]:
+def _coded(findings: Findings, sources: list[Source], spool: Spool, *, label_map: bool) -> list[Made]:
     """Return SEG and SR, or the SR that says why there are no numbers."""
     if findings.measured is None:
         return [_encoded("sr", refusal.build(findings, sources))]
@@ -53,7 +54,9 @@ def _coded(findings: Findings, sources: list[Source], spool: Spool) -> list[Made
     if segmentation is None:
         return [_encoded("sr", refusal.build(findings, sources))]
     archived = archival.build(findings, sources, [segmentation, *imported])
-    made = [_encoded("seg", segmentation), _encoded("sr", archived)]
+    labelled = seg.label_map(findings, sources, imported) if label_map else None
+    made = [_encoded("seg", segmentation), *([_encoded("seg-labelmap", labelled)] if labelled else [])]
+    made.append(_encoded("sr", archived))
     drawn = viewer.build(findings, sources)
     return [*made, _encoded("sr-viewer", drawn)] if drawn else made
 
@@ -67,6 +70,5 @@ def _drawn(findings: Findings, sources: list[Source]) -> list[Made]:
 
 def _encoded(kind: str, ds: Dataset) -> Made:
     buffer = BytesIO()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.save_as(buffer, enforce_file_format=True)
     return Made(kind, f"{kind}.dcm", str(ds.SOPInstanceUID), buffer.getvalue())

@@ -72,7 +72,9 @@ def _halved(path: NDArray[np.float64]) -> NDArray[np.float64]:
 def _edges(padded: Mask) -> dict[_Point, list[_Point]]:
     """Return, for each corner on the boundary, the corners that an edge leads to, the part on the right."""
     edges: dict[_Point, list[_Point]] = {}
-    for row, column in np.argwhere(padded):
+    border = padded.copy()
+    border[1:-1, 1:-1] &= ~(padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:])
+    for row, column in np.argwhere(border):
         r, c = int(row), int(column)
         for outside, begin, end in (
             (padded[r - 1, c], (c, r), (c + 1, r)),

@@ -14,7 +14,7 @@ from made_seg import drawn, write_seg
 from made_series import AXIAL, candidate, instance, request, write_series
 from made_series import spool as absolute
 from made_studies import HU, Made
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage
 from sr_reading import children, evidence, groups, image_of, meaning, name, number, texts, walk, words
 from studies import REQUESTED_AT, Study, run
@@ -25,7 +25,7 @@ from node.core.reasons import NotComputed
 from node.core.records import Document, HeightSource, PatientFacts, Superseded
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
-from workers import segmentation, volume
+from workers import analysis, segmentation, volume
 from workers.records import DEMONSTRATION, AlgorithmType
 from workers.report.viewer import LINES_SHOWN
 
@@ -106,6 +106,26 @@ def test_another_input_gives_other_uids(plain: Study, made: Made) -> None:
         kind = file.removesuffix(".dcm")
         assert ds.SOPInstanceUID == result_uid(plain.request.key, kind)
         assert ds.SeriesInstanceUID == result_uid(plain.request.key, f"{kind}-series")
+
+
+def test_a_label_map_is_written_where_it_is_asked_for(plain: Study, tmp_path: Path) -> None:
+    """It comes beside the SEG, in a series of its own; every other object is what it is without it."""
+    home = Spool(tmp_path / "asked")
+    home.prepare()
+    work = home.work(plain.request.key)
+    analysis.segment(plain.request, home, work)
+    made = {
+        one.kind: work.read(one.file) for one in analysis.measure(plain.request, home, work, label_map=True).products
+    }
+    assert list(made) == ["seg", "seg-labelmap", "sr", "sr-viewer", "summary"]
+    assert {kind: made[kind] for kind in made if kind != "seg-labelmap"} == {
+        one.kind: plain.work.read(one.file) for one in plain.outcome.products
+    }
+    binary, labels = (dcmread(io.BytesIO(made[kind])) for kind in ("seg", "seg-labelmap"))
+    assert labels.SOPClassUID == "1.2.840.10008.5.1.4.1.1.66.7"
+    assert (labels.SeriesDescription, labels.SeriesNumber) == ("crlm-node label map (research use)", 9005)
+    assert labels.SeriesInstanceUID != binary.SeriesInstanceUID
+    assert labels.DimensionOrganizationSequence[0] != binary.DimensionOrganizationSequence[0]
 
 
 def test_times_are_local_and_the_requests(plain: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
