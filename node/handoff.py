@@ -63,6 +63,7 @@ def build_request(
         version=__version__,
         refusal=refusal,
         forced=forced,
+        report=settings.report,
     )
 
 

@@ -8,6 +8,7 @@ from node.core.records import Measurement
 from workers.records import Region
 
 PATIENT_FACTS = "patient-facts"
+Pixel = tuple[int, int]  # row and column
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Lesion:
     ----------
     label
         Of the segment that it is, or is a part of.
-    axial_diameter_mm, slice
-        Its longest diameter on a slice, and that slice of the volume.
+    axial_diameter_mm, slice, ends
+        Its longest diameter on a slice, that slice of the volume, and the pixels that the diameter ends in.
     diameter_mm
         Its longest diameter in space.
     mean_hu
@@ -39,6 +40,7 @@ class Lesion:
     volume_ml: float
     axial_diameter_mm: float
     slice: int
+    ends: tuple[Pixel, Pixel]
     diameter_mm: float
     mean_hu: float | None
     centre_mm: Vector

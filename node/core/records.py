@@ -7,7 +7,7 @@ both the ledger and the workers name a job by it.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from node.core.errors import Untrusted
 from node.core.reasons import NotComputed, NoteCode, StudyRefusal
-from node.core.settings import ImportRules, MeasurementSettings
+from node.core.settings import ImportRules, MeasurementSettings, ReportSettings
 
 Record = TypeVar("Record")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # making one costs milliseconds
@@ -186,6 +186,8 @@ class JobRequest:
     `after` is the key of an earlier job, where a study's content has become again what it was before that one: the
     same content is then another job, whose objects have UIDs of their own. `supersedes` is filled in when the report
     is due; the key does not depend on it.
+
+    `report` is how the result speaks; where that is as by default, the key is that of a request without it.
     """
 
     study_instance_uid: str
@@ -202,6 +204,7 @@ class JobRequest:
     forced: str = ""
     after: str = ""
     supersedes: Superseded | None = None
+    report: ReportSettings = field(default_factory=ReportSettings)
 
     @property
     def revision(self) -> int:
@@ -230,6 +233,7 @@ class JobRequest:
             "refusal": self.refusal.code if self.refusal else None,
             **({"forced": self.forced} if self.forced else {}),
             **({"after": self.after} if self.after else {}),
+            **({"report": _plain(self.report)} if self.report != ReportSettings() else {}),
         }
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]

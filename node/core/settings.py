@@ -18,6 +18,7 @@ from node.core.codes import Structure
 
 CONFIG_VARIABLE = "CRLM_NODE_CONFIG"
 SYSTEM_CONFIG = Path("/etc/crlm-node/config.toml")
+_LANGUAGES = Path(__file__).parents[2] / "workers" / "report" / "words"  # a file for each; no module of it is imported
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -183,6 +184,14 @@ class MeasurementSettings(_Section):
     )
 
 
+class ReportSettings(_Section):
+    """How results speak to a person; codes and numbers are the same in every language."""
+
+    language: str = Field(
+        "en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$", description="Language of the sentences in results: `en`."
+    )
+
+
 class Settings(BaseSettings):
     """Everything that a site sets. `crlm-node config show` prints it; docs/settings.md is generated from it."""
 
@@ -238,6 +247,7 @@ class Settings(BaseSettings):
         None, description="CSV or TOML file of facts that the site enters about its patients; empty: none."
     )
     measurement: MeasurementSettings = Field(default_factory=MeasurementSettings, description="What changes a number.")
+    report: ReportSettings = Field(default_factory=ReportSettings, description="How results speak to a person.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     log_form: Literal["console", "json"] = Field("console", description="For a terminal, or for a collector.")
 
@@ -247,6 +257,14 @@ class Settings(BaseSettings):
         names = [destination.name for destination in value]
         if len(set(names)) != len(names):
             raise ValueError("two destinations have the same name")
+        return value
+
+    @field_validator("report")
+    @classmethod
+    def _language_is_there(cls, value: ReportSettings) -> ReportSettings:
+        there = languages()
+        if value.language not in there:
+            raise ValueError(f"no language {value.language}; there are: {', '.join(there)}")
         return value
 
     @property
@@ -282,6 +300,11 @@ class Settings(BaseSettings):
         """Read variables first, then what `load` passes from the file."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
+
+
+def languages() -> tuple[str, ...]:
+    """Return the languages that results can be written in: those that the report has a file of words for."""
+    return tuple(sorted(path.stem for path in _LANGUAGES.glob("*.toml")))
 
 
 def config_file(option: Path | None) -> Path | None:

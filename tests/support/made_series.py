@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from node.core.codes import Structure
 from node.core.records import Candidate, HeightSource, Instance, JobRequest, PatientFacts
-from node.core.settings import ImportRules, MeasurementSettings
+from node.core.settings import ImportRules, MeasurementSettings, ReportSettings
 from node.core.spool import Spool, digest
 
 ROOT = "1.2.826.0.1.3680043.8.498.77"
@@ -141,6 +141,7 @@ def request(
     segmentations: Sequence[Instance] = (),
     facts: PatientFacts | None = None,
     labels: Mapping[str, Structure] | None = None,
+    language: str = "en",
     **measurement: Any,
 ) -> JobRequest:
     """Return the request to measure series of files, the first one first, on these segmentations."""
@@ -155,4 +156,5 @@ def request(
         measurement=MeasurementSettings(**measurement),
         engine="imported",
         version="0.1.0",
+        report=ReportSettings(language=language),
     )

@@ -1,7 +1,7 @@
 """Diameters of a region [mm]: the longest distance between two of its voxel centres, on one slice and in space.
 
-Comes in: a region and its grid. Goes out: the longest axial diameter with its slice, and the longest in space. What
-can go wrong: nothing; a single voxel has the diameter 0. Next: `lesions`.
+Comes in: a region and its grid. Goes out: the longest axial diameter with its slice and ends, and the longest in space.
+What can go wrong: nothing; a single voxel has the diameter 0. Next: `lesions`.
 
 Both are exact. The two ends of each row hold all corners of the convex hull, the hull is taken of their indices (whole
 numbers; a sheared or oblique grid changes no corner), and all pairs of its corners, which are few, are compared in the
@@ -9,6 +9,7 @@ patient's millimetres. On a slice that is what rotating calipers find. Centres a
 would be too long by more than a pixel. Source: metrics contract, section 5.
 """
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -17,29 +18,52 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from node.core.grid import Geometry
+from workers.measured import Pixel
 from workers.records import Mask, Region
 
 _Points = NDArray[np.int64]
 
 
-def axial(region: Region, geometry: Geometry) -> tuple[float, int]:
-    """Return the longest diameter on any slice, and the first slice of the volume that has it."""
+@dataclass(frozen=True)
+class Axial:
+    """The longest diameter on a slice of the volume, and the pixels that it ends in; one and the same of a pixel."""
+
+    length_mm: float
+    slice: int
+    ends: tuple[Pixel, Pixel]
+
+
+def axial(region: Region, geometry: Geometry) -> Axial:
+    """Return the longest diameter on any slice, on the first slice of the volume that has it."""
     steps = geometry.affine[:3, 1:3].T
-    longest = [_longest_mm(_row_ends(plane), steps) for plane in region.mask]
-    best = int(np.argmax(longest))
-    return longest[best], region.slices[best]
+    longest = {
+        index: _longest(_row_ends(plane), steps)
+        for index, plane in zip(region.slices, region.mask, strict=True)
+        if plane.any()
+    }
+    best = max(longest, key=lambda index: longest[index][0])
+    length_mm, ends = longest[best]
+    first, last = ends + region.start[1:]
+    return Axial(length_mm, best, ((int(first[0]), int(first[1])), (int(last[0]), int(last[1]))))
 
 
 def spatial(region: Region, geometry: Geometry) -> float:
     """Return the longest diameter in space."""
-    return _longest_mm(_row_ends(region.mask), geometry.affine[:3, :3].T)
+    return _longest(_row_ends(region.mask), geometry.affine[:3, :3].T)[0]
 
 
-def _longest_mm(points: _Points, steps_mm: NDArray[np.float64]) -> float:
-    """Return the longest distance between points given by indices; `steps_mm` has a vector for each of their axes."""
+def _longest(points: _Points, steps_mm: NDArray[np.float64]) -> tuple[float, _Points]:
+    """Return the longest distance between points given by indices, and the two points that have it.
+
+    `steps_mm` has a vector for each of their axes.
+    """
     if len(points) < 2:
-        return 0.0
-    return float(pdist(_corners(points) @ steps_mm).max())
+        return 0.0, points[[0, 0]]
+    corners = _corners(points)
+    distances = pdist(corners @ steps_mm)
+    widest = int(distances.argmax())
+    pair = [int(one[widest]) for one in np.triu_indices(len(corners), 1)]
+    return float(distances[widest]), corners[pair]
 
 
 def _row_ends(mask: Mask) -> _Points:

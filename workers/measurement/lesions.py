@@ -73,14 +73,15 @@ def measure(volume: Volume, found: Found) -> tuple[Lesion, ...]:
 
 def _lesion(volume: Volume, label: str, region: Region, touches: tuple[int, ...]) -> Lesion:
     geometry = volume.geometry
-    diameter, index = diameters.axial(region, geometry)
+    axial = diameters.axial(region, geometry)
     hu = tissue_hu(volume, region)
     return Lesion(
         label=label,
         region=region,
         volume_ml=region.count * geometry.voxel_volume_ml,
-        axial_diameter_mm=diameter,
-        slice=index,
+        axial_diameter_mm=axial.length_mm,
+        slice=axial.slice,
+        ends=axial.ends,
         diameter_mm=diameters.spatial(region, geometry),
         mean_hu=float(hu.mean(dtype="f8")) if hu.size else None,
         centre_mm=_centre_mm(region, geometry),

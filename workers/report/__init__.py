@@ -4,7 +4,7 @@ Comes in: `Findings`. Goes out: encoded files, not yet stored anywhere. What can
 (`Untrusted`). Next: stage 10, delivery, once the files lie in the job's work folder.
 
 Rooms: `document` (the JSON), `envelope` (what every object has in common), `frames` (references to multi-frame images),
-`outline` (contours), `seg`, `pieces`
+`outline` (contours), `seg`, `wording` (the texts, one file for each language), `pieces`
 (parts of an SR), `archival` and `viewer` (the two SR), `refusal` (an SR that says why there are no numbers).
 """
 

@@ -15,6 +15,7 @@ from node.core.errors import NodeError
 from node.core.records import JobRequest, Measurement, PatientFacts, Superseded, not_computed
 from workers.measured import Lesion, Measured, Score
 from workers.records import Acquisition, LabelMap, Volume
+from workers.report.wording import Words
 from workers.validation import Validation
 
 SCHEMA_VERSION = "1.3"
@@ -44,6 +45,11 @@ class Findings:
     measured: Measured | None
     refusal: NodeError | None
     tried: tuple[Tried, ...] = ()
+
+    @property
+    def words(self) -> Words:
+        """What the result says, in the language that was asked for."""
+        return Words.of(self.request.report.language)
 
 
 def write(findings: Findings) -> bytes:

@@ -17,6 +17,7 @@ from workers.report.document import Findings
 from workers.report.frames import Source, image
 from workers.report.outline import inside, outline
 from workers.report.seg import tracking_uid
+from workers.report.wording import Words
 
 # CID 7021. A stock OHIF draws a report of the first title on the images and shows one of the second as a page of text.
 DRAWN = Code("126000", "DCM", "Imaging Measurement Report")
@@ -24,7 +25,6 @@ PAGE = Code("126001", "DCM", "Oncology Measurement Report")
 COMMENT = Code("121106", "DCM", "Comment")
 IMAGING_MEASUREMENTS = "126010"
 CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")  # CID 100
-_LANGUAGE = hd.sr.CodedConcept("en-US", "RFC5646", "English (United States)")
 _DEVICE_OBSERVER = hd.sr.CodedConcept("121007", "DCM", "Device")
 Group = (
     hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations
@@ -41,12 +41,14 @@ def report(title: Code, groups: Sequence[Group], request: JobRequest) -> hd.sr.M
     text would show a line for each before the first number. A page says first of all which result it supersedes, and
     what every number of it carries; a drawn report has no room for that (docs/viewers.md).
     """
+    words = Words.of(request.report.language)
+    language = hd.sr.CodedConcept(words("language.tag"), "RFC5646", words("language.name"))
     content = hd.sr.MeasurementReport(
         observation_context=observer(),
         procedure_reported=CT_PROCEDURE,
         imaging_measurements=list(groups),
         title=title,
-        language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(_LANGUAGE),
+        language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(language),
     )
     if title == PAGE:
         for sentence in _first_of_all(request):

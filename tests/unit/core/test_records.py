@@ -32,7 +32,7 @@ from node.core.records import (
     not_computed,
     parse,
 )
-from node.core.settings import ImportRules, MeasurementSettings
+from node.core.settings import ImportRules, MeasurementSettings, ReportSettings
 
 
 def instance(uid: str, digest: str = "aa", path: str = "") -> Instance:
@@ -97,6 +97,7 @@ requests = st.builds(
         st.integers(1, 99),
         st.lists(st.builds(Document, text, text), max_size=2).map(tuple),
     ),
+    report=st.builds(ReportSettings, language=st.sampled_from(["en", "fr", "pt-BR"])),
 )
 notes = st.lists(st.builds(Note, st.sampled_from(NoteCode), text), max_size=3)
 values = st.builds(lambda value, those: computed(value, *those), st.floats(-1e6, 1e6) | text, notes)
@@ -122,6 +123,13 @@ def test_a_request_of_before_the_clinical_facts_keeps_its_key() -> None:
     with patch("node.core.records._known", return_value=stored["facts"]):
         before = REQUEST.key
     assert parse(JobRequest, json.dumps(stored)).key == REQUEST.key == before
+
+
+def test_a_request_of_before_the_languages_keeps_its_key() -> None:
+    """English is what results were in before: what was stored without a language is read as English."""
+    stored = json.loads(dump(REQUEST))
+    assert stored.pop("report") == {"language": "en"}
+    assert parse(JobRequest, json.dumps(stored)).key == REQUEST.key
 
 
 @given(values | absences)
@@ -187,6 +195,7 @@ MATTERS: dict[str, JobRequest] = {
     "minimum of slices": with_measurement(minimum_slices=11),
     "gantry tilt": with_measurement(gantry_tilt="refuse"),
     "completion without evidence": replace(REQUEST, forced="3600 s"),
+    "language": replace(REQUEST, report=ReportSettings(language="fr")),
 }
 
 

@@ -98,6 +98,8 @@ def test_every_section_is_read(tmp_path: Path) -> None:
             "destinations.0.folder.objects.0: ",
         ),
         ('[[destinations]]\nkind = "folder"\nname = "out"\npath = "/out"\nobjects = []', ".objects: "),
+        ('[report]\nlanguage = "qq"', "report: Value error, no language qq; there are: en"),
+        ('[report]\nlanguage = "../en"', "report.language: "),
     ],
 )
 def test_a_wrong_key_stops_the_start_with_its_name(tmp_path: Path, text: str, named: str) -> None:

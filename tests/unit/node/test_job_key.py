@@ -4,9 +4,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from node.content import Choice
+from node.core import settings as module
 from node.core.records import PatientFacts
-from node.core.settings import MeasurementSettings, Settings
+from node.core.settings import MeasurementSettings, ReportSettings, Settings
 from node.handoff import build_request
 
 AT = datetime.fromisoformat("2026-11-21T12:00:00")
@@ -42,3 +45,10 @@ def test_what_may_segment_is_in_the_key(tmp_path: Path) -> None:
     assert len(set(keys)) == len(keys)
     assert key(networks=True, weights_dir=first, device="gpu:1") == keys[4]
     assert key(networks=False, weights_dir=second, device="gpu") == keys[0]
+
+
+def test_the_language_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result in another language is another result, with UIDs of its own."""
+    monkeypatch.setattr(module, "languages", lambda: ("en", "fr"))
+    english, french = (key(report=ReportSettings(language=one)) for one in ("en", "fr"))
+    assert english == key() != french

@@ -45,9 +45,12 @@ def test_diameters_are_those_of_all_pairs(mask: Mask, steps: st.DataObject) -> N
     centres = np.argwhere(mask) @ where.affine[:3, :3].T
     assert diameters.spatial(region(mask), where) == pytest.approx(longest(centres), abs=1e-9)
     on_slices = [longest(np.argwhere(plane) @ where.affine[:3, 1:3].T) if plane.any() else 0.0 for plane in mask]
-    found, index = diameters.axial(region(mask), where)
-    assert found == pytest.approx(max(on_slices), abs=1e-9)
-    assert on_slices[index - 2] == pytest.approx(found, abs=1e-9)
+    found = diameters.axial(region(mask), where)
+    assert found.length_mm == pytest.approx(max(on_slices), abs=1e-9)
+    assert on_slices[found.slice - 2] == pytest.approx(found.length_mm, abs=1e-9)
+    ends = np.asarray(found.ends) - (3, 4)
+    assert all(mask[found.slice - 2, row, column] for row, column in ends)
+    assert longest(ends @ where.affine[:3, 1:3].T) == pytest.approx(found.length_mm, abs=1e-9)
 
 
 def random_plane(rng: np.random.Generator) -> Mask:
@@ -87,7 +90,7 @@ def test_boxes_are_as_long_as_their_diagonals(
     """From centre to centre, however the grid lies in the patient."""
     boxed = Region.of(box(SHAPE, *part))
     assert boxed is not None
-    assert diameters.axial(boxed, where)[0] == pytest.approx(axial_mm)
+    assert diameters.axial(boxed, where).length_mm == pytest.approx(axial_mm)
     assert diameters.spatial(boxed, where) == pytest.approx(spatial_mm)
 
 
@@ -99,7 +102,7 @@ def test_a_ball_is_as_wide_as_it_is(where: Geometry) -> None:
     ball = Region.of(((at - centre[:, None, None, None]) ** 2).sum(axis=0) <= 12.0**2)
     assert ball is not None
     diagonal_mm = math.hypot(*SPACING[1:])
-    assert 24 - diagonal_mm <= diameters.axial(ball, where)[0] <= 24
+    assert 24 - diagonal_mm <= diameters.axial(ball, where).length_mm <= 24
     assert 24 - math.hypot(*SPACING) <= diameters.spatial(ball, where) <= 24
 
 
@@ -110,5 +113,7 @@ def test_the_axial_diameter_is_that_of_the_widest_slice_and_never_across_slices(
         mask[index, 10:14, index : index + (6 if index == 5 else 4)] = True
     leaning = Region.of(mask)
     assert leaning is not None
-    assert diameters.axial(leaning, UPRIGHT) == (pytest.approx(math.hypot(3 * 0.8, 5 * 0.9)), 5)
+    found = diameters.axial(leaning, UPRIGHT)
+    assert (found.length_mm, found.slice) == (pytest.approx(math.hypot(3 * 0.8, 5 * 0.9)), 5)
+    assert set(found.ends) in ({(10, 5), (13, 10)}, {(13, 5), (10, 10)})
     assert diameters.spatial(leaning, UPRIGHT) == pytest.approx(math.hypot(9 * 3.0, 3 * 0.8, 12 * 0.9))
