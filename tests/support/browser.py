@@ -136,7 +136,8 @@ class Viewer:
 
     def turn_to(self, sop_instance_uid: str) -> None:
         """Turn to a slice and wait until it is there."""
-        self._ask("cornerstone.utilities.jumpToSlice(viewport.element, { imageIndex: index })", sop_instance_uid)
+        index = self._ask("viewport.getImageIds().findIndex(one => one.includes(argument))", sop_instance_uid)
+        self._ask("window.cornerstone.utilities.jumpToSlice(viewport.element, { imageIndex: argument })", index)
         self.page.wait_for_function(
             f"uid => {{ {_VIEWPORT} return viewport.getCurrentImageId().includes(uid); }}", arg=sop_instance_uid
         )
