@@ -48,6 +48,17 @@ def study_of(session: Session, name: str, *, lock: bool = False) -> Study:
     return session.get_one(Study, found[0].uid, with_for_update=True, populate_existing=True) if lock else found[0]
 
 
+def has_failed(ledger: Ledger, name: str) -> bool:
+    """Say whether the job of a study, or of one whose UID begins so, has failed, or the delivery of what it made."""
+    with ledger.transaction() as session:
+        known = (jobs.current(session, study.uid) for study in studies.find_studies(session, name))
+        return any(
+            job.state is JobState.FAILED or any(map(deliveries.given_up, deliveries.of_job(session, job.key)))
+            for job in known
+            if job is not None
+        )
+
+
 def replay(ledger: Ledger, spool: Spool, name: str, cause: str) -> str:
     """Measure a study again, with the present settings; return its UID.
 

@@ -1,7 +1,9 @@
 """Pages of the docs that are written from the code: the settings. `crlm-node config reference` prints them."""
 
+import json
 import typing
 from collections.abc import Iterator
+from enum import StrEnum
 from types import UnionType
 from typing import Annotated, Any, get_args, get_origin
 
@@ -57,6 +59,8 @@ def _form(annotation: Any) -> str:
         return _form(parts[0])
     if origin is typing.Literal:
         return " or ".join(f"`{part}`" for part in parts)
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return " or ".join(f"`{part}`" for part in annotation)
     if origin is tuple:
         return f"list of {_form(parts[0])}"
     if origin in (typing.Union, UnionType):
@@ -77,4 +81,6 @@ def _default(field: FieldInfo) -> str:
         return "must be given"
     if field.default_factory is not None or field.default in (None, (), "", PydanticUndefined):
         return ""
+    if isinstance(field.default, tuple):
+        return f"`{json.dumps(field.default)}`"
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"

@@ -1,10 +1,11 @@
 """Retention: what may be deleted, and the only place where an input is.
 
 Comes in: the ledger. Goes out: instances whose files are gone and whose rows say since when. An input goes when its
-study has a report (results, or its refusal) that is proven at every destination, nothing of the study is on its way,
-and the retention time has passed since the last proof. Quarantine is left to a person (`node.operations`), and so is
-what was never reported. What can go wrong: the spool is away; the round ends, and the next one goes on. A process
-that dies between the files and the rows leaves rows of files that are gone: the next round finds them due again.
+study has a report (results, or its refusal) that is proven at every destination, be it as the Summary where SEG or SR
+is not taken, nothing of the study is on its way, and the retention time has passed since the last proof. Quarantine is
+left to a person (`node.operations`), and so is what was never reported. What can go wrong: the spool is away; the round
+ends, and the next one goes on. A process that dies between the files and the rows leaves rows of files that are gone:
+the next round finds them due again.
 """
 
 from collections.abc import Sequence
@@ -74,7 +75,7 @@ def settled_since(session: Session, study: Study) -> datetime | None:
     job = jobs.current(session, study.uid)
     if job is None or job.state is not JobState.REPORTED:
         return None
-    made = deliveries.of_job(session, job.key)
+    made = deliveries.standing(deliveries.of_job(session, job.key))
     if not made or any(one.state is not DeliveryState.PROVEN for one in made):
         return None
     sent = select(Delivery).join(Job).where(Job.study_uid == study.uid, Delivery.state == DeliveryState.SENT)

@@ -312,7 +312,7 @@ def _account(study: Study, job: Job | None, made: Sequence[Delivery], flags: Seq
         grid.add_row("  flag", f"[{_WARNING}]{flag.code}[/]: " + escape(_SENTENCES.get(flag.code, "") + told))
     for destination in dict.fromkeys(one.destination for one in made):
         there = [one for one in made if one.destination == destination]
-        grid.add_row("  delivery", f"to {destination}: " + ", ".join(_delivered(one) for one in there))
+        grid.add_row("  delivery", f"to {destination}: " + ", ".join(_delivered(one, there) for one in there))
     return grid
 
 
@@ -325,7 +325,12 @@ def _because(reason: str | None, detail: str | None) -> str:
     return escape(f": {reason}: {text}" if text else f": {reason}")
 
 
-def _delivered(one: Delivery) -> str:
+def _delivered(one: Delivery, there: Sequence[Delivery]) -> str:
+    last = deliveries.stand_in(one, there)
+    if last is not one and not deliveries.given_up(last):
+        done = last.state is DeliveryState.PROVEN
+        words = f"[{_GOOD}]delivered as {last.kind.upper()}[/]" if done else f"goes as {last.kind.upper()}"
+        return f"{one.kind.upper()} {words}" + escape(f" ({one.reason}: {one.detail})")
     words = f"{one.kind.upper()} {_coloured(one.state)}"
     if one.reason:
         words += escape(f" after {one.attempts} attempts: {one.reason}: {one.detail}")

@@ -1,7 +1,8 @@
 """Stages 6 to 9 in their order, without a queue: what the Celery tasks and `crlm-node analyse` both run.
 
 Each function reads what the one before left in the job's work folder and writes its own files there whole, so that
-any of them can be repeated alone: `tried.json`, `labels.npz`, `result.json`, `seg.dcm`, `sr.dcm`, `sr-viewer.dcm`.
+any of them can be repeated alone: `tried.json`, `labels.npz`, `result.json`, `seg.dcm`, `sr.dcm`, `sr-viewer.dcm`,
+`summary.dcm`, `key-images/*.png`.
 """
 
 import json
@@ -34,11 +35,15 @@ class Product:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a stage leaves: files to deliver, the refusal that they tell of, or nothing yet (`final` is False)."""
+    """What a stage leaves: files to deliver, the refusal that they tell of, or nothing yet (`final` is False).
+
+    `files` are the names of all files of the result, those that go nowhere among them.
+    """
 
     final: bool
     products: tuple[Product, ...] = ()
     refusal: NodeError | None = None
+    files: tuple[str, ...] = ()
 
 
 def segment(request: JobRequest, spool: Spool, work: WorkFolder, networks: Networks | None = None) -> Outcome:
@@ -97,9 +102,10 @@ def measure(request: JobRequest, spool: Spool, work: WorkFolder) -> Outcome:
 
 
 def _report(findings: Findings, spool: Spool, work: WorkFolder) -> Outcome:
-    products = []
+    products, files = [], []
     for made in report.write(findings, spool):
         digest = work.write(made.file, made.content)
+        files.append(made.file)
         if made.sop_instance_uid:
             products.append(Product(made.kind, made.file, made.sop_instance_uid, digest))
-    return Outcome(final=True, products=tuple(products), refusal=findings.refusal)
+    return Outcome(final=True, products=tuple(products), refusal=findings.refusal, files=tuple(files))

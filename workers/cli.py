@@ -4,6 +4,7 @@ They join by the entry-point group `crlm_node.commands`: a name and a function t
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from node.core.states import Stage
 from node.core.tls import require_caller_files
 from workers import analysis
 from workers.engine import Engine
+from workers.report import summary
 from workers.segmentation import download, manifest, weights
 from workers.segmentation.data_sets import Psoas
 from workers.segmentation.demo import folder as demo_folder
@@ -29,7 +31,7 @@ from workers.segmentation.port import Networks
 _NETWORK_LIBRARIES = ("torch", "totalsegmentator", "nnunetv2")
 _UNTRUSTED = "NOT TRUSTED"
 RESULT = "result.json"
-NAMES = (RESULT, "seg.dcm", "sr.dcm", "sr-viewer.dcm")
+NAMES = (RESULT, "seg.dcm", "sr.dcm", "sr-viewer.dcm", "summary.dcm", summary.FOLDER)
 WORK = ".work-"  # how a folder begins that is gone when the analysis is over
 
 
@@ -96,6 +98,15 @@ def require_own(out: Path) -> None:
         raise FileExistsError(f"{out} holds {present[0]}, which would be overwritten: name another folder")
 
 
+def remove_result(out: Path) -> None:
+    """Remove the files of an earlier result from a folder."""
+    for name in NAMES:
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+        else:
+            (out / name).unlink(missing_ok=True)
+
+
 def forced(request: JobRequest) -> JobRequest:
     """Return the request as one of its own: what the demonstration model was forced to make has its own key."""
     return replace(request, engine=f"{request.engine}, demonstration model forced")
@@ -111,12 +122,13 @@ def measure(request: JobRequest, out: Path, networks: Networks | None) -> tuple[
     """
     with TemporaryDirectory(dir=out, prefix=WORK) as folder:
         document, files = _analyse(request, Spool(Path(folder)), networks)
+        ready = Path(folder, "result")
         for name, content in files.items():
-            Path(folder, name).write_bytes(content)
-        for name in NAMES:
-            (out / name).unlink(missing_ok=True)
-        for name in sorted(files, key=lambda name: name == RESULT):
-            Path(folder, name).replace(out / name)
+            (ready / name).parent.mkdir(parents=True, exist_ok=True)
+            (ready / name).write_bytes(content)
+        remove_result(out)
+        for path in sorted(ready.iterdir(), key=lambda path: path.name == RESULT):
+            path.replace(out / path.name)
     return document, list(files)
 
 
@@ -167,7 +179,7 @@ def _analyse(request: JobRequest, spool: Spool, networks: Networks | None) -> tu
     work = spool.work(request.key)
     if not outcome.final:
         outcome = analysis.measure(request, spool, work)
-    files = {name: work.read(name) for name in (RESULT, *(product.file for product in outcome.products))}
+    files = {name: work.read(name) for name in outcome.files}
     document: dict[str, Any] = json.loads(files[RESULT])
     return document, files
 

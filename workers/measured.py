@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from node.core.grid import Vector
+from node.core.reasons import Coded
 from node.core.records import Measurement
 from workers.records import Region
 
@@ -143,6 +144,13 @@ class ScoreItem:
         return "yes" if self.low else "no"
 
 
+class ScoreNote(Coded):
+    """What a reader should know of a clinical score."""
+
+    AXIAL_SIZE = "axial-size", "The size is the largest diameter on an axial slice of this CT, as it is segmented."
+    NO_LESION = "no-lesion", "No liver lesion was found: the score was made from patients who had some."
+
+
 @dataclass(frozen=True)
 class Score:
     """A clinical score as a range: of items that are not known, none is counted as absent.
@@ -161,7 +169,7 @@ class Score:
     items: tuple[ScoreItem, ...]
     source: str
     population: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[ScoreNote, ...] = ()
 
     @property
     def low(self) -> int:

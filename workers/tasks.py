@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from node.core import log
 from node.core.errors import NodeError, NotAnalysable, Unavailable, Untrusted
-from node.core.ledger import Ledger, deliveries, jobs, queues, studies, succession
+from node.core.ledger import Ledger, deliveries, jobs, products, queues, studies, succession
 from node.core.ledger.patience import Patience
 from node.core.ledger.tables import Job
 from node.core.reasons import Outage
@@ -126,8 +126,10 @@ class Desk:
         _log.info("stage-done" if held else "lease-lost", job=job.key, task=job.stage)
 
     def _plan(self, session: Session, job: Job, outcome: Outcome) -> None:
-        """Plan each object for each destination that wants it, and what rejects earlier ones there."""
+        """Enter what was made; plan each object for each destination that wants it, and what rejects earlier ones."""
         callers, refused = studies.callers(session, job.study_uid), outcome.refusal is not None
+        for product in outcome.products:
+            products.enter(session, job_key=job.key, **vars(product))
         for destination in self.settings.destinations:
             for product in outcome.products:
                 if destination.wants(product.kind, callers, refused=refused):

@@ -1,12 +1,15 @@
 """The commands on what the node stands on: its settings and the weights of the networks."""
 
+from typing import Annotated
+
 import typer
 from sqlalchemy.engine import make_url
 
 from node import screens, selection
-from node.cli.application import config_file, group, of_the_workers, out, say, settings_in_force
+from node.cli.application import FAILED, config_file, group, of_the_workers, out, say, settings_in_force
 from node.core import settings, tls
 from node.form import load
+from node.probe import ask
 from node.reference import settings_page
 
 config_app = group("config", "Check and show the settings.")
@@ -32,8 +35,15 @@ def models_verify() -> None:
 
 
 @config_app.command("check")
-def config_check() -> None:
-    """Read the settings and say whether they can be used."""
+def config_check(
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Ask each PACS among the destinations which objects it takes.")
+    ] = False,
+) -> None:
+    """Read the settings and say whether they can be used.
+
+    With --probe, exit code 1 where a PACS cannot be asked, or would get nothing of an object that is meant for it.
+    """
     loaded = settings.load(config_file())
     make_url(loaded.ledger)
     selection.load(loaded.series_rules)
@@ -47,6 +57,17 @@ def config_check() -> None:
         say("Nobody may call yet: name the callers under [[calling]].")
     if not loaded.destinations:
         say("Results go nowhere yet: name a destination under [[destinations]].")
+    if probe and not _probed(loaded):
+        raise typer.Exit(FAILED)
+
+
+def _probed(loaded: settings.Settings) -> bool:
+    """Ask each PACS what it takes, and say whether each can be told everything."""
+    pacs = [one for one in loaded.destinations if isinstance(one, settings.PacsDestination)]
+    answers = [ask(one, loaded.ae_title) for one in pacs]
+    for sentence, _ in answers:
+        say(sentence)
+    return all(good for _, good in answers)
 
 
 @config_app.command("show")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from node import dry_run, overview, screens, selection
+from node import dry_run, operations, overview, screens, selection
 from node.cli import cohort
 from node.cli.application import (
     FAILED,
@@ -173,13 +173,16 @@ def status(
         str | None, typer.Argument(metavar="STUDY", help="Study Instance UID, or how it begins.", show_default=False)
     ] = None,
 ) -> None:
-    """Show studies, or all that happened to one."""
+    """Show studies, or all that happened to one.
+
+    Exit code 1 where the study is not known, or where its job or the delivery of one of its objects has failed.
+    """
     config = settings_in_force()
     ledger = ledger_of(config)
     overview.paused(console, ledger)
     overview.unusable_form(console, config.patient_facts)
     if screens.status(console, ledger, study or ""):
-        return
+        raise typer.Exit(FAILED if study and operations.has_failed(ledger, study) else OK)
     if study:
         raise typer.Exit(tell(f"no study {study} is known here", FAILED))
     say("No study has come yet.")

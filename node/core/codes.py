@@ -102,6 +102,7 @@ MEAN = Code("373098007", "SCT", "Mean")  # CID 7464
 MEDIAN = Code("373099004", "SCT", "Median")  # CID 7464
 STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")  # CID 7464
 MAXIMUM_DIAMETER = Code("max-axial-diameter", PRIVATE_SCHEME, "Largest axial diameter")
+DIAMETER_3D = Code("max-3d-diameter", PRIVATE_SCHEME, "Largest 3D diameter")
 LESION_COUNT = Code("lesion-count", PRIVATE_SCHEME, "Liver lesions")
 PMVI = Code("pmvi", PRIVATE_SCHEME, "PMVI")
 PMI = Code("pmi", PRIVATE_SCHEME, "PMI")
@@ -109,15 +110,27 @@ TBS = Code("tbs", PRIVATE_SCHEME, "Tumour burden score")
 RAD_SCORE = Code("rad-score", PRIVATE_SCHEME, "Rad score")
 RAD_GROUP = Code("rad-group", PRIVATE_SCHEME, "Rad score group")
 COMPUTED_TOMOGRAPHY = Code("CT", "DCM", "Computed Tomography")  # CID 29
+SLICE_THICKNESS = Code("112225", "DCM", "Slice Thickness")  # TID 1604
+SLICE_SPACING = Code("112226", "DCM", "Spacing between slices")  # TID 1604
+PIXEL_SPACING_ALONG_ROWS = Code("111026", "DCM", "Horizontal Pixel Spacing")  # TID 1604
+PIXEL_SPACING_ALONG_COLUMNS = Code("111066", "DCM", "Vertical Pixel Spacing")  # TID 1604
+TUBE_VOLTAGE = Code("113733", "DCM", "KVP")  # TID 10013
+CONTRAST_AGENT = Code("123011", "DCM", "Contrast/Bolus Agent")  # PS3.16 Annex D
+YES = Code("373066001", "SCT", "Yes")  # CID 230
+NO = Code("373067005", "SCT", "No")  # CID 230
+UNKNOWN = Code("261665006", "SCT", "Unknown")  # CID 6096
 
 UCUM_MEANING: Mapping[str, str] = {
     "mL": "milliliter",
     "cm2": "square centimeter",
     "mm": "millimeter",
+    "kV": "kilovolt",
+    "deg": "degree",
     "[hnsf'U]": "Hounsfield unit",
     "cm3/m3": "cubic centimeter per cubic meter",
     "cm2/m2": "square centimeter per square meter",
     "1": "no units",
+    "{points}": "points",
 }
 # What a person reads in place of the UCUM code.
 UNIT_DISPLAY: Mapping[str, str] = {

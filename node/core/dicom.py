@@ -31,6 +31,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     JPEGLSNearLossless,
     KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
     RLELossless,
     SegmentationStorage,
 )
@@ -44,7 +45,11 @@ IMAGE_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage)
 PROJECTIONS: Final = frozenset({"MIP", "MINIP", "MAX_IP", "MIN_IP", "VRT", "SSD", "VOLUME_RENDER", "SURFACE_RENDER"})
 STORAGE_CLASSES: Final = (*IMAGE_CLASSES, SegmentationStorage)
 # What we send and do not take in: a PACS that routes whole studies here brings it back, and must not fail over it.
-RETURNING_CLASSES: Final = (Comprehensive3DSRStorage, KeyObjectSelectionDocumentStorage)
+RETURNING_CLASSES: Final = (
+    Comprehensive3DSRStorage,
+    KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+)
 UNCOMPRESSED: Final = (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,

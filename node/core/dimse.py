@@ -16,6 +16,7 @@ WARNINGS = (0x0001, 0x0107, 0x0116, *range(0xB000, 0xC000))
 DESTINATION_UNKNOWN = 0xA801
 
 _TOO_MUCH = range(0xA700, 0xA800)
+_NOT_TAKEN = (0x0122, 0x0124)  # of a C-STORE: no further attempt will change it
 _EVERYWHERE = (
     (range(0x0111, 0x0112), "it holds another object of this SOP Instance UID"),
     (range(0x0117, 0x0118), "invalid object instance"),
@@ -53,7 +54,9 @@ def unsuccessful(service: str, status: Dataset) -> Unavailable:
         return lost(service)
     code = int(status.Status)
     kind = TooMuch if code in _TOO_MUCH else Unavailable
-    return kind(Outage.DESTINATION_REFUSED, f"{service} answered {code:04X}, {meaning(service, code)}")
+    never = service == "C-STORE" and code in _NOT_TAKEN
+    reason = Outage.SOP_CLASS_REFUSED if never else Outage.DESTINATION_REFUSED
+    return kind(reason, f"{service} answered {code:04X}, {meaning(service, code)}")
 
 
 def meaning(service: str, code: int) -> str:

@@ -95,6 +95,9 @@ ANSWERS: Mapping[Coded, Answer] = {
     Outage.BROKER_UNREACHABLE: Answer(_NO_RESOURCES, Verdict.RETRY, "Start Redis or correct broker_url."),
     Outage.DESTINATION_UNREACHABLE: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the destination's address."),
     Outage.DESTINATION_REFUSED: Answer(_NO_RESOURCES, Verdict.RETRY, "See the status that the destination answered."),
+    Outage.SOP_CLASS_REFUSED: Answer(
+        _NO_RESOURCES, Verdict.NOT_TAKEN, "Have the destination take the SOP class, then replay the study."
+    ),
     Outage.DESTINATION_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "The destination accepts objects and drops them."),
     Outage.COMMITMENT_REFUSED: Answer(_NO_RESOURCES, Verdict.RETRY, "See the destination's log for the object."),
     Outage.SPOOL_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the disk and the rights of the spool."),

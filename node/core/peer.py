@@ -69,6 +69,10 @@ class Stored:
     error: NodeError | None
 
 
+class NothingAccepted(Unavailable):
+    """The association was accepted, and none of its presentation contexts."""
+
+
 class _Parcel(NamedTuple):
     """A file that can be sent, with what its presentation context needs."""
 
@@ -124,7 +128,8 @@ class Peer:
         Raises
         ------
         Unavailable
-            No file was sent, because no association could be made: `destination-unreachable`, `destination-refused`.
+            No file was sent, because no association could be made: `destination-unreachable`, `destination-refused`;
+            `NothingAccepted` where it takes none of the SOP classes.
         """
         outcomes: list[Stored] = []
 
@@ -146,6 +151,20 @@ class Peer:
                 for parcel in waiting:
                     done(Stored(parcel.path, None, "", error))
         return outcomes
+
+    def accepted(self, sop_classes: Iterable[str]) -> set[str]:
+        """Return which of these SOP classes it takes, in an encoding without compression; nothing is sent.
+
+        Raises
+        ------
+        Unavailable
+            As `echo`.
+        """
+        try:
+            with self.associated([build_context(one, list(_FALLBACKS)) for one in sop_classes]) as assoc:
+                return {str(context.abstract_syntax) for context in assoc.accepted_contexts}
+        except NothingAccepted:
+            return set()
 
     def find(self, level: Level, keys: Mapping[str, str]) -> list[Dataset]:
         """Query the Study Root model (C-FIND, PS3.4 section C.6.2).
@@ -234,7 +253,8 @@ class Peer:
             return self._unreachable(self._connect_fault())
         answer = answer_to_request(assoc)
         if answer is not None and answer.result == 0:
-            return self._refused(f"no presentation context accepted: {_reasons(assoc.rejected_contexts)}")
+            reasons = f"no presentation context accepted: {_reasons(assoc.rejected_contexts)}"
+            return NothingAccepted(Outage.DESTINATION_REFUSED, f"{self}: {reasons}")
         if answer is not None:
             return self._refused(f"association rejected: {answer.reason_str} ({answer.result_str.lower()})")
         if self.tls:
@@ -261,10 +281,14 @@ class Peer:
             return (error.strerror or str(error)).lower()
 
     def _unreachable(self, detail: str) -> Unavailable:
-        return Unavailable(Outage.DESTINATION_UNREACHABLE, f"{self.ae_title}@{self.host}:{self.port}: {detail}")
+        return Unavailable(Outage.DESTINATION_UNREACHABLE, f"{self}: {detail}")
 
     def _refused(self, detail: str) -> Unavailable:
-        return Unavailable(Outage.DESTINATION_REFUSED, f"{self.ae_title}@{self.host}:{self.port}: {detail}")
+        return Unavailable(Outage.DESTINATION_REFUSED, f"{self}: {detail}")
+
+    def __str__(self) -> str:
+        """Say who and where it is."""
+        return f"{self.ae_title}@{self.host}:{self.port}"
 
 
 def _readable(files: Iterable[Path], done: Callable[[Stored], None]) -> list[_Parcel]:
@@ -337,7 +361,7 @@ def _send(assoc: Association, parcel: _Parcel, message: int) -> Stored:
     convertible = parcel.transfer_syntax in _CONVERTIBLE and accepted & set(_FALLBACKS)
     if parcel.transfer_syntax not in accepted and not convertible:
         name = f"{UID(parcel.sop_class).name} in {UID(parcel.transfer_syntax).name}"
-        return Stored(parcel.path, None, "", Unavailable(Outage.DESTINATION_REFUSED, f"context not accepted: {name}"))
+        return Stored(parcel.path, None, "", Unavailable(Outage.SOP_CLASS_REFUSED, f"context not accepted: {name}"))
     if not assoc.is_established or assoc.acse.is_aborted():
         raise lost("C-STORE")
     try:

@@ -121,6 +121,7 @@ class Outage(Coded):
     BROKER_UNREACHABLE = "broker-unreachable", "The job queue cannot be reached."
     DESTINATION_UNREACHABLE = "destination-unreachable", "The destination cannot be reached."
     DESTINATION_REFUSED = "destination-refused", "The destination did not take an object."
+    SOP_CLASS_REFUSED = "sop-class-refused", "The destination does not take objects of this kind."
     DESTINATION_LOST = "destination-lost", "The destination answered success but does not list the object."
     COMMITMENT_REFUSED = "commitment-refused", "The destination does not commit itself to keep the object."
     SPOOL_FAILED = "spool-failed", "The spool cannot be read or written."

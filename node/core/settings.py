@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationErro
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from node.core.codes import Structure
+from node.core.kinds import Kind
 
 CONFIG_VARIABLE = "CRLM_NODE_CONFIG"
 SYSTEM_CONFIG = Path("/etc/crlm-node/config.toml")
@@ -99,8 +100,13 @@ class _Destination(_Section):
     """Where results go, and which."""
 
     name: str = Field(pattern=r"^[a-z0-9-]+$", description="Its name in status and log.")
-    objects: tuple[Literal["seg", "sr", "sr-viewer"], ...] = Field(
-        ("seg", "sr", "sr-viewer"), min_length=1, description="Which objects of a result go there."
+    objects: tuple[Kind, ...] = Field(
+        (Kind.SEG, Kind.SR, Kind.SR_VIEWER), min_length=1, description="Which objects of a result go there."
+    )
+    substitutes: bool = Field(
+        True,
+        description="Where it refuses one of them, the next best goes in its place: `seg` for `seg-labelmap`, "
+        "`summary` for all others.",
     )
     refusals: bool = Field(True, description="Whether the reports of studies that were refused go there too.")
     callers: tuple[AETitle, ...] = Field(
@@ -113,7 +119,7 @@ class _Destination(_Section):
         Parameters
         ----------
         kind
-            `seg`, `sr` or `sr-viewer`.
+            A `Kind`.
         callers
             AE titles of those who sent the study.
         refused

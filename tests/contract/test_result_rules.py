@@ -24,6 +24,7 @@ from sr_reading import (
 )
 from studies import Study, run
 
+from node.core import private_codes
 from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, Structure
 from node.core.spool import Spool
 
@@ -51,7 +52,7 @@ def test_every_object_says_what_made_it_and_what_it_is_for(any_study: Study, obj
         assert ds.SoftwareVersions == any_study.request.version
         assert ds.ContentQualification == "RESEARCH"
         assert "research use" in ds.SeriesDescription
-        ours = ds.ContributingEquipmentSequence[-1]
+        [ours] = [one for one in ds.ContributingEquipmentSequence if one.ManufacturerModelName == "crlm-node"]
         assert code(ours.PurposeOfReferenceCodeSequence[0]) == "109102"
         assert ours.DeviceUID
         assert ds.get("BurnedInAnnotation", "NO") == "NO"
@@ -111,6 +112,15 @@ def test_the_private_scheme_is_declared_where_it_is_used(any_study: Study, objec
             assert declared[PRIVATE_SCHEME].CodingSchemeUID
 
 
+def test_every_private_code_is_in_the_table(any_study: Study, objects: list[str]) -> None:
+    """With one of the meanings that docs/private-codes.md gives it."""
+    listed = {(one.value, one.meaning) for one in private_codes.table()}
+    for file in objects:
+        for item in every_dataset(any_study.dataset(file)):
+            if item.get("CodingSchemeDesignator") == PRIVATE_SCHEME and "CodeMeaning" in item:
+                assert (code(item), item.CodeMeaning.removesuffix(private_codes.AT_LEAST)) in listed
+
+
 def test_the_evidence_lists_all_that_was_used(any_study: Study, objects: list[str]) -> None:
     """Every source image in each SR; in the archival SR of a measured study the SEG, ours and theirs, as well."""
     images = {str(one.SOPInstanceUID) for one in any_study.sources}
@@ -118,7 +128,7 @@ def test_the_evidence_lists_all_that_was_used(any_study: Study, objects: list[st
         ds = any_study.dataset(file)
         if ds.Modality == "SR":
             segmentations = set()
-            if file == "sr.dcm" and len(objects) > 1:
+            if file == "sr.dcm" and "seg.dcm" in objects:
                 segmentations = {str(any_study.dataset("seg.dcm").SOPInstanceUID)} | imported_from(any_study)
             assert evidence(ds) == images | segmentations
             referenced = {image_of(item) for item in walk(ds) if item.ValueType == "SCOORD"}
@@ -192,18 +202,22 @@ def test_the_archival_sr_tells_every_number_that_is_missing(measured: Study) -> 
 def test_the_archival_sr_tells_every_number_that_was_computed(measured: Study) -> None:
     """Every value is in a NUM of its own concept, derivation and unit, as the document has it (four decimals)."""
     numbers: Counter[tuple[str, str, float, str]] = Counter()
-    for item in walk(measured.dataset("sr.dcm")):
-        if item.ValueType == "NUM":
-            derivation = [coded(one) for one in children(item, "CODE", "121401")]
-            numbers[(name(item), "".join(derivation), *number(item))] += 1
+    for item in (one for group in groups(measured.dataset("sr.dcm")) for one in children(group, "NUM")):
+        derivation = [coded(one) for one in children(item, "CODE", "121401")]
+        numbers[(name(item), "".join(derivation), *number(item))] += 1
     expected: Counter[tuple[str, str, float, str]] = Counter()
     for key, one in measured.document["measurements"].items():
         if one["status"] == "computed":
             coding = MEASUREMENTS[key]
             derived = coding.derivation.value if coding.derivation else ""
             expected[(coding.concept.value, derived, round(one["value"], 4), coding.unit)] += 1
-    assert numbers == expected
     assert sum(expected.values()) >= 14
+    for one in measured.document["burden"]["lesions"] or ():
+        expected[("max-axial-diameter", "", round(one["axial_diameter_mm"], 4), "mm")] += 1
+        expected[("max-3d-diameter", "", round(one["diameter_mm"], 4), "mm")] += 1
+        expected[("118565006", "", round(one["volume_ml"], 4), "mL")] += 1
+        expected[("112031", "373098007", round(one["mean_hu"], 4), "[hnsf'U]")] += 1
+    assert numbers == expected
 
 
 def test_every_note_is_a_sentence_of_the_archival_sr(measured: Study) -> None:
@@ -236,6 +250,62 @@ def test_every_group_of_the_archival_sr_has_a_region_and_a_tracking_uid_of_its_o
     assert sorted(segments) == [int(item.SegmentNumber) for item in seg.SegmentSequence]
     outlines = [group for group in found if children(group, "SCOORD", REGION)]
     assert len(outlines) >= len(segments)
+
+
+def test_the_archival_sr_shows_the_line_of_each_lesion(coarse_phantom: Study) -> None:
+    """An axial diameter that is not of the whole burden has its two ends, and they are as far apart as it is long."""
+    spacing = coarse_phantom.sources[0].PixelSpacing
+    lengths = []
+    for group in groups(coarse_phantom.dataset("sr.dcm")):
+        for item in children(group, "NUM", "max-axial-diameter"):
+            for line in children(item, "SCOORD"):
+                [region] = children(group, "SCOORD", REGION)
+                assert image_of(line) == image_of(region)
+                (column, row), (last_column, last_row) = np.asarray(line.GraphicData).reshape(-1, 2)
+                length = np.hypot((last_row - row) * spacing[0], (last_column - column) * spacing[1])
+                assert length == pytest.approx(number(item)[0], abs=1e-3)
+                lengths.append(length)
+    assert len(lengths) == len(coarse_phantom.document["burden"]["lesions"]) > 0
+
+
+def test_the_archival_sr_says_how_the_study_was_acquired_and_measured(measured: Study) -> None:
+    """Before all numbers, as the document has it."""
+    quality, [box] = measured.document["quality"], children(measured.dataset("sr.dcm"), "CONTAINER", "quality")
+    numbers = {name(item): number(item) for item in children(box, "NUM")}
+    between, rows, columns = quality["spacing_mm"]
+    expected = {"112226": (between, "mm"), "111066": (rows, "mm"), "111026": (columns, "mm")}
+    for key, what, unit in (("112225", "slice_thickness_mm", "mm"), ("113733", "kvp", "kV")):
+        if quality[what] is not None:
+            expected[key] = (quality[what], unit)
+    assert numbers == {key: (pytest.approx(value, abs=1e-4), unit) for key, (value, unit) in expected.items()}
+    said = {name(item): str(item.TextValue) for item in children(box, "TEXT")}
+    assert set(said) >= {"coverage", "convolution-kernel", "123011", "height", "segmented-by"}
+    assert said["convolution-kernel"] == (quality["kernel"] or "not named")
+    assert f"{quality['slices']} slices, " in said["coverage"]
+    authors = "".join(str(item.TextValue) for item in children(box, "TEXT", "segmented-by"))
+    for one in quality["segmentation"]["segments"]:
+        assert (one["algorithm_name"] or "not named") in authors
+    [muscle] = children(box, "CODE", "psoas-structure")
+    assert coded(muscle) == "68455001"
+
+
+def test_the_archival_sr_tells_the_clinical_scores(coarse_phantom: Study) -> None:
+    """After the measurements: the range of points of each score that something is known of, and its items."""
+    ds, document = coarse_phantom.dataset("sr.dcm"), coarse_phantom.document
+    *_, box = children(ds, "CONTAINER")
+    told = {name(one): one for one in children(box, "CONTAINER")}
+    words = {"yes": "373066001", "no": "373067005", "unknown": "261665006"}
+    for score in document["scores"]:
+        one = told[score["id"]]
+        assert [number(item) for item in children(one, "NUM")] == [
+            (score["low"], "{points}"),
+            (score["high"], "{points}"),
+        ]
+        states = {item["item"]: words[item["state"]] for item in score["items"]}
+        assert {name(item): coded(item) for item in children(one, "CODE")} == states
+    [zone] = [item for item in walk(ds) if name(item) == "tbs-zone"]
+    zones = {"<3": "tbs-zone-1", "3 to <9": "tbs-zone-2", ">=9": "tbs-zone-3"}
+    assert coded(zone) == zones[document["burden"]["zone"]]
 
 
 def test_containers_are_separate_and_titles_are_those_that_viewers_need(any_study: Study, objects: list[str]) -> None:
@@ -295,7 +365,7 @@ def test_the_viewer_sr_shows_every_main_number(measured: Study) -> None:
 
 def test_a_refused_study_has_a_report_of_the_reason(refused_phantom: Study) -> None:
     """One SR, no measurement group, the code of the refusal and its sentence."""
-    assert [product.file for product in refused_phantom.outcome.products] == ["sr.dcm"]
+    assert [product.file for product in refused_phantom.outcome.products] == ["sr.dcm", "summary.dcm"]
     ds = refused_phantom.dataset("sr.dcm")
     assert groups(ds) == []
     [reason] = [item for item in walk(ds) if item.ValueType == "CODE" and name(item) == "study-refused"]

@@ -84,12 +84,12 @@ class View:
 
     @property
     def proven(self) -> bool:
-        """Whether the latest job has reported, and everything that it made is proven at every destination."""
+        """Whether the latest job has reported, and what it made, or goes in its place, is proven everywhere."""
         return (
             bool(self.jobs)
             and self.job.state is JobState.REPORTED
             and bool(self.deliveries)
-            and all(one.state is DeliveryState.PROVEN for one in self.deliveries)
+            and all(one.state is DeliveryState.PROVEN for one in deliveries.standing(self.deliveries))
         )
 
     def kinds(self, destination: str = "pacs") -> dict[str, Delivery]:

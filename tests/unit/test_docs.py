@@ -8,7 +8,9 @@ from typer.core import TyperGroup as Group
 from typer.main import get_command
 
 from node.cli import app
+from node.core import private_codes
 from node.reference import settings_page
+from node.review.rules import RULES
 from workers.measurement import bounds, catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -24,9 +26,20 @@ def test_measurements_page_is_that_of_the_code() -> None:
     assert (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8") == catalogue.page()
 
 
+def test_private_codes_page_is_that_of_the_code() -> None:
+    """docs/private-codes.md is what `python -m node.core.private_codes` prints."""
+    assert (ROOT / "docs" / "private-codes.md").read_text(encoding="utf-8") == private_codes.page()
+
+
 def test_plausibility_page_is_that_of_the_code() -> None:
     """docs/plausibility.md is what `workers.measurement.bounds` says."""
     assert (ROOT / "docs" / "plausibility.md").read_text(encoding="utf-8") == bounds.page()
+
+
+def test_report_commands_page_names_every_rule() -> None:
+    """The table of docs/report-commands.md has a row for each rule, with its sentence, and none that is no rule."""
+    rows = re.findall(r"^\| `(.+)` \| .+ \| (.+) \|$", (ROOT / "docs/report-commands.md").read_text(), re.MULTILINE)
+    assert set(rows) == {(rule.id, rule.sentence) for rules in RULES.values() for rule in rules}
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])

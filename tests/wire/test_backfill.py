@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from pacs import Pacs, serving
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
@@ -19,7 +20,6 @@ from node.core.ledger.tables import Audit
 from node.core.settings import CallingPeer
 
 from .conftest import Site
-from .pacs import Pacs, serving
 from .sender import ct_slice
 
 CONFIG = """

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from pacs import COMPLETE, Pacs, Send, report_of, serving
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import build_context
@@ -12,8 +13,6 @@ from node.core import commitment
 from node.core.errors import Unavailable
 from node.core.peer import Peer
 from node.core.reasons import Outage
-
-from .pacs import COMPLETE, Pacs, Send, report_of, serving
 
 CT = [build_context(CTImageStorage, ExplicitVRLittleEndian)]
 TRANSACTION = "2.25.4711"

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from pacs import COMPLETE, Pacs, Send, listing_of, report_anew, report_of, serving
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import build_context
@@ -26,7 +27,6 @@ from node.servers import Orthanc
 from workers.delivery import deliver
 
 from .conftest import Site
-from .pacs import COMPLETE, Pacs, Send, report_anew, report_of, serving
 from .sender import ct_slice, file_of
 
 CT = [build_context(CTImageStorage, ExplicitVRLittleEndian)]
@@ -48,7 +48,7 @@ class Bench:
         until = time.monotonic() + 30
         while not self.due() and time.monotonic() < until:
             time.sleep(0.02)
-        self.pacs.listed = [_listed(one) for one in self.objects()]
+        self.pacs.listed = [listing_of(one) for one in self.objects()]
         deliver(self.job, "pacs", self.site.settings, self.site.spool, self.site.ledger)
 
     def due(self) -> int:
@@ -78,13 +78,6 @@ class Bench:
         """Return the objects."""
         folder = self.site.spool.root / self.site.spool.work(self.job).path
         return [dcmread(folder / row.file) for row in self.rows()]
-
-
-def _listed(ds: Dataset) -> Dataset:
-    answer = Dataset()
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
-        setattr(answer, keyword, ds[keyword].value)
-    return answer
 
 
 Open = Callable[..., Bench]

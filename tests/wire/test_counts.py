@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from archive import Archive as Rest
 from made_series import ROOT, write_series
+from pacs import Pacs, serving
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import DataElement
 from pydicom.uid import SecondaryCaptureImageStorage
@@ -27,7 +28,6 @@ from node.inquiry import Respondent
 from node.servers import Orthanc
 
 from .conftest import Site
-from .pacs import Pacs, serving
 
 SERIES = f"{ROOT}.1"
 PATIENT_TIME_S = 30.0

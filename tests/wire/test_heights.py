@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from archive import Archive as Rest
 from made_series import ROOT, write_series
+from pacs import Pacs, serving
 from pydicom import Dataset, dcmread
 from structlog.testing import capture_logs
 from worklist import AE_TITLE, WorklistServer
@@ -28,7 +29,6 @@ from node.servers import Orthanc
 from node.steward import Steward
 
 from .conftest import Site
-from .pacs import Pacs, serving
 
 MISSING, IMPLAUSIBLE = NotComputed.HEIGHT_MISSING, NotComputed.HEIGHT_IMPLAUSIBLE
 NOTHING = (None, None, MISSING)

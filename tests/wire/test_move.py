@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from pacs import Pacs, serving
 from pydicom.uid import MRImageStorage
 
 from node.core import query as module
@@ -15,7 +16,6 @@ from node.core.reasons import Outage
 from node.core.settings import CallingPeer
 
 from .conftest import Site
-from .pacs import Pacs, serving
 from .sender import ct_slice
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"

@@ -100,8 +100,7 @@ def clear(folder: Path) -> None:
     """Remove what an analysis that was killed has left in the folder of a case."""
     remains = list(folder.glob(f"{cli.WORK}*"))
     if remains and not (folder / cli.RESULT).exists():
-        for name in cli.NAMES:
-            (folder / name).unlink(missing_ok=True)
+        cli.remove_result(folder)
     for path in remains:
         shutil.rmtree(path)
 

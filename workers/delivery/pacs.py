@@ -15,7 +15,7 @@ from node.core.errors import Unavailable
 from node.core.ledger import commitments
 from node.core.ledger.deliveries import REJECTION, Schedule
 from node.core.ledger.tables import Delivery
-from node.core.peer import Peer
+from node.core.peer import NothingAccepted, Peer
 from node.core.reasons import Outage
 from node.core.settings import PacsDestination
 from node.core.states import DeliveryState
@@ -45,7 +45,10 @@ def _store(consignment: Consignment, peer: Peer) -> dict[str, Outcome]:
     files = {consignment.path(one): one.sop_instance_uid for one in consignment.pending}
     if not files:
         return {}
-    stored = peer.store(list(files))
+    try:
+        stored = peer.store(list(files))
+    except NothingAccepted as error:
+        return dict.fromkeys(files.values(), Unavailable(Outage.SOP_CLASS_REFUSED, error.detail))
     consignment.mark_sent({files[one.path]: f"status {one.status or 0:04X}" for one in stored if not one.error})
     return {files[one.path]: one.error for one in stored if one.error}
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import requests
 from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.session_utils import create_session
-from pydicom import dcmread, dcmwrite
+from pydicom import Dataset, dcmread, dcmwrite
 
 from node.core.dicom import PARSER_FAULTS
 from node.core.errors import NodeError, Unavailable, Untrusted
@@ -29,6 +29,11 @@ CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 10.0, 60.0
 
 _NEVER_IN_PIECES = 2**40  # many servers want a Content-Length
 _SOP_INSTANCE_UID = "00080018"
+_NOT_TAKEN = {  # PS3.18 table I.2-2, PS3.7 annex C
+    0x0122: "SOP class not supported",
+    0x0124: "not authorised",
+    0xC122: "transfer syntax not supported",
+}
 _BUSY = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -90,14 +95,35 @@ def _store(client: DICOMwebClient, consignment: Consignment, delivery: Delivery)
     dcmwrite(encoded, ds)  # as the client will
     if digest(encoded.getvalue()) != delivery.digest:
         raise Untrusted(StudyRefusal.INPUT_UNTRUSTED, f"{delivery.file} is not written as it was read")
-    answer = _asked("STOW-RS", lambda: client.store_instances([ds], consignment.study_uid))
+    answer = _asked("STOW-RS", lambda: _stored(client, ds, consignment.study_uid))
     failed = answer.get("FailedSOPSequence")
     if failed:
         reason = failed[0].get("FailureReason")
+        if reason in _NOT_TAKEN:
+            raise Unavailable(Outage.SOP_CLASS_REFUSED, f"STOW-RS: failed, {reason:04X}, {_NOT_TAKEN[reason]}")
         code = f"{reason:04X}" if isinstance(reason, int) else "no reason"
         raise Unavailable(Outage.DESTINATION_REFUSED, f"STOW-RS: failed, {code}")
     warned = any("WarningReason" in item for item in answer.get("ReferencedSOPSequence") or ())
     consignment.mark_sent({delivery.sop_instance_uid: "STOW-RS, with a warning" if warned else "STOW-RS"})
+
+
+def _stored(client: DICOMwebClient, ds: Dataset, study_uid: str) -> Dataset:
+    """Store an object and return what the server says of it.
+
+    A server that stored nothing answers 409, and says why in the data set that comes with it (PS3.18 section 10.5.3).
+    """
+    try:
+        return client.store_instances([ds], study_uid)
+    except requests.HTTPError as error:
+        if error.response is None or error.response.status_code != HTTPStatus.CONFLICT:
+            raise
+        try:
+            told = Dataset.from_json(error.response.json())
+        except (requests.RequestException, *PARSER_FAULTS):
+            raise error from None
+        if not told.get("FailedSOPSequence"):
+            raise
+        return told
 
 
 def _proof(client: DICOMwebClient, consignment: Consignment, delivery: Delivery, destination: WebDestination) -> str:
@@ -118,6 +144,8 @@ def _asked(service: str, question: Callable[[], _Answer]) -> _Answer:
     except requests.HTTPError as error:
         status = 0 if error.response is None else error.response.status_code
         code = Outage.DESTINATION_UNREACHABLE if status in _BUSY else Outage.DESTINATION_REFUSED
+        if service == "STOW-RS" and status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:  # of the one object in the request
+            code = Outage.SOP_CLASS_REFUSED
         raise Unavailable(code, f"{service} answered {status}, {_PHRASES.get(status, 'unknown status')}") from error
     except requests.exceptions.SSLError as error:
         raise Unavailable(Outage.DESTINATION_UNREACHABLE, f"{service}: TLS failed") from error

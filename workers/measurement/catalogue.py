@@ -33,6 +33,20 @@ TotalSegmentator, patients where phantoms were measured, another grid, another t
 structures. PMVI and PMI are widened by the last place of the height. Tilted slices are told of in
 [geometry](geometry.md), errors against known truth in [accuracy](accuracy.md).
 """
+_LESIONS = """## Each lesion
+
+What the three numbers above are made from: `burden.lesions` of `result.json` has every lesion, the archival SR those
+that are segments of their own, and of one mask the 20 with the largest axial diameters
+([private codes](private-codes.md)).
+
+| in `result.json` | unit (UCUM) | code in the SR |
+|---|---|---|
+| `axial_diameter_mm` | mm | (max-axial-diameter, 99CRLM), with its line as an SCOORD |
+| `diameter_mm` | mm | (max-3d-diameter, 99CRLM) |
+| `volume_ml` | mL | (118565006, SCT, Volume) |
+| `mean_hu` | [hnsf'U] | (112031, DCM, Attenuation Coefficient), mean |
+
+"""
 _SCORES = """## Clinical scores
 
 Fong, RAS and GAME, each a range of points: [their items and sources](patient-facts.md#clinical-scores). The height of
@@ -46,7 +60,7 @@ the indices comes from the sources named [there](patient-facts.md#height).
 
 def page() -> str:
     """Return the page of the documentation."""
-    return "\n".join([_HEAD, _overview(), *(_family(one) for one in FAMILIES), _SCORES])
+    return "\n".join([_HEAD, _overview(), *(_family(one) for one in FAMILIES), _LESIONS + _SCORES])
 
 
 def _overview() -> str:

@@ -23,13 +23,11 @@ from collections.abc import Callable, Mapping
 
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import ClinicalFacts, Measurement, RasStatus
-from workers.measured import PATIENT_FACTS, Score, ScoreItem
+from workers.measured import PATIENT_FACTS, Score, ScoreItem, ScoreNote
 
 Numbers = Mapping[str, Measurement]
 
 _COUNT, _DIAMETER, _BURDEN, _LIVER = "burden.count", "burden.max_diameter", "burden.tbs", "liver.volume"
-_SIZE_NOTE = "The size is the largest diameter on an axial slice of this CT, as it is segmented."
-_NO_LESION_NOTE = "No liver lesion was found: the score was made from patients who had some."
 
 
 def compute(numbers: Numbers, clinical: ClinicalFacts | None) -> tuple[Score, ...]:
@@ -137,6 +135,6 @@ def _may_be_more(numbers: Numbers, source: str) -> bool:
     return any(note.code is NoteCode.TRUNCATED for note in notes)
 
 
-def _remarks(numbers: Numbers) -> tuple[str, ...]:
+def _remarks(numbers: Numbers) -> tuple[ScoreNote, ...]:
     none = numbers[_DIAMETER].reason is NotComputed.LESION_NONE
-    return (_SIZE_NOTE, _NO_LESION_NOTE) if none else (_SIZE_NOTE,)
+    return (ScoreNote.AXIAL_SIZE, ScoreNote.NO_LESION) if none else (ScoreNote.AXIAL_SIZE,)

@@ -1,10 +1,12 @@
 """The archival SR: Comprehensive 3D SR, TID 1500, for readers that follow segments and for people who read text.
 
 A TID 1411 group per segment holds its numbers; a TID 1410 group holds its outline on one slice and what is planar.
-PMVI and PMI stand in a TID 1411 group of the outlines of both muscles at mid-L3, tumour burden in one of the outline
-of the largest lesion; not in TID 1501, which PixelMed's validator takes for a TID 1411 without a region once another
-group has one. What was not computed stands as a qualitative evaluation, with its sentence, in the group that it
-belongs to, or in the last one. Its title makes a stock OHIF show it as a page (docs/viewers.md).
+PMVI and PMI stand in a TID 1411 group of the outlines of both muscles at mid-L3, tumour burden with its zone in one of
+the outline of the largest lesion; not in TID 1501, which PixelMed's validator takes for a TID 1411 without a region
+once another group has one. Lesions are told one by one (`lesions`), how the study was acquired and measured stands
+before all groups (`quality`), clinical scores after them (`clinical`). What was not computed stands as a qualitative
+evaluation, with its sentence, in the group that it belongs to, or in the last one. Its title makes a stock OHIF show it
+as a page (docs/viewers.md).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,21 +15,16 @@ import highdicom as hd
 from pydicom import Dataset
 
 from node.core.codes import MEASUREMENTS, STRUCTURES, Structure
-from node.core.records import HeightSource, Measurement
+from node.core.private_codes import TBS_ZONE, TBS_ZONES
+from node.core.records import Measurement
+from workers.measured import Lesion
 from workers.records import Region, Segment
-from workers.report import pieces, seg
+from workers.report import clinical, lesions, pieces, seg, sentences
 from workers.report.document import Findings
 from workers.report.frames import Source
-from workers.report.pieces import Group, algorithm, comment, image_region, missing, number, remarks, site, tracking
+from workers.report.pieces import Group, algorithm, comment, image_region, missing, number, site, tracking
 
 _INDICES = ("psoas.pmvi", "psoas.pmi")
-_HEIGHT_FROM = {
-    HeightSource.SERIES: "Patient's Size of the measured series",
-    HeightSource.STUDY: "Patient's Size of another series of this study",
-    HeightSource.ARCHIVE: "Patient's Size of the patient's studies in the archive",
-    HeightSource.WORKLIST: "Patient's Size of the patient's entries in the modality worklist",
-    HeightSource.OPERATOR: "what the operator entered",
-}
 _BURDEN = ("burden.count", "burden.max_diameter", "burden.tbs")
 
 
@@ -43,15 +40,21 @@ def build(findings: Findings, sources: Sequence[Source], segmentations: Sequence
     """
     groups: list[Group] = []
     told: set[str] = set()
+    drawn = lesions.drawn(findings)
     for segment_number, segment in enumerate(seg.segments(findings), start=1):
         names = _names(segment, findings)
         told.update(names)
-        groups += _segment_groups(findings, sources, segmentations[0], segment_number, segment, names)
+        reference = _reference(segmentations[0], segment_number, sources)
+        lesion = drawn.get(segment.label) if segment.structure is Structure.LESION else None
+        groups += _segment_groups(findings, sources, reference, segment, names, lesion)
+    groups += lesions.groups(findings, sources)
     groups += _index_groups(findings, sources, told)
     _tell_the_rest(groups, findings, told)
-    content = pieces.report(pieces.PAGE, groups, findings.request)
+    content = pieces.report(pieces.PAGE, groups, findings)
+    if scores := clinical.scores(findings):
+        content[0].ContentSequence.append(scores)
     evidence = [*(source.header for source in sources), *segmentations]
-    return pieces.finish(content, findings, evidence, "sr", "crlm-node measurements")
+    return pieces.finish(content, findings, evidence, "sr", findings.words("series.sr"))
 
 
 def _names(segment: Segment, findings: Findings) -> list[str]:
@@ -62,46 +65,50 @@ def _names(segment: Segment, findings: Findings) -> list[str]:
     return [name for name, coding in MEASUREMENTS.items() if coding.structure is segment.structure]
 
 
-def _segment_groups(
-    findings: Findings,
-    sources: Sequence[Source],
-    segmentation: Dataset,
-    segment_number: int,
-    segment: Segment,
-    names: list[str],
-) -> list[Group]:
-    request, measurements = findings.request, _measurements(findings)
-    coding = STRUCTURES[segment.structure]
-    planar = [name for name in names if name.endswith("area_l3")]
-    spatial = [name for name in names if name not in planar]
-    referenced = hd.sr.ReferencedSegment(
+def _reference(segmentation: Dataset, segment_number: int, sources: Sequence[Source]) -> hd.sr.ReferencedSegment:
+    return hd.sr.ReferencedSegment(
         sop_class_uid=segmentation.SOPClassUID,
         sop_instance_uid=segmentation.SOPInstanceUID,
         segment_number=segment_number,
         source_series=hd.sr.SourceSeriesForSegmentation(sources[0].header.SeriesInstanceUID),
     )
+
+
+def _segment_groups(
+    findings: Findings,
+    sources: Sequence[Source],
+    reference: hd.sr.ReferencedSegment,
+    segment: Segment,
+    names: list[str],
+    lesion: Lesion | None,
+) -> list[Group]:
+    request, coding = findings.request, STRUCTURES[segment.structure]
+    planar = [name for name in names if name.endswith("area_l3")]
+    spatial = [name for name in names if name not in planar]
     volumetric = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(request, segment.label),
-        referenced_segment=referenced,
+        referenced_segment=reference,
         finding_type=coding.type,
         finding_sites=[site(segment.structure)],
         algorithm_id=algorithm(request),
-        measurements=_numbers(spatial, measurements),
+        measurements=[*_numbers(spatial, findings), *(lesions.spatial(lesion) if lesion else ())],
         qualitative_evaluations=_missing(spatial, findings),
     )
-    comment(volumetric, list(_remarks(spatial, findings)))
-    index = _outline_slice(segment, findings, planar)
-    region = image_region(segment.region, index, sources[index])
+    remarks = lesions.remarks(lesion, findings) if lesion else ()
+    comment(volumetric, [*sentences.remarks(spatial, findings), *remarks])
+    index = lesion.slice if lesion else _outline_slice(segment, findings, planar)
     flat = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(request, f"{segment.label}, outline"),
-        referenced_region=region,
+        referenced_region=image_region(segment.region, index, sources[index]),
         finding_type=coding.type,
         finding_sites=[site(segment.structure)],
         algorithm_id=algorithm(request),
-        measurements=_numbers(planar, measurements),
+        measurements=[*_numbers(planar, findings), *(lesions.planar(lesion) if lesion else ())],
         qualitative_evaluations=_missing(planar, findings),
     )
-    comment(flat, list(_remarks(planar, findings)))
+    if lesion:
+        lesions.draw(flat, lesion, sources[index])
+    comment(flat, list(sentences.remarks(planar, findings)))
     return [volumetric, flat]
 
 
@@ -115,31 +122,29 @@ def _outline_slice(segment: Segment, findings: Findings, planar: list[str]) -> i
     return segment.region.slices[int(segment.region.mask.sum(axis=(1, 2)).argmax())]
 
 
-def _index_groups(findings: Findings, sources: Sequence[Source], told: set[str]) -> list[Group]:
-    """Return the groups of numbers that are of no single segment: psoas indices, tumour burden."""
-    request, measurements = findings.request, _measurements(findings)
-    groups: list[Group] = []
-    for label, structure, names, outlined, lead in (
-        ("Psoas indices", _muscle(findings), _INDICES, muscles_at_l3(findings), [_height(findings)]),
-        ("Tumour burden", Structure.LESION, _BURDEN, largest_lesion(findings), []),
+def _index_groups(findings: Findings, sources: Sequence[Source], told: set[str]) -> Iterator[Group]:
+    """Yield the groups of numbers that are of no single segment: psoas indices, tumour burden."""
+    measurements = _measurements(findings)
+    for label, structure, names, outlined, last in (
+        ("Psoas indices", _muscle(findings), _INDICES, muscles_at_l3(findings), ()),
+        ("Tumour burden", Structure.LESION, _BURDEN, largest_lesion(findings), lesions.of_all(findings)),
     ):
         regions = [image_region(region, index, sources[index]) for region, index in outlined]
         drawn = [region for region in regions if region is not None]
         if not drawn or all(measurements[name].value is None for name in names):
             continue
         told.update(names)
-        coding = STRUCTURES[structure]
+        zone = _zone(findings) if names is _BURDEN else []
         group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=tracking(request, label),
+            tracking_identifier=tracking(findings.request, label),
             referenced_regions=drawn,
-            finding_type=coding.type,
-            algorithm_id=algorithm(request),
-            measurements=_numbers(names, measurements),
-            qualitative_evaluations=_missing(names, findings),
+            finding_type=STRUCTURES[structure].type,
+            algorithm_id=algorithm(findings.request),
+            measurements=_numbers(names, findings),
+            qualitative_evaluations=[*_missing(names, findings), *zone],
         )
-        comment(group, [*lead, *_remarks(names, findings)])
-        groups.append(group)
-    return groups
+        comment(group, [*sentences.remarks(names, findings), *last])
+        yield group
 
 
 def muscles_at_l3(findings: Findings) -> list[tuple[Region, int]]:
@@ -165,11 +170,11 @@ def largest_lesion(findings: Findings) -> list[tuple[Region, int]]:
     return [largest] if largest else []
 
 
-def _height(findings: Findings) -> str:
-    facts = findings.request.facts
-    if facts.height_m is None or facts.height_source is None:
-        return "Height not known."
-    return f"Height {facts.height_m:.2f} m, from {_HEIGHT_FROM[facts.height_source]} ({facts.height_source})."
+def _zone(findings: Findings) -> list[hd.sr.QualitativeEvaluation]:
+    burden = findings.measured.burden if findings.measured else None
+    if burden is None or burden.zone is None:
+        return []
+    return [hd.sr.QualitativeEvaluation(name=TBS_ZONE, value=TBS_ZONES[burden.zone])]
 
 
 def _tell_the_rest(groups: list[Group], findings: Findings, told: set[str]) -> None:
@@ -179,26 +184,23 @@ def _tell_the_rest(groups: list[Group], findings: Findings, told: set[str]) -> N
     there = [name for name in rest if measurements[name].value is not None]
     gone = [name for name in rest if measurements[name].value is None]
     for group, names, items in (
-        (groups[0], there, _numbers(there, measurements)),
+        (groups[0], there, _numbers(there, findings)),
         (groups[-1], gone, _missing(gone, findings)),
     ):
         for item in items:
             group[0].ContentSequence.extend(item)
-        comment(group, list(_remarks(names, findings)))
+        comment(group, list(sentences.remarks(names, findings)))
 
 
 def _measurements(findings: Findings) -> dict[str, Measurement]:
     return findings.measured.measurements if findings.measured else {}
 
 
-def _numbers(names: Sequence[str], measurements: dict[str, Measurement]) -> list[hd.sr.Measurement]:
+def _numbers(names: Sequence[str], findings: Findings) -> list[hd.sr.Measurement]:
+    measurements = _measurements(findings)
     return [number(name, measurements[name]) for name in names if measurements[name].value is not None]
 
 
 def _missing(names: Sequence[str], findings: Findings) -> list[hd.sr.QualitativeEvaluation]:
     measurements, psoas = _measurements(findings), findings.request.measurement.psoas
     return [missing(name, measurements[name], psoas) for name in names if measurements[name].value is None]
-
-
-def _remarks(names: Sequence[str], findings: Findings) -> Iterator[str]:
-    return remarks(names, _measurements(findings), findings.request.measurement.psoas)

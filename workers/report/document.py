@@ -145,7 +145,7 @@ def _score(one: Score) -> dict[str, Any]:
         ],
         "source": one.source,
         "population": one.population,
-        "notes": list(one.notes),
+        "notes": [note.sentence for note in one.notes],
     }
 
 

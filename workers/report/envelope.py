@@ -23,13 +23,13 @@ from node.core.spool import Spool
 from workers.records import DEMONSTRATION
 from workers.report.document import Findings
 from workers.report.frames import Source
+from workers.report.wording import Words
 
 MANUFACTURER = "crlm-node"
 MODEL = "crlm-node"
 SERIAL_NUMBER = "1"
-RESEARCH = "research use"
 _PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
-_SERIES_NUMBERS = {"seg": 9001, "sr": 9002, "sr-viewer": 9003}
+_SERIES_NUMBERS = {"seg": 9001, "sr": 9002, "sr-viewer": 9003, "summary": 9004}
 _SERIES_OF_A_REVISION = 10
 _DESCRIPTION_LENGTH = 64  # LO, PS3.5 section 6.2
 _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
@@ -90,7 +90,7 @@ def equipment(request: JobRequest) -> ContributingEquipment:
         software_versions=request.version,
         device_serial_number=SERIAL_NUMBER,
         contribution_datetime=local(request.requested_at),
-        contribution_description=f"Automatic measurement, {RESEARCH}",
+        contribution_description=Words.of(request.report.language)("series.contribution"),
     )
 
 
@@ -111,20 +111,22 @@ def series_number(request: JobRequest, kind: str) -> int:
 
 def seal(ds: Dataset, source: Dataset, findings: Findings, description: str) -> Dataset:
     """Give a built object what all objects share, and return it."""
-    request = findings.request
+    request, words = findings.request, findings.words
     for keyword in _COPIED:
         if keyword in source:
             ds[keyword] = source[keyword]
     ds.SpecificCharacterSet = "ISO_IR 192"
     demonstration = f"{DEMONSTRATION} " if findings.labels and findings.labels.demonstration else ""
-    revision = f"rev {request.revision}: " if request.supersedes else ""
-    ds.SeriesDescription = f"{demonstration}{revision}{description} ({RESEARCH})"[:_DESCRIPTION_LENGTH]
+    text = words("series.revision", number=request.revision, text=description) if request.supersedes else description
+    ds.SeriesDescription = f"{demonstration}{words('series.description', text=text)}"[:_DESCRIPTION_LENGTH]
     ds.Manufacturer = MANUFACTURER
     ds.ManufacturerModelName = MODEL
     ds.DeviceSerialNumber = SERIAL_NUMBER
     ds.SoftwareVersions = request.version
     ds.ContentQualification = "RESEARCH"
-    ds.ContributingEquipmentSequence[-1].DeviceUID = device_uid()
+    # Ours, not the last: highdicom adds itself behind it.
+    ours = next(one for one in ds.ContributingEquipmentSequence if one.ManufacturerModelName == MODEL)
+    ours.DeviceUID = device_uid()
     at = local(request.requested_at)
     for item in ds.ContributingEquipmentSequence:  # highdicom adds itself, with the time of the clock
         item.ContributionDateTime = at.strftime("%Y%m%d%H%M%S%z")

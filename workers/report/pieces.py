@@ -8,22 +8,22 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage
 
-from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, of_muscle, ucum
-from node.core.reasons import NoteCode
+from node.core.codes import LIVER, MEASUREMENTS, STRUCTURES, Structure, ucum
+from node.core.private_codes import number_code, reason_code
 from node.core.records import JobRequest, Measurement
 from workers.records import Region
-from workers.report import envelope
+from workers.report import envelope, quality
 from workers.report.document import Findings
 from workers.report.frames import Source, image
 from workers.report.outline import inside, outline
 from workers.report.seg import tracking_uid
-from workers.report.wording import Words
 
 # CID 7021. A stock OHIF draws a report of the first title on the images and shows one of the second as a page of text.
 DRAWN = Code("126000", "DCM", "Imaging Measurement Report")
 PAGE = Code("126001", "DCM", "Oncology Measurement Report")
 COMMENT = Code("121106", "DCM", "Comment")
 IMAGING_MEASUREMENTS = "126010"
+QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
 CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")  # CID 100
 _DEVICE_OBSERVER = hd.sr.CodedConcept("121007", "DCM", "Device")
 Group = (
@@ -34,14 +34,15 @@ Group = (
 DECIMALS = 4  # DS holds 16 characters; pixels do not give more
 
 
-def report(title: Code, groups: Sequence[Group], request: JobRequest) -> hd.sr.MeasurementReport:
+def report(title: Code, groups: Sequence[Group], findings: Findings) -> hd.sr.MeasurementReport:
     """Return the content tree of a TID 1500 report.
 
     It has no image library, which is optional: its slices are all in the evidence, and viewers that show the tree as
-    text would show a line for each before the first number. A page says first of all which result it supersedes, and
-    what every number of it carries; a drawn report has no room for that (docs/viewers.md).
+    text would show a line for each before the first number. A page says first of all which result it supersedes, what
+    every number of it carries, and how the study was acquired and measured; a drawn report has no room for that
+    (docs/viewers.md).
     """
-    words = Words.of(request.report.language)
+    words = findings.words
     language = hd.sr.CodedConcept(words("language.tag"), "RFC5646", words("language.name"))
     content = hd.sr.MeasurementReport(
         observation_context=observer(),
@@ -51,8 +52,8 @@ def report(title: Code, groups: Sequence[Group], request: JobRequest) -> hd.sr.M
         language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(language),
     )
     if title == PAGE:
-        for sentence in _first_of_all(request):
-            content[0].ContentSequence.insert(_measurements_of(content), sentence)
+        for item in _first_of_all(findings):
+            content[0].ContentSequence.insert(_measurements_of(content), item)
     _separate(content[0])
     return content
 
@@ -64,14 +65,16 @@ def _measurements_of(content: hd.sr.MeasurementReport) -> int:
     )
 
 
-def _first_of_all(request: JobRequest) -> Iterator[hd.sr.TextContentItem]:
-    """Yield the sentences that name the earlier result, and say what every number carries."""
-    sentences = [note.text for note in request.notes]
-    if old := request.supersedes:
+def _first_of_all(findings: Findings) -> Iterator[hd.sr.ContentItem]:
+    """Yield the sentences that name the earlier result and say what every number carries, then the facts of quality."""
+    sentences = [note.text for note in findings.request.notes]
+    if old := findings.request.supersedes:
         at = envelope.local(old.requested_at)
-        sentences.insert(0, f"Supersedes the result of {at:%Y-%m-%d %H:%M} (rev {old.revision}).")
+        sentences.insert(0, findings.words("page.supersedes", at=at, revision=old.revision))
     contains = hd.sr.RelationshipTypeValues.CONTAINS
     yield from (hd.sr.TextContentItem(name=COMMENT, value=one, relationship_type=contains) for one in sentences)
+    if facts := quality.facts(findings):
+        yield facts
 
 
 def _separate(item: Dataset) -> None:
@@ -155,9 +158,10 @@ def algorithm(request: JobRequest) -> hd.sr.AlgorithmIdentification:
 
 
 def site(structure: Structure) -> hd.sr.FindingSite:
-    """Return a structure as the finding site, with its side."""
+    """Return where a structure is found: it is its own site, with its side; a lesion's is the liver."""
     coding = STRUCTURES[structure]
-    return hd.sr.FindingSite(coding.type, laterality=coding.laterality)
+    kind = LIVER if structure is Structure.LESION else coding.type
+    return hd.sr.FindingSite(kind, laterality=coding.laterality)
 
 
 def image_region(region: Region, index: int, source: Source) -> hd.sr.ImageRegion | None:
@@ -197,27 +201,7 @@ def number(name: str, one: Measurement) -> hd.sr.Measurement:
 
 def missing(name: str, one: Measurement, psoas: str) -> hd.sr.QualitativeEvaluation:
     """Return the absence of a number: the measurement, and the reason as a code."""
-    reason = str(one.reason)
-    return hd.sr.QualitativeEvaluation(
-        name=Code(name, PRIVATE_SCHEME, of_muscle(MEASUREMENTS[name].name, psoas)),
-        value=Code(reason, PRIVATE_SCHEME, f"Not computed: {reason.replace('-', ' ')}"),
-    )
-
-
-def remarks(names: Sequence[str], measurements: dict[str, Measurement], psoas: str) -> Iterator[str]:
-    """Yield a sentence for each number that is missing and for each note, each note once.
-
-    What every number carries is said once for all, at the beginning of the page.
-    """
-    said: set[str] = set()
-    for name in names:
-        one, title = measurements[name], of_muscle(MEASUREMENTS[name].name, psoas)
-        if one.value is None and one.reason:
-            yield f"{title}: not computed. {one.reason.sentence}"
-        for note in one.notes:
-            if note.text not in said and note.code is not NoteCode.FORCED_COMPLETION:
-                said.add(note.text)
-                yield f"{title}: {note.text}"
+    return hd.sr.QualitativeEvaluation(name=number_code(name, psoas), value=reason_code(str(one.reason)))
 
 
 def comment(group: Group, sentences: Sequence[str]) -> None:

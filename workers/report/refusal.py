@@ -8,15 +8,12 @@ from collections.abc import Sequence
 
 import highdicom as hd
 from pydicom import Dataset
-from pydicom.sr.coding import Code
 
-from node.core.codes import PRIVATE_SCHEME
-from workers.report import pieces
+from node.core.private_codes import STUDY_REFUSED, refusal_code
+from workers.report import pieces, sentences
 from workers.report.document import Findings, measurements
 from workers.report.frames import Source
 
-_QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
-_REFUSED = Code("study-refused", PRIVATE_SCHEME, "Study not measured")
 _CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
 
 
@@ -25,31 +22,24 @@ def build(findings: Findings, sources: Sequence[Source]) -> Dataset:
     # highdicom insists on a measurement group: one is given, and its container is exchanged for ours.
     tracking = pieces.tracking(findings.request, "none")
     group = hd.sr.MeasurementsAndQualitativeEvaluations(tracking_identifier=tracking)
-    content = pieces.report(pieces.PAGE, [group], findings.request)
+    content = pieces.report(pieces.PAGE, [group], findings)
     items = content[0].ContentSequence
     items.pop(next(index for index, item in enumerate(items) if item.name.value == pieces.IMAGING_MEASUREMENTS))
     box = hd.sr.ContainerContentItem(
-        name=_QUALITATIVE_EVALUATIONS, is_content_continuous=False, relationship_type=_CONTAINS
+        name=pieces.QUALITATIVE_EVALUATIONS, is_content_continuous=False, relationship_type=_CONTAINS
     )
     box.ContentSequence = hd.sr.ContentSequence(_items(findings))
     items.append(box)
-    return pieces.finish(content, findings, [source.header for source in sources], "sr", "crlm-node: not measured")
+    evidence = [source.header for source in sources]
+    return pieces.finish(content, findings, evidence, "sr", findings.words("series.refused"))
 
 
 def _items(findings: Findings) -> list[hd.sr.ContentItem]:
-    found = measurements(findings)
-    sentences = (
-        [str(findings.refusal)]
-        if findings.refusal
-        else list(pieces.remarks(list(found), found, findings.request.measurement.psoas))
-    )
     items: list[hd.sr.ContentItem] = []
+    said = sentences.remarks(list(measurements(findings)), findings)
     if findings.refusal:
-        code = findings.refusal.code
-        value = Code(code, PRIVATE_SCHEME, code.replace("-", " ").capitalize())
-        items.append(hd.sr.CodeContentItem(name=_REFUSED, value=value, relationship_type=_CONTAINS))
-    items += [
-        hd.sr.TextContentItem(name=pieces.COMMENT, value=sentence, relationship_type=_CONTAINS)
-        for sentence in sentences
-    ]
+        reason = refusal_code(findings.refusal.code)
+        items.append(hd.sr.CodeContentItem(name=STUDY_REFUSED, value=reason, relationship_type=_CONTAINS))
+        said = iter([sentences.refusal(findings.refusal, findings.words)])
+    items += [hd.sr.TextContentItem(name=pieces.COMMENT, value=one, relationship_type=_CONTAINS) for one in said]
     return items

@@ -20,7 +20,6 @@ from workers.report.document import Findings
 
 _REJECTED = Code("113001", "DCM", "Rejected for Quality Reasons")  # CID 7010
 _SERIES_NUMBER = 9004
-_REASON = "Superseded by a newer result of the same study."
 
 
 def kind(destination: str) -> str:
@@ -47,11 +46,12 @@ def build(request: JobRequest, destination: str, rejected: Sequence[Dataset], re
     result
         Header of an object of the new result: patient and study are as there.
     """
+    findings = Findings(request, None, None, None, None)
     content = hd.ko.KeyObjectSelection(
         document_title=_REJECTED,
         referenced_objects=rejected,
         observer_device_context=pieces.device(),
-        description=_REASON,
+        description=findings.words("rejection.reason"),
     )
     ds = hd.ko.KeyObjectSelectionDocument(
         evidence=list(rejected),
@@ -64,8 +64,7 @@ def build(request: JobRequest, destination: str, rejected: Sequence[Dataset], re
         contributing_equipment=[envelope.equipment(request)],
     )
     ds.copy_patient_and_study_information(result)
-    findings = Findings(request, None, None, None, None)
-    return envelope.seal(ds, result, findings, "crlm-node: earlier result rejected")
+    return envelope.seal(ds, result, findings, findings.words("series.rejected"))
 
 
 def encode(ds: Dataset) -> bytes:

@@ -32,6 +32,7 @@ _WRITTEN = (
 )
 _CORE_ALGORITHM = "crlm-node trabecular core"
 _FAMILY = Code("113103", "DCM", "Morphological Operations")  # CID 7162
+_KIND = "seg"
 _MASK = "Liver lesions"
 _UNNAMED = "not stated"
 
@@ -47,8 +48,13 @@ def segments(findings: Findings) -> list[Segment]:
     burden = findings.measured.burden
     lesions = [segment for segment in ordered if segment.structure is Structure.LESION]
     drawn = enumerate(lesions, start=1) if burden and burden.drawn else ()
-    names = {id(lesion): f"Liver lesion {number}" for number, lesion in drawn} or dict.fromkeys(map(id, lesions), _MASK)
+    names = {id(lesion): lesion_label(number) for number, lesion in drawn} or dict.fromkeys(map(id, lesions), _MASK)
     return [replace(one, label=names.get(id(one), STRUCTURES[one.structure].label)) for one in ordered]
+
+
+def lesion_label(number: int) -> str:
+    """Return what a lesion is called by its number in the table of lesions, from 1."""
+    return f"Liver lesion {number}"
 
 
 def muscles(findings: Findings) -> dict[str, Segment]:
@@ -92,7 +98,7 @@ def build(findings: Findings, sources: Sequence[Source], imported: Sequence[Data
         software_versions=request.version,
         device_serial_number=envelope.SERIAL_NUMBER,
         content_label="CRLM_NODE",
-        content_description="Liver, psoas, L1 core and lesions",
+        content_description=findings.words(f"seg_content.{_KIND}"),
         omit_empty_frames=True,
         contributing_equipment=[envelope.equipment(request)],
     )
@@ -100,7 +106,7 @@ def build(findings: Findings, sources: Sequence[Source], imported: Sequence[Data
     refer_to_frames(ds, sources[first : last + 1], request.key)
     _refer_to(ds, [one for one in imported if one.StudyInstanceUID == request.study_instance_uid])
     envelope.declare_private_scheme(ds)
-    return envelope.seal(ds, sources[0].header, findings, "crlm-node segmentation")
+    return envelope.seal(ds, sources[0].header, findings, findings.words(f"series.{_KIND}"))
 
 
 def tracking_uid(request: JobRequest, label: str) -> str:

@@ -3,7 +3,8 @@
 What was seen there makes the rules. A group is a TID 1501 with one SCOORD in each NUM and nothing else in it; all of
 a group lie on one slice, each group on a slice of its own; five lines a group, and no zero among them. Of a NUM are
 shown the meaning of its name, its value and the code of its unit: so each name is a private code that says what it
-measures, and a unit is never `1`. What was not computed is told by the archival SR.
+measures (in English whatever the language, as every code), and a unit is never `1`. What was not computed is told by
+the archival SR.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,8 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, STRUCTURES, Structure, of_muscle, ucum
+from node.core.codes import MEASUREMENTS, STRUCTURES, Structure, ucum
+from node.core.private_codes import AT_LEAST, number_code
 from node.core.reasons import NoteCode
 from node.core.records import Measurement
 from workers.records import DEMONSTRATION, Mask, Region
@@ -25,31 +27,11 @@ from workers.report.pieces import comment, coordinates, marks, tracking
 
 LINES_SHOWN = 5
 _ROOM_FOR_THE_BOX = 0.68  # of the columns: the box stands right of the outline and is cut at the window's edge
-_NAMES = {
-    "liver.volume": "Liver volume",
-    "liver.mean_hu": "Liver mean",
-    "psoas.left.volume": "Left iliopsoas volume",
-    "psoas.right.volume": "Right iliopsoas volume",
-    "psoas.left.mean_hu": "Left iliopsoas mean",
-    "psoas.right.mean_hu": "Right iliopsoas mean",
-    "psoas.left.area_l3": "Left iliopsoas area L3",
-    "psoas.right.area_l3": "Right iliopsoas area L3",
-    "psoas.pmvi": "PMVI",
-    "psoas.pmi": "PMI",
-    "l1.mean_hu": "L1 mean",
-    "l1.median_hu": "L1 median",
-    "l1.sd_hu": "L1 SD",
-    "l1.volume": "L1 core volume",
-    "burden.count": "Liver lesions",
-    "burden.max_diameter": "Largest axial diameter",
-    "burden.tbs": "Tumour burden score",
-}
 _UNITS = {
     "burden.count": Code("{lesions}", "UCUM", "lesions"),
     "burden.tbs": Code("{score}", "UCUM", "score"),
 }
-_MAY_LACK_SLICES = "Study may be incomplete"
-_AT_LEAST = (NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED)
+_CUT = (NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED)
 
 
 @dataclass(frozen=True)
@@ -72,8 +54,9 @@ def build(findings: Findings, sources: Sequence[Source]) -> Dataset | None:
             groups.append(group)
     if not groups:
         return None
-    content = pieces.report(pieces.DRAWN, groups, findings.request)
-    return pieces.finish(content, findings, [source.header for source in sources], "sr-viewer", "crlm-node on CT")
+    content = pieces.report(pieces.DRAWN, groups, findings)
+    evidence = [source.header for source in sources]
+    return pieces.finish(content, findings, evidence, "sr-viewer", findings.words("series.sr-viewer"))
 
 
 def _plan(findings: Findings) -> Iterator[tuple[str, Structure, int, list[_Line]]]:
@@ -100,7 +83,7 @@ def _plan(findings: Findings) -> Iterator[tuple[str, Structure, int, list[_Line]
         yield "Psoas", muscle, _widest(both[0], columns), [_Line("psoas.pmvi", both), *lines]
     for label, prefix, structure in (("Liver", "liver.", Structure.LIVER), ("L1", "l1.", Structure.L1_CORE)):
         if (one := segments.get(structure)) is not None:
-            names_of = [name for name in _NAMES if name.startswith(prefix)]
+            names_of = [name for name in MEASUREMENTS if name.startswith(prefix)]
             yield label, structure, _widest(one.region, columns), [_Line(name, (one.region,)) for name in names_of]
 
 
@@ -117,7 +100,7 @@ def _that_fit(
 def _said(findings: Findings) -> list[str]:
     """Return what every group must say beside its numbers."""
     said = [DEMONSTRATION] if findings.labels and findings.labels.demonstration else []
-    return [*said, _MAY_LACK_SLICES] if findings.request.forced else said
+    return [*said, findings.words("viewer.may_lack_slices")] if findings.request.forced else said
 
 
 def _group(
@@ -136,12 +119,12 @@ def _group(
         drawn = _drawn(line, index, sources[index])
         if one.value and drawn is not None:
             numbers.append(_number(line.name, one, drawn, findings.request.measurement.psoas))
-            cut = cut or any(note.code in _AT_LEAST for note in one.notes)
+            cut = cut or any(note.code in _CUT for note in one.notes)
     if not numbers:
         return None
     said = _said(findings)
     if cut and len(numbers) + len(said) < LINES_SHOWN:
-        said.append("Cut by the edge of the scan")
+        said.append(findings.words("viewer.cut"))
     group = hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(findings.request, f"{label}, drawn"),
         finding_type=STRUCTURES[finding].type,
@@ -158,10 +141,10 @@ def _drawn(line: _Line, index: int, source: Source) -> hd.sr.CoordinatesForMeasu
 
 
 def _number(name: str, one: Measurement, drawn: hd.sr.CoordinatesForMeasurement, psoas: str) -> hd.sr.Measurement:
-    coding = MEASUREMENTS[name]
-    at_least = coding.grows and any(note.code in _AT_LEAST for note in one.notes)
+    coding, code = MEASUREMENTS[name], number_code(name, psoas)
+    at_least = coding.grows and any(note.code in _CUT for note in one.notes)
     return hd.sr.Measurement(
-        name=Code(name, PRIVATE_SCHEME, of_muscle(_NAMES[name], psoas) + (" ≥" if at_least else "")),
+        name=code._replace(meaning=code.meaning + AT_LEAST) if at_least else code,
         value=round(float(one.value or 0), pieces.DECIMALS),
         unit=_UNITS.get(name) or ucum(coding.unit),
         referenced_coordinates=[drawn],

@@ -14,6 +14,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
+_FOLDER = files("workers.report").joinpath("words")
+
 
 @dataclass(frozen=True)
 class Words:
@@ -34,8 +36,7 @@ class Words:
 
 @cache
 def _read(language: str) -> Words:
-    text = files("workers.report").joinpath("words", f"{language}.toml").read_text(encoding="utf-8")
-    return parse(language, text)
+    return parse(language, _FOLDER.joinpath(f"{language}.toml").read_text(encoding="utf-8"))
 
 
 def parse(language: str, text: str) -> Words:

@@ -165,9 +165,11 @@ def write_received(session: Session, association_id: str) -> None:
         write(session, Entry(AuditEvent.RECEIVED, Outcome.SUCCESS, *sender, study_uid, detail))
 
 
-def delivered(*, destination: str, study_uid: str, detail: str, proven: bool) -> Entry:
-    """Tell of an object whose delivery to the destination of that name was proven, or has failed for good."""
-    outcome = Outcome.SUCCESS if proven else Outcome.SERIOUS_FAILURE
+def delivered(outcome: Outcome, *, destination: str, study_uid: str, detail: str) -> Entry:
+    """Tell of an object whose delivery to the destination of that name was proven, or has failed for good.
+
+    It is a minor failure where something else goes in its place.
+    """
     return Entry(AuditEvent.DELIVERED, outcome, destination, "", study_uid, detail)
 
 

@@ -3,6 +3,9 @@
 A delivery is due when its time has come; what a superseded job has not sent stays unsent. A rejection note (IHE IOCM)
 is planned with the results of the job that supersedes another and is due only when those are proven at the same
 destination, so that there is never a moment without a result, and when nothing of the earlier ones is on its way.
+
+An object that a destination does not take at all fails at once; where the job made something that may go in its place,
+that is planned there, and stands for both from then on.
 """
 
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from node.core.errors import NodeError, Untrusted
-from node.core.ledger import now
+from node.core.ledger import now, products
 from node.core.ledger.moves import born, move_delivery
 from node.core.ledger.patience import Patience
 from node.core.ledger.queues import turn
@@ -57,6 +60,7 @@ def plan(
     sop_instance_uid: str,
     file: str,
     digest: str,
+    cause: str = "result stored",
 ) -> None:
     """Enter an object for a destination; of one that is entered already, and never left, the new bytes count."""
     known = session.get(Delivery, (sop_instance_uid, destination))
@@ -79,7 +83,7 @@ def plan(
         )
     )
     session.flush()
-    born(session, "delivery", f"{sop_instance_uid}@{destination}", DeliveryState.PENDING, "result stored")
+    born(session, "delivery", f"{sop_instance_uid}@{destination}", DeliveryState.PENDING, cause)
 
 
 def is_own_result(session: Session, sop_instance_uid: str) -> bool:
@@ -124,13 +128,14 @@ def _due() -> tuple[ColumnElement[bool], ...]:
 
 
 def _results_open() -> ColumnElement[bool]:
-    """Say whether a result of the same job is not proven at the same destination."""
+    """Say whether a result of the same job is not proven at the same destination, and nothing else stands for it."""
     other = aliased(Delivery)
     return exists().where(
         other.job_key == Delivery.job_key,
         other.destination == Delivery.destination,
         other.kind != REJECTION,
         other.state != DeliveryState.PROVEN,
+        other.substitute_uid.is_(None),
     )
 
 
@@ -198,6 +203,53 @@ def try_again(session: Session, delivery: Delivery, error: NodeError, schedule: 
     delivery.not_before = min(at + schedule.patience.pause(delivery.attempts), ends)
 
 
+def refuse(session: Session, delivery: Delivery, error: NodeError, *, substitutes: bool) -> None:
+    """Fail a delivery whose object the destination does not take, and plan there what goes in its place.
+
+    Nothing does where `substitutes` is false, where the job made nothing of the kind, and where that was given up at
+    this destination already.
+    """
+    delivery.attempts += 1
+    delivery.held_until = delivery.transaction_uid = None
+    delivery.reason, delivery.detail = error.code, error.detail
+    found = products.in_place_of(session, delivery.job_key, delivery.kind) if substitutes else ()
+    known = [session.get(Delivery, (one.sop_instance_uid, delivery.destination)) for one in found]
+    if not found or any(one is not None and given_up(one) for one in known):
+        move_delivery(session, delivery, DeliveryState.FAILED, str(error))
+        return
+    for product in found:
+        plan(
+            session,
+            job_key=product.job_key,
+            destination=delivery.destination,
+            kind=product.kind,
+            sop_instance_uid=product.sop_instance_uid,
+            file=product.file,
+            digest=product.digest,
+            cause=f"in place of {delivery.kind}",
+        )
+    delivery.substitute_uid = found[0].sop_instance_uid
+    move_delivery(session, delivery, DeliveryState.FAILED, f"{error}; {found[0].kind} goes in its place")
+
+
+def given_up(delivery: Delivery) -> bool:
+    """Say whether a delivery has failed for good and nothing goes in its place."""
+    return delivery.state is DeliveryState.FAILED and delivery.substitute_uid is None
+
+
+def stand_in(delivery: Delivery, there: Sequence[Delivery]) -> Delivery:
+    """Return what goes to a destination in place of this one in the end, of its job's deliveries there; or itself."""
+    by_uid = {one.sop_instance_uid: one for one in there}
+    while delivery.substitute_uid in by_uid:
+        delivery = by_uid[delivery.substitute_uid]
+    return delivery
+
+
+def standing(made: Sequence[Delivery]) -> Sequence[Delivery]:
+    """Return the deliveries that speak for themselves: a job has arrived where all of these are proven."""
+    return [one for one in made if one.substitute_uid is None]
+
+
 def retry(
     session: Session, cause: str, *, job_key: str | None = None, study_uid: str | None = None
 ) -> Sequence[Delivery]:
@@ -218,7 +270,7 @@ def retry(
     failed = session.scalars(query.order_by(Delivery.sop_instance_uid).with_for_update(of=Delivery)).all()
     for delivery in failed:
         move_delivery(session, delivery, DeliveryState.PENDING, cause)
-        delivery.attempts = 0
+        delivery.attempts, delivery.substitute_uid = 0, None
         delivery.planned_at = delivery.not_before = now()
     return failed
 

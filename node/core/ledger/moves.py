@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from node.core.ledger import audit, now
+from node.core.ledger.audit import Outcome
 from node.core.ledger.tables import Delivery, Event, Job, Study
 from node.core.states import DeliveryState, JobState, StudyState, check_move
 
@@ -28,11 +29,13 @@ def move_delivery(session: Session, delivery: Delivery, new: DeliveryState, caus
     delivery.state = new
     job = session.get(Job, delivery.job_key)
     if new in (DeliveryState.PROVEN, DeliveryState.FAILED) and job is not None:
-        proven = new is DeliveryState.PROVEN
+        outcome = Outcome.SUCCESS if new is DeliveryState.PROVEN else Outcome.SERIOUS_FAILURE
+        if delivery.substitute_uid is not None:
+            outcome = Outcome.MINOR_FAILURE
         detail = f"{delivery.kind} {delivery.sop_instance_uid} {new}: {cause}"
         audit.write(
             session,
-            audit.delivered(destination=delivery.destination, study_uid=job.study_uid, detail=detail, proven=proven),
+            audit.delivered(outcome, destination=delivery.destination, study_uid=job.study_uid, detail=detail),
         )
 
 

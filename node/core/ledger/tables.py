@@ -131,11 +131,24 @@ class Job(Base):
     lease_until: Mapped[datetime | None]
 
 
+class Product(Base):
+    """A DICOM object that a job made, whether a destination gets it or not. The file lies in the job's work folder."""
+
+    __tablename__ = "product"
+
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    job_key: Mapped[str] = mapped_column(ForeignKey("job.key"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    file: Mapped[str] = mapped_column(String(255))
+    digest: Mapped[str] = mapped_column(String(64))
+
+
 class Delivery(Base):
     """One object of a job on its way to one destination. The file lies in the job's work folder.
 
     `planned_at`: the days of trying count from here. `transaction_uid`: of the storage commitment that was asked for.
     `not_before`: no attempt is made earlier. `held_until`: the broker was told, and is not told again earlier.
+    `substitute_uid`: SOP Instance UID of what goes to this destination in its place; that delivery then stands for it.
     """
 
     __tablename__ = "delivery"
@@ -156,6 +169,7 @@ class Delivery(Base):
     held_until: Mapped[datetime | None]
     transaction_uid: Mapped[str | None] = mapped_column(_UID, index=True)
     proof: Mapped[str | None] = mapped_column(Text)
+    substitute_uid: Mapped[str | None] = mapped_column(_UID)
 
 
 class Commitment(Base):

@@ -60,7 +60,7 @@ def test_a_study_is_measured(crlm_node: Callable[..., Any], small_phantom: Phant
     assert (done.code, done.err) == (0, "")
     names = {path.name for path in out.iterdir()}
     assert {"result.json", "seg.dcm", "sr.dcm"} <= names
-    assert {dcmread(out / name).Modality for name in names if name.endswith(".dcm")} == {"SEG", "SR"}
+    assert {dcmread(out / name).Modality for name in names if name.endswith(".dcm")} == {"SEG", "SR", "OT"}
     first = result(out)
     assert set(first["measurements"]) == set(MEASUREMENTS)
     assert all(coding.name in done.out for coding in MEASUREMENTS.values())
@@ -149,7 +149,7 @@ def test_no_segmentation(crlm_node: Callable[..., Any], small_phantom: PhantomFi
     done = crlm_node("analyse", small_phantom.ct[0].parent, "--out", out)
     document = assert_refused(done, out, "segmentation-unavailable")
     assert document["quality"]["volume_sha1"]
-    assert {path.name for path in out.iterdir()} == {"result.json", "sr.dcm"}
+    assert {path.name for path in out.iterdir()} == {"result.json", "sr.dcm", "summary.dcm", "key-images"}
 
 
 def test_a_patient_without_weights(
@@ -249,7 +249,7 @@ def test_a_refusal_leaves_no_result_of_an_earlier_run(
     ct = small_phantom.ct[0].parent
     assert crlm_node("analyse", ct, "--seg", small_phantom.seg, "--out", out).code == 0
     assert crlm_node("analyse", ct, "--out", out).code == 1
-    assert {path.name for path in out.iterdir()} == {"result.json", "sr.dcm"}
+    assert {path.name for path in out.iterdir()} == {"result.json", "sr.dcm", "summary.dcm", "key-images"}
 
 
 def test_a_folder_that_cannot_be_made(crlm_node: Callable[..., Any], small_phantom: PhantomFiles) -> None:

@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from sqlalchemy.orm import Session
 
 from node import demo, screens
 from node.core.codes import MEASUREMENTS
 from node.core.errors import NotAnalysable, Unavailable
-from node.core.ledger import Ledger, deliveries, jobs, studies
+from node.core.ledger import Ledger, deliveries, jobs, products, studies
 from node.core.ledger.deliveries import Schedule
 from node.core.ledger.patience import Patience
-from node.core.ledger.tables import Study
+from node.core.ledger.tables import Delivery, Job, Study
 from node.core.peer import Peer, Stored
 from node.core.reasons import Flag, Outage, StudyRefusal
 from node.core.records import JobRequest
-from node.core.states import Stage, StudyState
+from node.core.states import DeliveryState, Stage, StudyState
 from node.send import SendReport
 from node.up import Crew
 
@@ -127,6 +128,66 @@ def test_the_list_says_what_became_of_each_study(studied: Ledger) -> None:
     assert "destination-refused: C-STORE answered A700, out of resources" in words
     assert "study quarantined: patient-conflict: The study holds slices of more than one patient." in words
     assert "What happened" not in text
+
+
+def taken(session: Session, request: JobRequest) -> Job:
+    """Enter a complete study with a job that a worker has."""
+    at = request.requested_at
+    study = Study(uid=request.study_instance_uid, state=StudyState.COMPLETE, first_received_at=at, last_received_at=at)
+    session.add(study)
+    session.flush()
+    job = jobs.enqueue(session, request)
+    assert job is not None
+    jobs.take(session, job.key, Stage.SEGMENT, "w1", LEASE)
+    return job
+
+
+@pytest.mark.parametrize(
+    ("summary", "told", "code"),
+    [
+        (DeliveryState.PENDING, "SR goes as SUMMARY (sop-class-refused: 0122), SUMMARY pending", 0),
+        (DeliveryState.PROVEN, "SR delivered as SUMMARY (sop-class-refused: 0122), SUMMARY proven", 0),
+        (DeliveryState.FAILED, "SR failed after 1 attempts: sop-class-refused: 0122, SUMMARY failed after 1", 1),
+    ],
+)
+def test_a_refused_object_is_told_by_what_went_in_its_place(
+    home: Ledger,
+    request_of: Callable[..., JobRequest],
+    crlm_node: Callable[..., Any],
+    summary: DeliveryState,
+    told: str,
+    code: int,
+) -> None:
+    """No failure where the Summary goes; where it is refused too, both have failed, and the exit code says so."""
+    with home.transaction() as session:
+        job = taken(session, request_of(OTHER))
+        jobs.finish(session, job.key, "w1")
+        facts = {"job_key": job.key, "digest": "aa"}
+        deliveries.plan(session, destination="pacs", sop_instance_uid="2.25.1", kind="sr", file="sr.dcm", **facts)
+        products.enter(session, sop_instance_uid="2.25.2", kind="summary", file="summary.dcm", **facts)
+        refused = Unavailable(Outage.SOP_CLASS_REFUSED, "0122")
+        deliveries.refuse(session, deliveries.of_job(session, job.key)[0], refused, substitutes=True)
+        stand_in = session.get_one(Delivery, ("2.25.2", "pacs"))
+        if summary is DeliveryState.FAILED:
+            deliveries.refuse(session, stand_in, refused, substitutes=True)
+        elif summary is DeliveryState.PROVEN:
+            deliveries.mark_sent(session, stand_in, "status 0000")
+            deliveries.mark_proven(session, stand_in, "found")
+    done = crlm_node("status", OTHER)
+    assert f"delivery to pacs: {told}" in flat(done.out)
+    assert done.code == code
+    assert crlm_node("status").code == 0
+
+
+def test_a_job_that_failed_is_told_by_the_exit_code(
+    home: Ledger, request_of: Callable[..., JobRequest], crlm_node: Callable[..., Any]
+) -> None:
+    """Of the study that is asked for; the list of all studies is no failure."""
+    with home.transaction() as session:
+        job = taken(session, request_of(OTHER))
+        jobs.give_up(session, job.key, "w1", Unavailable(Outage.SPOOL_FAILED))
+    assert crlm_node("status", OTHER).code == 1
+    assert crlm_node("status").code == 0
 
 
 def test_a_study_that_waits_says_for_what(ledger: Ledger, store: Callable[..., list[str]]) -> None:

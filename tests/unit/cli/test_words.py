@@ -20,6 +20,7 @@ COMMANDS = (
     *("quarantine list", "quarantine show", "quarantine release", "quarantine delete"),
     *("ledger upgrade", "ledger check", "ledger rebuild"),
     *("facts check", "facts template"),
+    *("report show", "report check"),
     *("config check", "config show", "config reference"),
     *("models list", "models verify", "models fetch"),
 )
@@ -55,7 +56,7 @@ def test_help_is_complete(words: str, crlm_node: Callable[..., Any]) -> None:
     assert "<path>" not in done.out
 
 
-@pytest.mark.parametrize("words", [(), ("config",), ("models",), ("quarantine",), ("ledger",), ("facts",)])
+@pytest.mark.parametrize("words", [(), ("config",), ("models",), ("quarantine",), ("ledger",), ("facts",), ("report",)])
 def test_no_command_prints_the_help(words: tuple[str, ...], crlm_node: Callable[..., Any]) -> None:
     """Wrong use, and the list of commands on stderr."""
     done = crlm_node(*words)
@@ -193,6 +194,22 @@ def test_config_check_says_what_is_sound_and_what_is_missing(crlm_node: Callable
         '[[calling]]\nae_title = "CT"\n[[destinations]]\nkind = "folder"\nname = "f"\npath = "/f"\n'
     )
     assert len(crlm_node("config", "check").out.splitlines()) == 1
+
+
+def test_config_check_asks_each_pacs(
+    crlm_node: Callable[..., Any], tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Only where it is wanted; one that cannot be asked is told with the reason, and the exit code says so."""
+    (tmp_path / "config.toml").write_text(
+        '[[calling]]\nae_title = "CT"\n[[destinations]]\nkind = "folder"\nname = "f"\npath = "/f"\n'
+        '[[destinations]]\nkind = "dicom"\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
+        f"port = {free_port()}\n"
+    )
+    assert crlm_node("config", "check").code == 0
+    done = crlm_node("config", "check", "--probe")
+    assert done.code == 1
+    assert [line.startswith("pacs: The destination cannot be reached.") for line in done.out.splitlines()[1:]] == [True]
+    assert "connection refused" in done.out
 
 
 def test_config_show_prints_what_is_in_force(

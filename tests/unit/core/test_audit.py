@@ -43,7 +43,7 @@ def _one_of_each(ledger: Ledger) -> None:
         audit.write(session, audit.rejected(Rejection.CALLER_UNKNOWN, calling_ae_title="X", host="::1", detail="said"))
         audit.write(session, audit.commanded("replay", study_uid=STUDY))
         audit.write(session, audit.deleted(study_uid=STUDY, detail="retention"))
-        audit.write(session, audit.delivered(destination="pacs", study_uid=STUDY, detail="seg proven", proven=True))
+        audit.write(session, audit.delivered(Outcome.SUCCESS, destination="pacs", study_uid=STUDY, detail="seg proven"))
         audit.write(session, audit.Entry(AuditEvent.RECEIVED, Outcome.SUCCESS, "SCANNER", "192.0.2.5", STUDY, "3"))
         audit.write(session, audit.queried("OLDPACS", "192.0.2.7", "3 queries, 2 studies"))
         audit.write(session, audit.trail_read("0 rows"))

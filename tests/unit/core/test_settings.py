@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from node.core import settings as module
 from node.core.codes import Structure
+from node.core.kinds import Kind
 from node.core.settings import CONFIG_VARIABLE, FolderDestination, PacsDestination, Settings, SettingsError, load
 
 
@@ -115,6 +116,7 @@ def test_a_wrong_key_stops_the_start_with_its_name(tmp_path: Path, text: str, na
         ({}, {"seg", "sr", "sr-viewer", "refusal"}),
         ({"objects": ("sr",)}, {"sr", "refusal"}),
         ({"objects": ("seg",)}, {"seg"}),
+        ({"objects": ("seg-labelmap", "summary")}, {"seg-labelmap", "summary"}),
         ({"refusals": False}, {"seg", "sr", "sr-viewer"}),
         ({"callers": ("CT1", " OTHER ")}, {"seg", "sr", "sr-viewer", "refusal"}),
         ({"callers": ("CT9",)}, set()),
@@ -124,7 +126,7 @@ def test_a_destination_wants_what_its_rules_say(rules: dict[str, Any], wanted: s
     """By the kind of object, by whether the study was refused, by who sent the study."""
     destination = FolderDestination(kind="folder", name="out", path=Path("/out"), **rules)
     callers = {"CT1", "WORKSTATION"}
-    found = {kind for kind in ("seg", "sr", "sr-viewer") if destination.wants(kind, callers, refused=False)}
+    found = {kind for kind in Kind if destination.wants(kind, callers, refused=False)}
     assert found | {"refusal" for _ in range(destination.wants("sr", callers, refused=True))} == wanted
 
 

@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from node import retention
 from node.core.errors import NotAnalysable, Unavailable
-from node.core.ledger import Ledger, deliveries, jobs, studies
+from node.core.ledger import Ledger, deliveries, jobs, products, studies
 from node.core.ledger.moves import move_study
-from node.core.ledger.tables import Audit, Job, Study, Variant
+from node.core.ledger.tables import Audit, Delivery, Job, Study, Variant
 from node.core.reasons import Outage, StudyRefusal
 from node.core.records import Instance, JobRequest
 from node.core.settings import Settings
@@ -127,6 +127,25 @@ def test_the_time_counts_from_the_last_proof(
     assert keep() == 3
     clock.forward(DAY)
     assert keep() == 0
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_refused_object_counts_by_what_went_in_its_place(
+    ledger: Ledger, report: Enter, keep: Callable[[], int], clock: Any, *, proven: bool
+) -> None:
+    """An SR that the PACS does not take, and a Summary that it has: the study is told; before the proof it is not."""
+    key = report(PENDING)
+    with ledger.transaction() as session:
+        summary = {"kind": "summary", "sop_instance_uid": "2.25.7", "file": "summary.dcm", "digest": "aa"}
+        products.enter(session, job_key=key, **summary)
+        (sr,) = deliveries.of_job(session, key)
+        deliveries.refuse(session, sr, Unavailable(Outage.SOP_CLASS_REFUSED), substitutes=True)
+        row = session.get_one(Delivery, ("2.25.7", sr.destination))
+        deliveries.mark_sent(session, row, "stored")
+        if proven:
+            deliveries.mark_proven(session, row, "found")
+    clock.forward(15 * DAY)
+    assert keep() == (0 if proven else 3)
 
 
 @pytest.mark.parametrize("states", [(), (PROVEN, SENT), (PROVEN, PENDING), (PROVEN, FAILED)], ids=str)

@@ -15,6 +15,7 @@ from studies import Study, run
 
 from node.core.codes import LIVER, MEASUREMENTS
 from node.core.errors import NodeError, NotAnalysable, Untrusted
+from node.core.kinds import Kind
 from node.core.reasons import StudyRefusal
 from node.core.records import EarlyRefusal, Instance, JobRequest
 from node.core.settings import MeasurementSettings
@@ -53,7 +54,7 @@ def not_a_number(ds: Dataset, index: int) -> None:
 
 
 def test_stages_leave_their_files_and_say_which_to_deliver(tmp_path: Path, home: Spool) -> None:
-    """After `segment` the label map, nothing to deliver; after `measure` document, SEG and both SR, as hashed."""
+    """After `segment` the label map, nothing to deliver; after `measure` document, SEG, both SR, Summary, as hashed."""
     paths = series(tmp_path)
     asked = request(paths, segmentations=[seg_of(paths)])
     work = home.work(asked.key)
@@ -65,11 +66,13 @@ def test_stages_leave_their_files_and_say_which_to_deliver(tmp_path: Path, home:
     outcome = analysis.measure(asked, home, work)
     assert outcome.final
     assert outcome.refusal is None
-    assert [product.kind for product in outcome.products] == ["seg", "sr", "sr-viewer"]
+    assert [product.kind for product in outcome.products] == ["seg", "sr", "sr-viewer", "summary"]
     for product in outcome.products:
         content = work.read(product.file)
         assert digest(content) == product.digest
-        assert dcmread(home.root / work.path / product.file).SOPInstanceUID == product.sop_instance_uid
+        ds = dcmread(home.root / work.path / product.file)
+        assert ds.SOPInstanceUID == product.sop_instance_uid
+        assert ds.SOPClassUID == Kind(product.kind).sop_class_uid
     document = json.loads(work.read("result.json"))
     assert document["refusal"] is None
     assert document["quality"]["volume_sha1"] == volume.read(candidate(paths), home, MeasurementSettings()).sha1
@@ -80,12 +83,13 @@ def test_a_stage_that_runs_again_writes_the_same_bytes(tmp_path: Path, home: Spo
     paths = series(tmp_path)
     asked = request(paths, segmentations=[seg_of(paths)])
     first = run(asked, home)
-    kept = {file.name: file.read_bytes() for file in first.path("").iterdir()}
+    kept = {file.name: file.read_bytes() for file in first.path("").rglob("*.*")}
     time.sleep(1.1)  # no object may carry the time of its own making
-    assert {"labels.npz", "result.json", "seg.dcm", "sr.dcm", "sr-viewer.dcm"} <= set(kept)
+    assert {"labels.npz", "result.json", "seg.dcm", "sr.dcm", "sr-viewer.dcm", "summary.dcm"} <= set(kept)
+    assert {"1-cover.png", "2-psoas.png"} <= set(kept)
     again = run(asked, home)
     assert again.outcome == first.outcome
-    assert {file.name: file.read_bytes() for file in again.path("").iterdir()} == kept
+    assert {file.name: file.read_bytes() for file in again.path("").rglob("*.*")} == kept
 
 
 def test_candidates_are_tried_in_their_order(tmp_path: Path, home: Spool) -> None:
@@ -123,7 +127,7 @@ def test_the_first_candidates_reason_is_the_studys(tmp_path: Path, home: Spool) 
     assert study.document["refusal"]["code"] == "uneven-spacing"
     assert {one["reason"] for one in study.document["measurements"].values()} == {"uneven-spacing"}
     assert list(study.document["measurements"]) == list(MEASUREMENTS)
-    assert [product.kind for product in study.outcome.products] == ["sr"]
+    assert [product.kind for product in study.outcome.products] == ["sr", "summary"]
     assert study.document["quality"]["volume_sha1"] is None
 
 
@@ -158,7 +162,7 @@ def test_a_seg_without_anything_to_write_gives_a_report_of_reasons(tmp_path: Pat
     l3 = [one for one in drawn(body()) if one.label == "vertebra_L3"]
     study = run(request(paths, segmentations=[write_seg(tmp_path / "l3.dcm", paths, geometry, l3)]), home)
     assert study.document["refusal"] is None
-    assert [product.kind for product in study.outcome.products] == ["sr"]
+    assert [product.kind for product in study.outcome.products] == ["sr", "summary"]
     assert all(one["status"] == "not-computed" for one in study.document["measurements"].values())
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from made_arrays import BODY_SHAPE, BODY_SPACING_MM, BODY_VOXEL_ML, body, box
 from made_seg import drawn, write_seg
-from made_series import AXIAL, Layout, candidate, instance, request, write_series
+from made_series import AXIAL, candidate, instance, request, write_series
 from made_series import spool as absolute
+from made_studies import HU, Made
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 from sr_reading import children, evidence, groups, image_of, meaning, name, number, texts, walk, words
@@ -26,11 +27,8 @@ from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
 from workers import segmentation, volume
 from workers.records import DEMONSTRATION, AlgorithmType
-from workers.report.archival import _HEIGHT_FROM
 from workers.report.viewer import LINES_SHOWN
 
-HU = (np.random.default_rng(8).normal(100, 12, BODY_SHAPE) + 1024).astype(np.uint16)
-MADE = Layout(spacing_mm=BODY_SPACING_MM)
 NAMES = {
     "ISO_IR 100": "Müller^Jürgen",
     "ISO_IR 144": "Люкceмбypг^Poзa",
@@ -39,31 +37,6 @@ NAMES = {
     "\\ISO 2022 IR 87": "Yamada^Tarou=山田^太郎=やまだ^たろう",
     "ISO 2022 IR 13\\ISO 2022 IR 87": "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう",
 }
-
-
-class Made:
-    """A study of boxes in a folder, analysed with what a test asks for."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.count = folder, 0
-
-    def study(
-        self,
-        masks: dict[Structure, Any] | None = None,
-        edit: Any = None,
-        facts: Any = None,
-        stored: np.ndarray = HU,
-        **options: Any,
-    ) -> Study:
-        """Write the series, its SEG and the result of both."""
-        self.count += 1
-        place = self.folder / str(self.count)
-        paths = write_series(place / "ct", stored, layout=MADE, edit=edit)
-        geometry = volume.read(candidate(paths), absolute(), MeasurementSettings()).geometry
-        seg = write_seg(place / "seg.dcm", paths, geometry, drawn(masks or body(), **facts or {}))
-        home = Spool(place / "home")
-        home.prepare()
-        return run(request(paths, segmentations=[seg], **options), home)
 
 
 @pytest.fixture
@@ -229,7 +202,8 @@ def test_psoas_major_is_called_so_and_drawn(made: Made) -> None:
     for file in ("sr.dcm", "sr-viewer.dcm"):
         ds = study.dataset(file)
         numbered = [group for group in groups(ds) if children(group, "NUM") or children(group, "CODE", "psoas.pmi")]
-        named = " ".join(str(word) for group in numbered for word in words(group)).lower()
+        shown = [str(word) for group in numbered for word in words(group)]
+        named = " ".join(word for word in shown if "published value" not in word).lower()  # they say what differs
         assert "psoas major" in named
         assert "iliopsoas" not in named
     areas = [item for item in walk(study.dataset("sr-viewer.dcm")) if name(item) == "psoas.left.area_l3"]
@@ -424,7 +398,7 @@ def test_the_page_says_first_which_result_it_supersedes(plain: Study, revised: S
     sentence = f"Supersedes the result of {local:%Y-%m-%d %H:%M} (rev 1)."
     ds = revised.dataset("sr.dcm")
     order = [item for item in ds.ContentSequence if item.ValueType in ("TEXT", "CONTAINER")]
-    assert [item.get("TextValue", name(item)) for item in order][-2:] == [sentence, "126010"]
+    assert [item.get("TextValue", name(item)) for item in order][-4:] == [sentence, "quality", "126010", "C0034375"]
     assert [group.ContentSequence for group in groups(revised.dataset("sr-viewer.dcm"))] == [
         group.ContentSequence for group in groups(plain.dataset("sr-viewer.dcm"))
     ]
@@ -472,8 +446,8 @@ def test_a_forced_completion_is_said_with_every_number_and_first_on_the_page(
     assert "forced-completion" not in str(plain.document)
     page = forced.dataset("sr.dcm")
     order = [item for item in page.ContentSequence if item.ValueType in ("TEXT", "CONTAINER")]
-    assert [item.get("TextValue", name(item)) for item in order][-2:] == [FORCED, "126010"]
-    assert order[-3].TextValue.startswith("Supersedes ")
+    assert [item.get("TextValue", name(item)) for item in order][-4:] == [FORCED, "quality", "126010", "C0034375"]
+    assert order[-5].TextValue.startswith("Supersedes ")
     assert texts(page).count(FORCED) == 1
     found = groups(forced.dataset("sr-viewer.dcm"))
     for group in found:
@@ -496,12 +470,12 @@ def test_a_forced_refusal_says_both(plain: Study, tmp_path: Path) -> None:
 
 
 def test_the_page_says_where_the_height_came_from(plain: Study, tmp_path: Path) -> None:
-    """In words for each source, beside the indices."""
+    """In words, before the measurements."""
     home = Spool(tmp_path)
     home.prepare()
     facts = PatientFacts(1.7, HeightSource.ARCHIVE, None, None, "F")
     again = run(replace(plain.request, facts=facts), home)
-    said = {text for text in texts(again.dataset("sr.dcm")) if text.startswith("Height ")}
+    [quality] = children(again.dataset("sr.dcm"), "CONTAINER", "quality")
+    [said] = children(quality, "TEXT", "height")
     words = "Patient's Size of the patient's studies in the archive"
-    assert said == {f"Height 1.70 m, from {words} (patient-size-in-archive)."}
-    assert list(_HEIGHT_FROM) == list(HeightSource)
+    assert said.TextValue == f"1.70 m, from {words} (patient-size-in-archive)"

@@ -157,10 +157,10 @@ def test_each_score_says_whose_it_is() -> None:
     for one in scores.compute(SMALL, None):
         assert "doi 10." in one.source
         assert "resection" in one.population
-        assert any("axial" in note for note in one.notes)
-        assert not any("No liver lesion" in note for note in one.notes)
+        assert any("axial" in note.sentence for note in one.notes)
+        assert not any("No liver lesion" in note.sentence for note in one.notes)
         assert sum(item.high for item in one.items if item.state == "unknown") > 0
-    assert all(any("No liver lesion" in note for note in one.notes) for one in scores.compute(NO_LESION, None))
+    assert all(any("No liver lesion" in note.sentence for note in one.notes) for one in scores.compute(NO_LESION, None))
 
 
 facts = st.builds(

@@ -2,13 +2,19 @@
 
 import ast
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import workers
-from node.core.settings import languages
+from node.core.codes import MEASUREMENTS, Structure
+from node.core.reasons import Coded, NotComputed, NoteCode, StudyRefusal
+from node.core.records import HeightSource
+from node.core.settings import MeasurementSettings, languages
+from workers.measured import ScoreNote
+from workers.records import AlgorithmType
 from workers.report.wording import Words, parse
 
 ENGLISH = Words.of("en")
@@ -71,3 +77,50 @@ def test_facts_stand_in_their_fields() -> None:
         words("page.subtitle")
     with pytest.raises(KeyError):
         words("page.title", number=2)
+
+
+@pytest.mark.parametrize(
+    ("table", "codes"),
+    [
+        ("reason", NotComputed),
+        ("refusal", StudyRefusal),
+        ("score_note", ScoreNote),
+        ("note", [one for one in NoteCode if one is not NoteCode.FORCED_COMPLETION]),
+    ],
+    ids=["reason", "refusal", "score note", "note"],
+)
+def test_the_sentences_of_codes_are_those_of_the_closed_lists(table: str, codes: Iterable[Coded]) -> None:
+    """Each code has its sentence, in English the same that other places say."""
+    assert of_table(table) == {str(code): code.sentence for code in codes}
+
+
+def test_numbers_are_called_in_english_as_elsewhere() -> None:
+    """Each number of the table, with the muscle that was measured."""
+    names = {"Muscle": "Iliopsoas", "muscle": "iliopsoas"}
+    assert {name: text.format(**names) for name, text in of_table("measurement").items()} == {
+        name: coding.name for name, coding in MEASUREMENTS.items()
+    }
+
+
+def test_what_is_chosen_by_a_word_of_the_records_is_there() -> None:
+    """Sources of a height, structures, ways to draw, muscles."""
+    assert set(of_table("height")) == set(HeightSource)
+    assert set(of_table("structure")) == set(Structure)
+    assert set(of_table("algorithm")) == set(AlgorithmType)
+    muscles = get_args(MeasurementSettings.model_fields["psoas"].annotation)
+    assert set(of_table("muscle")) == {f"{one}.{part}" for one in muscles for part in ("first", "within")}
+
+
+@pytest.mark.parametrize("language", languages())
+def test_descriptions_have_room(language: str) -> None:
+    """LO holds 64 characters: with revision 99 and what it is fit for, none is cut."""
+    words = Words.of(language)
+    for key, text in words.texts.items():
+        if key.startswith("series.") and not fields(text):
+            described = words("series.description", text=words("series.revision", number=99, text=text))
+            assert key == "series.contribution" or len(described) <= 64, described
+        assert not key.startswith("seg_content.") or len(text) <= 64
+
+
+def of_table(table: str) -> dict[str, str]:
+    return {key.removeprefix(f"{table}."): text for key, text in ENGLISH.texts.items() if key.startswith(f"{table}.")}

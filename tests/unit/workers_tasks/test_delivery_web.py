@@ -13,7 +13,7 @@ import pytest
 import trustme
 from pydicom import dcmread
 
-from node.core.ledger import Ledger
+from node.core.ledger import Ledger, products
 from node.core.ledger.tables import Delivery
 from node.core.settings import Settings, WebDestination
 from node.core.spool import Spool
@@ -102,8 +102,17 @@ Deliver = Callable[..., list[Delivery]]
 @pytest.fixture
 def files(small_phantom: PhantomFiles) -> list[tuple[str, bytes]]:
     """Two objects of one study: UID and bytes."""
-    paths = (small_phantom.seg, small_phantom.ct[0])
-    return [(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID), path.read_bytes()) for path in paths]
+    return [content_of(path) for path in (small_phantom.seg, small_phantom.ct[0])]
+
+
+@pytest.fixture
+def summary(small_phantom: PhantomFiles) -> tuple[str, bytes]:
+    """A third object, which stands for the Summary."""
+    return content_of(small_phantom.ct[1])
+
+
+def content_of(path: Path) -> tuple[str, bytes]:
+    return str(dcmread(path, stop_before_pixels=True).SOPInstanceUID), path.read_bytes()
 
 
 @pytest.fixture
@@ -117,13 +126,23 @@ def send(
 ) -> Deliver:
     """Return a function that delivers the two objects once and returns their rows, SEG first."""
 
-    def run(server: Server, **changes: object) -> list[Delivery]:
+    def run(server: Server, summary: tuple[str, bytes] | None = None, **changes: object) -> list[Delivery]:
         key = reported("1.2.3", "web", dict(zip(("seg", "sr"), files, strict=True)))
+        if summary is not None:
+            keep(key, *summary)
         web = WebDestination(kind="dicomweb", name="web", url=server.url, **changes)
         chosen = settings.model_copy(update={"destinations": (web,)})
         delivery.deliver(key, "web", chosen, spool, ledger)
+        if summary is not None:
+            delivery.deliver(key, "web", chosen, spool, ledger)
         rows = delivery_rows(key)
-        return [rows["seg"], rows["sr"]]
+        return [rows[kind] for kind in ("seg", "sr", "summary") if kind in rows]
+
+    def keep(key: str, uid: str, content: bytes) -> None:
+        with ledger.transaction() as session:
+            written = spool.work(key).write("summary.dcm", content)
+            facts = {"kind": "summary", "sop_instance_uid": uid, "file": "summary.dcm", "digest": written}
+            products.enter(session, job_key=key, **facts)
 
     return run
 
@@ -184,9 +203,42 @@ def test_a_status_that_is_no_success(server: Server, send: Deliver, status: int,
 
 def test_an_object_that_failed_inside_a_success(server: Server, send: Deliver, files: list[tuple[str, bytes]]) -> None:
     """202 with a failed object (PS3.18 table 10.5.3-2): the reason is read, whatever the status says."""
-    item = {"00081155": {"vr": "UI", "Value": [files[0][0]]}, "00081197": {"vr": "US", "Value": [0xC122]}}
-    server.stow = [(202, {"00081198": {"vr": "SQ", "Value": [item]}})]
-    assert outcomes(send(server)) == [(PENDING, "destination-refused", "STOW-RS: failed, C122")] * 2
+    server.stow = [(202, failed_with(0xC000, files[0][0]))]
+    assert outcomes(send(server)) == [(PENDING, "destination-refused", "STOW-RS: failed, C000")] * 2
+
+
+def failed_with(reason: int, uid: str) -> dict[str, Any]:
+    item = {"00081155": {"vr": "UI", "Value": [uid]}, "00081197": {"vr": "US", "Value": [reason]}}
+    return {"00081198": {"vr": "SQ", "Value": [item]}}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "words"),
+    [
+        (202, 0x0122, "STOW-RS: failed, 0122, SOP class not supported"),
+        (409, 0x0122, "STOW-RS: failed, 0122, SOP class not supported"),
+        (409, 0x0124, "STOW-RS: failed, 0124, not authorised"),
+        (409, 0xC122, "STOW-RS: failed, C122, transfer syntax not supported"),
+        (415, None, "STOW-RS answered 415, unsupported media type"),
+    ],
+)
+def test_a_kind_that_is_refused_is_replaced_by_the_summary(
+    server: Server,
+    send: Deliver,
+    files: list[tuple[str, bytes]],
+    summary: tuple[str, bytes],
+    status: int,
+    reason: int | None,
+    words: str,
+) -> None:
+    """The SEG is refused, by the status or by what comes with it; the other is proven, and the Summary goes next."""
+    server.stow = [(status, failed_with(reason, files[0][0]) if reason else {}), (200, {})]
+    server.held = {files[1][0], summary[0]}
+    seg, sr, stand_in = send(server, summary=summary)
+    assert outcomes([seg, sr]) == [(FAILED, "sop-class-refused", words), (PROVEN, None, None)]
+    assert seg.substitute_uid == stand_in.sop_instance_uid == summary[0]
+    assert stand_in.state is PROVEN
+    assert [summary[1] in body for _, _, _, body in server.requests if body] == [False, False, True]
 
 
 def test_an_object_that_is_not_listed(server: Server, send: Deliver) -> None:

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from node.core.errors import NotAnalysable, Unavailable, Untrusted
-from node.core.ledger import Ledger, deliveries, jobs, now, queues, studies
+from node.core.ledger import Ledger, deliveries, jobs, now, products, queues, studies
 from node.core.ledger.moves import move_study
 from node.core.ledger.patience import Patience
 from node.core.ledger.tables import Delivery, Job, Study
+from node.core.ledger.tables import Product as ProductRow
 from node.core.reasons import Outage, StudyRefusal
 from node.core.records import JobRequest
 from node.core.settings import Settings
@@ -66,6 +68,22 @@ def test_a_job_goes_through_its_stages(
         assert digest(spool.work(job).read(f"{kind}.dcm")) == one.digest
         assert one.state is DeliveryState.PENDING
     assert study_row(row.study_uid).state is StudyState.COMPLETE
+
+
+def test_what_no_destination_wants_is_entered_all_the_same(
+    desk: Desk, ledger: Ledger, spool: Spool, job: str, delivery_rows: Deliveries
+) -> None:
+    """It may have to stand in for what is refused: its UID, file and digest are known from the start."""
+    wanting = [one.model_copy(update={"objects": ("sr",)}) for one in desk.settings.destinations]
+    desk = replace(desk, settings=desk.settings.model_copy(update={"destinations": tuple(wanting)}))
+    desk.segment(job)
+    desk.measure(job)
+    assert set(delivery_rows(job)) == {"sr"}
+    with ledger.transaction() as session:
+        made = {one.kind: one for one in session.scalars(select(ProductRow))}
+    assert {"seg", "sr", "sr-viewer"} <= set(made)
+    for one in made.values():
+        assert digest(spool.work(job).read(one.file)) == one.digest
 
 
 def test_an_unknown_or_misplaced_message_does_nothing(desk: Desk, spool: Spool, job: str, job_row: Jobs) -> None:
@@ -225,15 +243,20 @@ class TestAgain:
 
 
 def test_a_refused_study_is_reported_and_shows_it(
-    desk: Desk, refused_job: str, job_row: Jobs, study_row: Studies, delivery_rows: Deliveries
+    desk: Desk, ledger: Ledger, refused_job: str, job_row: Jobs, study_row: Studies, delivery_rows: Deliveries
 ) -> None:
-    """No segmentation: the job is done, its report is planned, and the study says that it is not analysable."""
+    """No segmentation: the job is done, its report is planned, and the study says that it is not analysable.
+
+    A Summary may go in place of the report as of any.
+    """
     desk.segment(refused_job)
     row = job_row(refused_job)
     assert (row.state, row.reason) == (JobState.REPORTED, "segmentation-unavailable")
     study = study_row(row.study_uid)
     assert (study.state, study.reason) == (StudyState.NOT_ANALYSABLE, "segmentation-unavailable")
     assert set(delivery_rows(refused_job)) == {"sr"}
+    with ledger.transaction() as session:
+        assert [one.kind for one in products.in_place_of(session, refused_job, "sr")] == ["summary"]
 
 
 def test_a_changed_slice_quarantines(

@@ -28,15 +28,18 @@ _KEYS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "S
 class Pacs:
     """What it received, and how it answers.
 
-    `statuses` are answered in turn, the last one from then on; `listed` are the answers to a query, but at the levels
-    that are `unlisted`, and to queries whose number is in `find_failures`. What it is asked to keep goes to
-    `on_commitment` with a function that sends a report on the same association; without it the service is not offered.
+    `statuses` are answered in turn, the last one from then on, but to objects of the classes that are `unsupported`.
+    `listed` are the answers to a query, what it has taken among them where it `keeps` it, but at the levels that are
+    `unlisted`, and to queries whose number is in `find_failures`. What it is asked to keep goes to `on_commitment`
+    with a function that sends a report on the same association; without it the service is not offered.
     A move sends what it has `held` to the port that it `knows` of the destination, with a pause before each object,
     unless there is a status left in `move_statuses`, which is then all that it answers (0 stands for none).
     """
 
     port: int
     statuses: list[int] = field(default_factory=lambda: [0])
+    unsupported: dict[str, int] = field(default_factory=dict)
+    keeps: bool = False
     listed: list[Dataset] = field(default_factory=list)
     find_status: int = 0
     find_failures: set[int] = field(default_factory=set)
@@ -65,7 +68,12 @@ class Pacs:
             event.assoc.abort()
         self.received.append((event.context.transfer_syntax, event.encoded_dataset(include_meta=False)))
         status = Dataset()
-        status.Status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if event.request.AffectedSOPClassUID in self.unsupported:
+            status.Status = self.unsupported[event.request.AffectedSOPClassUID]
+        else:
+            status.Status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if self.keeps and status.Status == 0:
+            self.listed.append(listing_of(event.dataset))
         if self.comment:
             status.ErrorComment = self.comment
         return status
@@ -144,6 +152,14 @@ _PUSH_MODEL = (StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
 def _answered(answer: tuple[Dataset, Dataset | None]) -> int | None:
     status = answer[0].get("Status")
     return None if status is None else int(status)
+
+
+def listing_of(ds: Dataset) -> Dataset:
+    """Return the answer to a query that lists an object."""
+    answer = Dataset()
+    for keyword in _KEYS.values():
+        setattr(answer, keyword, ds[keyword].value)
+    return answer
 
 
 def report_of(request: Dataset, failed: int = 0, reason: int = 0x0112) -> tuple[int, Dataset]:

@@ -1,0 +1,65 @@
+"""The clinical scores in an SR: each a container with its range of points, and each item as yes, no or unknown.
+
+Comes in: the scores of stage 8. Goes out: the Qualitative Evaluations of TID 1500, after the measurements: a TID 1501
+group would make PixelMed's validator read all groups by one template (docs/validators.md). A score of which nothing is
+known is left out. Of an item that gives one point of two, `yes` says that it gives some; the range says how many.
+"""
+
+from collections.abc import Iterator
+
+import highdicom as hd
+from pydicom.sr.coding import Code
+
+from node.core.codes import NO, UNKNOWN, YES, ucum
+from node.core.private_codes import LEAST_POINTS, MOST_POINTS, SCORE_ITEMS, SCORES
+from workers.measured import Score
+from workers.report.document import Findings
+from workers.report.pieces import COMMENT, QUALITATIVE_EVALUATIONS
+from workers.report.wording import Words
+
+_CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
+_STATES = {"yes": YES, "no": NO, "unknown": UNKNOWN}
+
+
+def scores(findings: Findings) -> hd.sr.ContainerContentItem | None:
+    """Return the container of the scores; None where there is none that anything is known of."""
+    told = [one for one in (findings.measured.scores if findings.measured else ()) if _is_known(one)]
+    if not told:
+        return None
+    notes = dict.fromkeys(findings.words(f"score_note.{note}") for one in told for note in one.notes)
+    return _container(
+        QUALITATIVE_EVALUATIONS, [*(_score(one, findings.words) for one in told), *(_comment(note) for note in notes)]
+    )
+
+
+def _is_known(score: Score) -> bool:
+    return any(item.state != "unknown" for item in score.items)
+
+
+def _score(score: Score, words: Words) -> hd.sr.ContainerContentItem:
+    return _container(SCORES[score.id], list(_items(score, words)))
+
+
+def _items(score: Score, words: Words) -> Iterator[hd.sr.ContentItem]:
+    for name, points in ((LEAST_POINTS, score.low), (MOST_POINTS, score.high)):
+        yield hd.sr.NumContentItem(name=name, value=points, unit=ucum("{points}"), relationship_type=_CONTAINS)
+    for item in score.items:
+        yield hd.sr.CodeContentItem(name=SCORE_ITEMS[item.id], value=_STATES[item.state], relationship_type=_CONTAINS)
+    yield _comment(_sentence(score, words))
+
+
+def _sentence(score: Score, words: Words) -> str:
+    origin = {"of": score.of, "source": score.source, "population": score.population}
+    if score.low == score.high:
+        return words("score.exact", points=score.low, **origin)
+    return words("score.range", low=score.low, high=score.high, **origin)
+
+
+def _comment(sentence: str) -> hd.sr.TextContentItem:
+    return hd.sr.TextContentItem(name=COMMENT, value=sentence, relationship_type=_CONTAINS)
+
+
+def _container(name: Code, items: list[hd.sr.ContentItem]) -> hd.sr.ContainerContentItem:
+    box = hd.sr.ContainerContentItem(name=name, is_content_continuous=False, relationship_type=_CONTAINS)
+    box.ContentSequence = hd.sr.ContentSequence(items)
+    return box
