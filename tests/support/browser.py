@@ -33,6 +33,7 @@ _OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 _SERIES = "[data-cy^=study-browser-thumbnail]"
+_PANE = "[data-cy=viewport-pane]"
 _VIEWPORT = """
     const id = window.services?.viewportGridService.getActiveViewportId();
     const viewport = id && window.services.cornerstoneViewportService.getCornerstoneViewport(id);
@@ -120,7 +121,7 @@ class Viewer:
     def open(self, study_uid: str) -> None:
         """Open a study and wait until its first image is there."""
         self.page.goto(f"{self.window.home}/viewer?StudyInstanceUIDs={study_uid}")
-        self.page.wait_for_selector("[data-cy=viewport-pane] canvas")
+        self.page.wait_for_selector(f"{_PANE} canvas")
         self.page.wait_for_function(f"() => {{ {_VIEWPORT} return viewport?.getCurrentImageId?.(); }}")
 
     def series(self) -> dict[str, str]:
@@ -133,6 +134,22 @@ class Viewer:
     def show(self, description: str) -> None:
         """Show the series of this description in the viewport, as a double click does."""
         self.page.locator(_SERIES).filter(has_text=description).dblclick()
+
+    def text(self, title: str) -> str:
+        """Return what stands in the viewport once it is the page of this title."""
+        self.page.locator(_PANE).get_by_text(title).first.wait_for()
+        return self.page.locator(_PANE).inner_text()
+
+    def drawn_lines(self) -> set[str]:
+        """Return the lines that a report has drawn on the slice, once there are some."""
+        lines = self.page.locator(f"{_PANE} svg text tspan")
+        lines.first.wait_for(state="attached")
+        return set(lines.all_text_contents())
+
+    def next_group(self, lines: set[str]) -> None:
+        """Go on to the next group of a report by its arrow, and wait until other lines are drawn than these."""
+        self.page.locator(f"{_PANE} div.text-highlight.cursor-pointer svg").last.click()
+        awaited(lambda: self.drawn_lines() not in (set(), lines))
 
     def turn_to(self, sop_instance_uid: str) -> None:
         """Turn to a slice and wait until it is there."""
