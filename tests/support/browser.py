@@ -7,7 +7,6 @@ lies, and to turn to a slice at once.
 
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -94,6 +93,15 @@ class Window:
         if not request.url.startswith((f"{self.home}/", "data:", f"blob:{self.home}/")):
             self.complaints.append(f"request outside: {request.url}")
 
+    def awaits(self, found: Callable[[], bool], limit_s: float = PATIENCE_S) -> bool:
+        """Wait, while the page lives, until something is found; say whether it was."""
+        steps = int(limit_s / 0.2)
+        for _ in range(steps):
+            if found():
+                return True
+            self.page.wait_for_timeout(200)
+        return found()
+
     def keep(self, folder: Path, name: str) -> Path:
         """Write what the window shows into a file."""
         path = folder / f"{name}.png"
@@ -149,7 +157,7 @@ class Viewer:
     def next_group(self, lines: set[str]) -> None:
         """Go on to the next group of a report by its arrow, and wait until other lines are drawn than these."""
         self.page.locator(f"{_PANE} div.text-highlight.cursor-pointer svg").last.click()
-        awaited(lambda: self.drawn_lines() not in (set(), lines))
+        self.window.awaits(lambda: self.drawn_lines() not in (set(), lines))
 
     def turn_to(self, sop_instance_uid: str) -> None:
         """Turn to a slice and wait until it is there."""
@@ -172,13 +180,3 @@ class Viewer:
 
     def _ask(self, expression: str, argument: object = None) -> Any:
         return self.page.evaluate(f"argument => {{ {_VIEWPORT} return {expression}; }}", argument)
-
-
-def awaited(found: Callable[[], bool], limit_s: float = PATIENCE_S) -> bool:
-    """Wait until something is found; say whether it was."""
-    deadline = time.monotonic() + limit_s
-    while not found():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
