@@ -2,7 +2,7 @@
 # Set up the project in .venv; a second run finds its own stamps and installs nothing.
 # usage: install.sh demo     what runs: node, worker, a Redis for machines without one; Debian: Orthanc, redis-server
 #        install.sh check    that, and what reads the code (ruff, mypy, import-linter, pytest); Debian: only what builds
-#        install.sh test     that; Debian: Orthanc, redis-server and the judges of our objects
+#        install.sh test     that, and the viewer OHIF; Debian: Orthanc, redis-server and the judges of our objects
 # As root missing Debian packages are installed (no questions, no service started); otherwise what is present is used.
 # The package itself goes in as a wheel, never as a link to the sources: what is run and tested is what a site installs.
 # A changed source means a new wheel, which takes a second.
@@ -87,4 +87,9 @@ if [ "$(stamped sources)" != "$sources" ]; then
     echo "== the sources changed: a new wheel"
     "${pip[@]}" install -qq --no-deps --no-build-isolation --force-reinstall .
     echo "$sources" >"$stamps/sources"
+fi
+
+# --- what looks at our objects --------------------------------------------------------------------------------------
+if [ "$level" = test ] && ! bash deploy/setup/viewer.sh; then
+    [ -z "${CRLM_TEST_REQUIRE_ALL:-}" ] || exit 1
 fi
