@@ -53,7 +53,9 @@ def test_every_kind_comes_to_a_sound_end(kind: Kind, results: Results) -> None:
         assert one.words[0].startswith("`"), one.words
         assert all(number["value"] is None for number in one.study.document["measurements"].values())
         reports = [product.kind for product in one.study.outcome.products]
-        assert reports == (["sr"] if one.study.request.candidates else [])  # an SR refers to slices of a candidate
+        assert reports == (
+            ["sr", "summary"] if one.study.request.candidates else []
+        )  # they refer to slices of a candidate
     else:
         assert one.error("muscle volumes") is not None
 

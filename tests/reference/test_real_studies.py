@@ -141,5 +141,5 @@ def test_a_real_patient_without_segmentation_is_refused_visibly(patient: Study) 
     assert isinstance(patient.outcome.refusal, NotAnalysable)
     assert patient.document["refusal"]["code"] == "segmentation-unavailable"
     assert {one["status"] for one in patient.document["measurements"].values()} == {"not-computed"}
-    assert [product.kind for product in patient.outcome.products] == ["sr"]
+    assert [product.kind for product in patient.outcome.products] == ["sr", "summary"]
     assert patient.dataset("sr.dcm").StudyInstanceUID == patient.request.study_instance_uid
