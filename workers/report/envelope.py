@@ -125,7 +125,7 @@ def seal(ds: Dataset, source: Dataset, findings: Findings, description: str) -> 
     ds.SoftwareVersions = request.version
     ds.ContentQualification = "RESEARCH"
     # Ours, not the last: highdicom adds itself behind it.
-    ours = next(one for one in ds.ContributingEquipmentSequence if one.ManufacturerModelName == MODEL)
+    ours = next(one for one in ds.ContributingEquipmentSequence if one.get("ManufacturerModelName") == MODEL)
     ours.DeviceUID = device_uid()
     at = local(request.requested_at)
     for item in ds.ContributingEquipmentSequence:  # highdicom adds itself, with the time of the clock

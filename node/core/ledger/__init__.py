@@ -24,7 +24,7 @@ from node.core.ledger.clock import now as now
 from node.core.reasons import Outage
 from node.core.settings import Settings, SettingsError
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The latest revision in `migrations`."""
 _BUSY_TIMEOUT_S = 30
 _TURN = 0x63726C6D  # of the lock that every transaction takes in PostgreSQL: any number that is ours
