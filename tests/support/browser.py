@@ -127,10 +127,11 @@ class Viewer:
         self.page.add_init_script(_NOT_THE_FIRST_TIME)
 
     def open(self, study_uid: str) -> None:
-        """Open a study and wait until its first image is there."""
+        """Open a study and wait until its images are there: a report that is opened before them is not always drawn."""
         self.page.goto(f"{self.window.home}/viewer?StudyInstanceUIDs={study_uid}")
         self.page.wait_for_selector(f"{_PANE} canvas")
         self.page.wait_for_function(f"() => {{ {_VIEWPORT} return viewport?.getCurrentImageId?.(); }}")
+        self.page.wait_for_load_state("networkidle")
 
     def series(self) -> dict[str, str]:
         """Return the list of series: description -> modality."""
