@@ -9,7 +9,6 @@ the clock starts; what stage 7 did before is told beside. All ways must give the
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from measuring import ARRAYS, CASE, CLASSES, HU, LABELS, WAYS, geometry, label_map
-from results import Result, arguments, machine, table, table_of, write
+from results import Result, arguments, in_rounds, machine, table, table_of, write
 
 from node.core.codes import Structure
 from node.phantom import Grid, Rendering, covering_grid, render, standard_anatomy
@@ -79,26 +78,9 @@ class Figures:
     given_bytes: float
 
 
-def run(way: str, folder: Path) -> dict[str, Any]:
-    """Measure in a process of its own."""
-    command = [sys.executable, str(Path(__file__).with_name("measuring.py")), way, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own lines
-    if done.returncode:
-        raise RuntimeError(f"{way}: {done.stderr[-500:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 def measure(folder: Path, rounds: int) -> dict[str, Figures]:
     """Run all ways in turn, round by round."""
-    seen: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
-    for number in range(rounds):
-        for name in WAYS:
-            found = run(name, folder)
-            seen[name].append(found)
-            print(
-                f"round {number + 1} {name}: {found['seconds']:.2f} s, load {os.getloadavg()[0]:.1f}", file=sys.stderr
-            )
+    seen = in_rounds("measuring.py", WAYS, folder, rounds)
     wanted = seen["plain"][0]["numbers"]
     for name, runs in seen.items():
         for one in runs:

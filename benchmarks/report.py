@@ -9,7 +9,6 @@ voxels: with labels, what lies in a lesion is no liver, and is compared so.
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from measure import grid
 from numpy.typing import NDArray
 from pydicom import dcmread
 from reporting import IMAGES, LABELS, META, REQUEST, WAYS, findings_of
-from results import Result, arguments, machine, table, table_of, write
+from results import Result, arguments, in_rounds, machine, table, table_of, write
 
 from node.core.codes import STRUCTURES, Structure
 from node.core.records import dump
@@ -120,26 +119,9 @@ class Figures:
     peak_bytes: float
 
 
-def run(way: str, folder: Path) -> dict[str, Any]:
-    """Write in a process of its own."""
-    command = [sys.executable, str(Path(__file__).with_name("reporting.py")), way, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own lines
-    if done.returncode:
-        raise RuntimeError(f"{way}: {done.stderr[-500:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 def measure(folder: Path, rounds: int) -> dict[str, Figures]:
     """Run all ways in turn, round by round."""
-    seen: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
-    for number in range(rounds):
-        for name in WAYS:
-            found = run(name, folder)
-            seen[name].append(found)
-            print(
-                f"round {number + 1} {name}: {found['seconds']:.2f} s, load {os.getloadavg()[0]:.1f}", file=sys.stderr
-            )
+    seen = in_rounds("reporting.py", WAYS, folder, rounds)
     return {
         name: Figures(*(statistics.median(one[key] for one in runs) for key in ("seconds", "cpu_s", "peak_bytes")))
         for name, runs in seen.items()

@@ -1,10 +1,12 @@
-"""What every benchmark shares: the command line, the figures of a case, the table, the JSON file."""
+"""What every benchmark shares: the command line, rounds, the figures of a case, the table, the JSON file."""
 
 import argparse
 import json
 import os
 import platform
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,3 +103,27 @@ def _row(result: Result) -> tuple[str, ...]:
         "" if result.want is None else f"{result.want:g}",
         "" if result.want is None else "yes" if result.holds else "NO",
     )
+
+
+def in_rounds(script: str, ways: Iterable[str], folder: Path, rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """Run all ways of a script beside this one in turn, round by round, each in a process of its own.
+
+    A way is called with its name and the folder of its inputs; the last line that it prints is what it found, JSON.
+    """
+    seen: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
+    for number in range(rounds):
+        for name, runs in seen.items():
+            found = _run_alone(script, name, folder)
+            runs.append(found)
+            load = os.getloadavg()[0]
+            print(f"round {number + 1} {name}: {found['seconds']:.2f} s, load {load:.1f}", file=sys.stderr)
+    return seen
+
+
+def _run_alone(script: str, way: str, folder: Path) -> dict[str, Any]:
+    command = [sys.executable, str(Path(__file__).with_name(script)), way, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own lines
+    if done.returncode:
+        raise RuntimeError(f"{way}: {done.stderr[-500:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found

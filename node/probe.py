@@ -5,10 +5,10 @@ be it in another form. What can go wrong: no association, which the sentence tel
 when it is sent something. Who is next: a person, by `crlm-node config check --probe`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from node.core.errors import Unavailable
-from node.core.kinds import INSTEAD, Kind
+from node.core.kinds import Kind, in_place_of
 from node.core.peer import Peer
 from node.core.settings import PacsDestination
 
@@ -17,7 +17,7 @@ def ask(destination: PacsDestination, calling_ae_title: str) -> tuple[str, bool]
     """Return what a destination takes, in a sentence, and whether something of each kind of object can go there."""
     them = destination
     peer = Peer(them.ae_title, them.host, them.port, calling_ae_title, them.tls)
-    chains = {kind: list(_chain(kind, substitutes=them.substitutes)) for kind in them.objects}
+    chains = {kind: [kind, *(in_place_of(kind) if them.substitutes else ())] for kind in them.objects}
     offered = sorted({kind.sop_class_uid for chain in chains.values() for kind in chain})
     try:
         accepted = peer.accepted(offered)
@@ -30,14 +30,6 @@ def ask(destination: PacsDestination, calling_ae_title: str) -> tuple[str, bool]
         words.append(_listed(f"gets {one} in place of", replaced))
     words.append(_listed("gets nothing of", [kind for kind, got in gets.items() if got is None]))
     return f"{them.name} {'; '.join(filter(None, words))}", None not in gets.values()
-
-
-def _chain(kind: Kind, *, substitutes: bool) -> Iterator[Kind]:
-    """Yield a kind, and what may go in its place, the best first."""
-    yield kind
-    while substitutes and kind in INSTEAD:
-        kind = INSTEAD[kind]
-        yield kind
 
 
 def _listed(words: str, kinds: Sequence[Kind]) -> str:

@@ -4,7 +4,7 @@ Not every PACS takes every SOP class. Where one refuses a kind, the next in `INS
 binary SEG for the label map, and in the end the Summary, which every viewer of images shows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Self
 
@@ -43,3 +43,10 @@ INSTEAD: Mapping[str, Kind] = {
     Kind.SR: Kind.SUMMARY,
     Kind.SR_VIEWER: Kind.SUMMARY,
 }
+
+
+def in_place_of(kind: str) -> Iterator[Kind]:
+    """Yield what may go in place of a kind, the best first."""
+    while kind in INSTEAD:
+        kind = INSTEAD[kind]
+        yield kind

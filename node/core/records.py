@@ -298,6 +298,11 @@ class Measurement:
         if (self.value is None) == (self.status is Status.COMPUTED) or (self.value is None) != bool(self.reason):
             raise ValueError("a measurement has either a value or a reason")
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the edge of the scan cuts what was measured: a number that grows is then a lower bound."""
+        return any(note.code in (NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED) for note in self.notes)
+
 
 def computed(value: float | str, *notes: Note) -> Measurement:
     """Return a number with its notes."""

@@ -14,7 +14,7 @@ from node.core.codes import NO, UNKNOWN, YES, ucum
 from node.core.private_codes import LEAST_POINTS, MOST_POINTS, SCORE_ITEMS, SCORES
 from workers.measured import Score
 from workers.report.document import Findings
-from workers.report.pieces import COMMENT, QUALITATIVE_EVALUATIONS
+from workers.report.pieces import QUALITATIVE_EVALUATIONS, said
 from workers.report.wording import Words
 
 _CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
@@ -28,7 +28,7 @@ def scores(findings: Findings) -> hd.sr.ContainerContentItem | None:
         return None
     notes = dict.fromkeys(findings.words(f"score_note.{note}") for one in told for note in one.notes)
     return _container(
-        QUALITATIVE_EVALUATIONS, [*(_score(one, findings.words) for one in told), *(_comment(note) for note in notes)]
+        QUALITATIVE_EVALUATIONS, [*(_score(one, findings.words) for one in told), *(said(note) for note in notes)]
     )
 
 
@@ -45,7 +45,7 @@ def _items(score: Score, words: Words) -> Iterator[hd.sr.ContentItem]:
         yield hd.sr.NumContentItem(name=name, value=points, unit=ucum("{points}"), relationship_type=_CONTAINS)
     for item in score.items:
         yield hd.sr.CodeContentItem(name=SCORE_ITEMS[item.id], value=_STATES[item.state], relationship_type=_CONTAINS)
-    yield _comment(_sentence(score, words))
+    yield said(_sentence(score, words))
 
 
 def _sentence(score: Score, words: Words) -> str:
@@ -53,10 +53,6 @@ def _sentence(score: Score, words: Words) -> str:
     if score.low == score.high:
         return words("score.exact", points=score.low, **origin)
     return words("score.range", low=score.low, high=score.high, **origin)
-
-
-def _comment(sentence: str) -> hd.sr.TextContentItem:
-    return hd.sr.TextContentItem(name=COMMENT, value=sentence, relationship_type=_CONTAINS)
 
 
 def _container(name: Code, items: list[hd.sr.ContentItem]) -> hd.sr.ContainerContentItem:

@@ -71,8 +71,7 @@ def _first_of_all(findings: Findings) -> Iterator[hd.sr.ContentItem]:
     if old := findings.request.supersedes:
         at = envelope.local(old.requested_at)
         sentences.insert(0, findings.words("page.supersedes", at=at, revision=old.revision))
-    contains = hd.sr.RelationshipTypeValues.CONTAINS
-    yield from (hd.sr.TextContentItem(name=COMMENT, value=one, relationship_type=contains) for one in sentences)
+    yield from map(said, sentences)
     if facts := quality.facts(findings):
         yield facts
 
@@ -207,6 +206,9 @@ def missing(name: str, one: Measurement, psoas: str) -> hd.sr.QualitativeEvaluat
 def comment(group: Group, sentences: Sequence[str]) -> None:
     """Add sentences to a measurement group."""
     for sentence in sentences:
-        group[0].ContentSequence.append(
-            hd.sr.TextContentItem(name=COMMENT, value=sentence, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS)
-        )
+        group[0].ContentSequence.append(said(sentence))
+
+
+def said(sentence: str) -> hd.sr.TextContentItem:
+    """Return a sentence as an item of a container."""
+    return hd.sr.TextContentItem(name=COMMENT, value=sentence, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS)

@@ -41,5 +41,5 @@ def _items(findings: Findings) -> list[hd.sr.ContentItem]:
         reason = refusal_code(findings.refusal.code)
         items.append(hd.sr.CodeContentItem(name=STUDY_REFUSED, value=reason, relationship_type=_CONTAINS))
         said = iter([sentences.refusal(findings.refusal, findings.words)])
-    items += [hd.sr.TextContentItem(name=pieces.COMMENT, value=one, relationship_type=_CONTAINS) for one in said]
+    items += map(pieces.said, said)
     return items

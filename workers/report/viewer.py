@@ -17,7 +17,6 @@ from pydicom.sr.coding import Code
 
 from node.core.codes import MEASUREMENTS, STRUCTURES, Structure, ucum
 from node.core.private_codes import AT_LEAST, number_code
-from node.core.reasons import NoteCode
 from node.core.records import Measurement
 from workers.records import DEMONSTRATION, Mask, Region
 from workers.report import pieces, seg
@@ -31,7 +30,6 @@ _UNITS = {
     "burden.count": Code("{lesions}", "UCUM", "lesions"),
     "burden.tbs": Code("{score}", "UCUM", "score"),
 }
-_CUT = (NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED)
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def _group(
         drawn = _drawn(line, index, sources[index])
         if one.value and drawn is not None:
             numbers.append(_number(line.name, one, drawn, findings.request.measurement.psoas))
-            cut = cut or any(note.code in _CUT for note in one.notes)
+            cut = cut or one.is_cut
     if not numbers:
         return None
     said = _said(findings)
@@ -142,7 +140,7 @@ def _drawn(line: _Line, index: int, source: Source) -> hd.sr.CoordinatesForMeasu
 
 def _number(name: str, one: Measurement, drawn: hd.sr.CoordinatesForMeasurement, psoas: str) -> hd.sr.Measurement:
     coding, code = MEASUREMENTS[name], number_code(name, psoas)
-    at_least = coding.grows and any(note.code in _CUT for note in one.notes)
+    at_least = coding.grows and one.is_cut
     return hd.sr.Measurement(
         name=code._replace(meaning=code.meaning + AT_LEAST) if at_least else code,
         value=round(float(one.value or 0), pieces.DECIMALS),

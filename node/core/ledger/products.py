@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from node.core.kinds import INSTEAD
+from node.core import kinds
 from node.core.ledger.tables import Product
 
 
@@ -22,9 +22,8 @@ def enter(session: Session, *, job_key: str, kind: str, sop_instance_uid: str, f
 
 def in_place_of(session: Session, job_key: str, kind: str) -> Sequence[Product]:
     """Return the objects of a job that are the next best where one of this kind is not taken; empty where none is."""
-    while kind in INSTEAD:
-        kind = INSTEAD[kind]
-        query = select(Product).where(Product.job_key == job_key, Product.kind == kind)
+    for other in kinds.in_place_of(kind):
+        query = select(Product).where(Product.job_key == job_key, Product.kind == other)
         if found := session.scalars(query.order_by(Product.sop_instance_uid)).all():
             return found
     return ()

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from node.core.codes import LESION_COUNT, MEASUREMENTS, UNIT_DISPLAY
-from node.core.reasons import NoteCode
 from node.core.records import Measurement
 
 _DECIMALS = {"cm2": 2, "cm2/m2": 2, "1": 2}
 _USUAL_DECIMALS = 1
-_AT_LEAST = (NoteCode.NEARLY_COMPLETE, NoteCode.TRUNCATED)
 
 
 @dataclass
@@ -40,7 +38,7 @@ def value(name: str, one: Measurement) -> str:
     """Return a number that was computed, with what says that it is a lower bound."""
     if isinstance(one.value, str) or one.value is None:
         return one.value or ""
-    at_least = MEASUREMENTS[name].grows and any(note.code in _AT_LEAST for note in one.notes)
+    at_least = MEASUREMENTS[name].grows and one.is_cut
     return f"{'≥ ' if at_least else ''}{_rounded(name, one.value)}"
 
 
