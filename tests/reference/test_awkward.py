@@ -171,7 +171,7 @@ def test_dicom3tools_finds_no_error(kind: Kind, results: Results, docket: Docket
 def test_the_table_of_warnings_is_that_of_the_judges(
     results: Results, docket: Docket, lacking: Callable[[str], None]
 ) -> None:
-    """PixelMed's validator finds no error in any SR; docs/validators.md tells what each judge said of how many objects."""
+    """PixelMed's validator finds no error in any SR; docs/validators.md tells who said what of how many objects."""
     if missing := pixelmed.missing():
         lacking(f"{missing} (libpixelmed-java)")
     for kind in Kind:

@@ -12,19 +12,21 @@ from made_series import Layout, candidate, request, write_series
 from made_series import spool as absolute
 from studies import Study, run
 
+from node.core.codes import Structure
 from node.core.records import Document, Instance, Superseded
 from node.core.settings import MeasurementSettings
 from node.core.spool import Spool
 from workers import volume
+from workers.records import Mask
 from workers.report import rejection
 
 _HU = (np.random.default_rng(8).normal(100, 12, BODY_SHAPE) + 1024).astype(np.uint16)
 REPORTS = ("sr.dcm", "sr-viewer.dcm")
 
 
-def measured(folder: Path) -> Study:
-    """A study of single slices with a segmentation of every structure."""
-    paths = write_series(folder / "ct", _HU, layout=Layout(spacing_mm=BODY_SPACING_MM))
+def measured(folder: Path, columns: int = BODY_SHAPE[2]) -> Study:
+    """A study of single slices with a segmentation of every structure, with some columns of the boxes' 64 or all."""
+    paths = write_series(folder / "ct", _HU[..., :columns], layout=Layout(spacing_mm=BODY_SPACING_MM))
     return _measured(folder, paths, paths)
 
 
@@ -62,7 +64,9 @@ def rejected(old: Study, new: Study, path: Path) -> Path:
 def _measured(folder: Path, slices: list[Path], images: list[Path]) -> Study:
     read = volume.read(candidate(slices), absolute(), MeasurementSettings())
     order = [Path(one.path) for one in read.instances]
-    seg = write_seg(folder / "seg.dcm", order, read.geometry, drawn(body()))
+    columns = read.geometry.shape[2]
+    masks: dict[Structure, Mask | list[Mask]] = {one: np.asarray(mask)[..., :columns] for one, mask in body().items()}
+    seg = write_seg(folder / "seg.dcm", order, read.geometry, drawn(masks))
     return run(request(images, segmentations=[seg]), _spool(folder))
 
 

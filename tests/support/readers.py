@@ -167,13 +167,15 @@ def places_by_hand(ds: Dataset) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """
     frames, rows, columns = int(ds.NumberOfFrames), int(ds.Rows), int(ds.Columns)
     bits = np.unpackbits(np.frombuffer(ds.PixelData, dtype=np.uint8), bitorder="little")
-    [shared] = ds.SharedFunctionalGroupsSequence
-    [cosines] = [np.asarray(one.ImageOrientationPatient, dtype=float) for one in shared.PlaneOrientationSequence]
-    [spacing] = [np.asarray(one.PixelSpacing, dtype=float) for one in shared.PixelMeasuresSequence]
     planes = bits[: frames * rows * columns].reshape(frames, rows, columns)
     for plane, own in zip(planes, ds.PerFrameFunctionalGroupsSequence, strict=True):
-        [number_] = [int(one.ReferencedSegmentNumber) for one in own.SegmentIdentificationSequence]
-        [corner] = [np.asarray(one.ImagePositionPatient, dtype=float) for one in own.PlanePositionSequence]
+        groups_ = Dataset()
+        for part in (*ds.SharedFunctionalGroupsSequence, own):  # what all frames have in common is said once
+            groups_.update(part)
+        [corner] = [np.asarray(one.ImagePositionPatient, dtype=float) for one in groups_.PlanePositionSequence]
+        [cosines] = [np.asarray(one.ImageOrientationPatient, dtype=float) for one in groups_.PlaneOrientationSequence]
+        [spacing] = [np.asarray(one.PixelSpacing, dtype=float) for one in groups_.PixelMeasuresSequence]
+        [number_] = [int(one.ReferencedSegmentNumber) for one in groups_.SegmentIdentificationSequence]
         row, column = np.nonzero(plane)
         within = np.outer(cosines[:3], column * spacing[1]) + np.outer(cosines[3:], row * spacing[0])
         yield number_, within + corner[:, None]
