@@ -27,6 +27,18 @@ pytestmark = pytest.mark.timeout(1800)
 
 SAMPLED_ELSEWHERE = (Kind.TILT, Kind.TILT_FORWARD, Kind.OBLIQUE, Kind.UNEQUAL_PIXELS, Kind.MANY_SLICES)
 LOSSY = (Kind.JPEG_LS_LOSSY, Kind.JPEG_2000_LOSSY, Kind.JPEG_BASELINE)
+# One kind of each form of objects, for readers take their time; the others differ in what they were measured on.
+READ = (
+    Kind.STRAIGHT,
+    Kind.TILT_FORWARD,
+    Kind.OBLIQUE,
+    Kind.FEET_FIRST,
+    Kind.TRANSPOSED,
+    Kind.UNEQUAL_PIXELS,
+    Kind.GAP,
+    Kind.ENHANCED_CT,
+    Kind.NAME_JAPANESE,
+)
 MARGINS = {"%": 0.5, "HU": 1.5}
 AREA_PERCENT, LOSS_HU, MANY_HU = 3.0, 2.0, 3.0
 PMVI_PERCENT = 0.5
@@ -180,7 +192,7 @@ def test_the_table_of_warnings_is_that_of_the_judges(
     settle(AWKWARD, docket)
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", READ)
 def test_every_reader_reads_its_objects(kind: Kind, results: Results, program: Program, tmp_path: Path) -> None:
     """pydicom, highdicom, dcmqi, dcmdump and dsrdump, each where it knows the class, find one and the same."""
     study = results(kind).study
