@@ -21,6 +21,7 @@ import pixelmed
 from pydicom import dcmread
 from pydicom.uid import (
     Comprehensive3DSRStorage,
+    DeflatedExplicitVRLittleEndian,
     KeyObjectSelectionDocumentStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -158,12 +159,19 @@ class Docket:
 
 
 def _slices(study: Study) -> list[Path]:
-    """Return the first, the middle and the last slice of the series that was measured, or was to be."""
+    """Return the first, the middle and the last slice of the series that was measured, or was to be.
+
+    None where dcentvfy cannot compare: it holds names against each other byte by byte, whatever their character sets,
+    and does not read deflated files.
+    """
     series = study.document["series"]["series_instance_uid"]
     candidates = study.request.candidates
     chosen = next((one for one in candidates if one.series_instance_uid == series), candidates[0])
     count = len(chosen.instances)
-    return [study.spool.file(chosen.instances[index]) for index in sorted({0, count // 2, count - 1})]
+    found = [study.spool.file(chosen.instances[index]) for index in sorted({0, count // 2, count - 1})]
+    ds = dcmread(found[0], specific_tags=["SpecificCharacterSet", "PatientName"])
+    plain = str(ds.PatientName).isascii() or ds.SpecificCharacterSet == "ISO_IR 192"
+    return found if plain and ds.file_meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian else []
 
 
 def settle(column: str, docket: Docket) -> None:
