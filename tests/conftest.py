@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -53,6 +54,20 @@ def lacking(component: str) -> None:
 def lacking_fixture() -> Callable[[str], None]:
     """Return `lacking`, for tests in folders that cannot import it."""
     return lacking
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Return a function that finds a program, or skips the test where it is not installed."""
+
+    def find(name: str) -> str:
+        beside = Path(sys.executable).with_name(name)
+        found = str(beside) if beside.exists() else shutil.which(name)
+        if found is None:
+            lacking(name)
+        return str(found)
+
+    return find
 
 
 @pytest.fixture(scope="session")

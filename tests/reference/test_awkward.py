@@ -11,8 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pixelmed
 import pytest
+import readers
 from awkward import ERRORS, PAGE, Result, page, result
+from judging import AWKWARD, Docket, settle
 from pydicom import dcmread
 from studies import analyse
 
@@ -24,11 +27,24 @@ pytestmark = pytest.mark.timeout(1800)
 
 SAMPLED_ELSEWHERE = (Kind.TILT, Kind.TILT_FORWARD, Kind.OBLIQUE, Kind.UNEQUAL_PIXELS, Kind.MANY_SLICES)
 LOSSY = (Kind.JPEG_LS_LOSSY, Kind.JPEG_2000_LOSSY, Kind.JPEG_BASELINE)
+# One kind of each form of objects, for readers take their time; the others differ in what they were measured on.
+READ = (
+    Kind.STRAIGHT,
+    Kind.TILT_FORWARD,
+    Kind.OBLIQUE,
+    Kind.FEET_FIRST,
+    Kind.TRANSPOSED,
+    Kind.UNEQUAL_PIXELS,
+    Kind.GAP,
+    Kind.ENHANCED_CT,
+    Kind.NAME_JAPANESE,
+)
 MARGINS = {"%": 0.5, "HU": 1.5}
 AREA_PERCENT, LOSS_HU, MANY_HU = 3.0, 2.0, 3.0
 PMVI_PERCENT = 0.5
 
 Results = Callable[[Kind], Result]
+Program = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +58,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         return known[kind]
 
     return of
+
+
+@pytest.fixture(scope="module")
+def docket(program: Program) -> Docket:
+    """What was judged."""
+    return Docket(program)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -152,3 +174,29 @@ def test_slices_that_come_again_change_nothing(results: Results) -> None:
 def test_the_page_says_what_happens(results: Results) -> None:
     """docs/awkward-studies.md is generated from the same rows."""
     assert PAGE.read_text(encoding="utf-8") == page(results(kind) for kind in Kind)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_dicom3tools_finds_no_error(kind: Kind, results: Results, docket: Docket) -> None:
+    """Every object obeys its IOD, and all of a result and the CT are of one patient, study and frame of reference."""
+    docket.hear(results(kind).study)
+
+
+def test_the_table_of_warnings_is_that_of_the_judges(
+    results: Results, docket: Docket, lacking: Callable[[str], None]
+) -> None:
+    """PixelMed's validator finds no error in any SR; docs/validators.md tells who said what of how many objects."""
+    if missing := pixelmed.missing():
+        lacking(f"{missing} (libpixelmed-java)")
+    for kind in Kind:
+        docket.hear(results(kind).study)
+    docket.weigh(pixelmed.judge(docket.reports))
+    settle(AWKWARD, docket)
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_every_reader_reads_its_objects(kind: Kind, results: Results, program: Program, tmp_path: Path) -> None:
+    """pydicom, highdicom, dcmqi, dcmdump and dsrdump, each where it knows the class, find one and the same."""
+    study = results(kind).study
+    for product in study.outcome.products:
+        assert readers.read(study.path(product.file), tmp_path, program)

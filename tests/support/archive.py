@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 from node.servers import Orthanc
@@ -33,6 +34,15 @@ class Archive:
         content = self.ask(path, method=method, body=body)[1]
         return json.loads(content) if content else None
 
+    def add(self, path: Path) -> None:
+        """Give it a file."""
+        connection = HTTPConnection("127.0.0.1", self.server.http_port, timeout=60)
+        try:
+            connection.request("POST", "/instances", body=path.read_bytes())
+            assert connection.getresponse().status == 200
+        finally:
+            connection.close()
+
     def clear(self) -> None:
         """Remove everything that it holds."""
         for one in self.rest("/patients"):
@@ -57,10 +67,24 @@ class Archive:
 
     def wado(self, study_uid: str, series_uid: str, sop_instance_uid: str) -> bytes:
         """Retrieve one instance by WADO-RS (PS3.18 section 10.4), as the DICOM file that it is there."""
-        path = f"/dicom-web/studies/{study_uid}/series/{series_uid}/instances/{sop_instance_uid}"
         accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-        kind, content = self.ask(path, accept=accept)
+        [part] = self.parts(instance_path(study_uid, series_uid, sop_instance_uid), accept)
+        return part
+
+    def parts(self, path: str, accept: str) -> list[bytes]:
+        """Return the parts of a multipart answer of DICOMweb."""
+        kind, content = self.ask(f"/dicom-web/{path}", accept=accept)
         boundary = kind.partition("boundary=")[2].partition(";")[0].strip('"').encode()
-        _, part, end = (b"\r\n" + content).split(b"\r\n--" + boundary)
+        _, *parts, end = (b"\r\n" + content).split(b"\r\n--" + boundary)
         assert end.startswith(b"--")
-        return part.partition(b"\r\n\r\n")[2]
+        return [part.partition(b"\r\n\r\n")[2] for part in parts]
+
+    def frames(self, path: str, count: int) -> list[bytes]:
+        """Retrieve the frames of an instance by WADO-RS, uncompressed, each for itself (PS3.18 section 10.4.1.1.6)."""
+        numbers = ",".join(str(number) for number in range(1, count + 1))
+        return self.parts(f"{path}/frames/{numbers}", 'multipart/related; type="application/octet-stream"')
+
+
+def instance_path(study_uid: str, series_uid: str, sop_instance_uid: str) -> str:
+    """Return the resource of an instance (PS3.18 section 10.1)."""
+    return f"studies/{study_uid}/series/{series_uid}/instances/{sop_instance_uid}"

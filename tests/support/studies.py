@@ -85,10 +85,10 @@ def analyse(
     return run(request_for_folder(folder, seg, settings or Settings(), now=at), spool)
 
 
-def run(request: JobRequest, spool: Spool) -> Study:
-    """Run stages 6 to 9 on a request."""
+def run(request: JobRequest, spool: Spool, *, label_map: bool = False) -> Study:
+    """Run stages 6 to 9 on a request, with `label_map` as for a destination that wants the SEG as such."""
     work = spool.work(request.key)
     outcome = analysis.segment(request, spool, work)
     if not outcome.final:
-        outcome = analysis.measure(request, spool, work)
+        outcome = analysis.measure(request, spool, work, label_map=label_map)
     return Study(request, spool, outcome)
