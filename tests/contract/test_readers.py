@@ -120,7 +120,7 @@ def test_qido_finds_every_object(archive: Archive, objects: dict[str, Path]) -> 
 
 
 def test_wado_tells_every_element(archive: Archive, objects: dict[str, Path]) -> None:
-    """The metadata of each object are its elements, each with its value; of plain pixels they say where to find them."""
+    """The metadata of each object are its elements, each with its value; and where plain pixels are."""
     for title, path in objects.items():
         ds = dcmread(path)
         [told] = archive.qido(f"{_path(ds)}/metadata")
