@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -216,7 +217,7 @@ class JobRequest:
         """What every number of the result carries, computed or not."""
         return (Note(NoteCode.FORCED_COMPLETION, self.forced),) if self.forced else ()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Digest of everything that a result depends on: 32 hexadecimal digits."""
         content: dict[str, Any] = {

@@ -1,11 +1,18 @@
 """Reading an SR with pydicom alone, as a stranger's program would: no class of the product, none of highdicom."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.filereader import read_dataset
 
 GROUP, MEASUREMENTS, REGION, SEGMENT, TRACKING = "125007", "126010", "111030", "121191", "112040"
+
+
+def decoded(item: bytes) -> Dataset:
+    """Return an encoded item of a sequence, behind its tag and its length."""
+    return read_dataset(BytesIO(item[8:]), is_implicit_VR=False, is_little_endian=True, parent_encoding="utf8")
 
 
 def code(item: Dataset) -> str:

@@ -11,18 +11,18 @@ as a page (docs/viewers.md).
 
 from collections.abc import Iterator, Sequence
 
-import highdicom as hd
 from pydicom import Dataset
 
-from node.core.codes import MEASUREMENTS, STRUCTURES, Structure
+from node.core.codes import MEASUREMENTS, Structure
 from node.core.private_codes import TBS_ZONE, TBS_ZONES
 from node.core.records import Measurement
 from workers.measured import Lesion
 from workers.records import Region, Segment
-from workers.report import clinical, lesions, pieces, seg, sentences
+from workers.report import clinical, lesions, pieces, seg, sentences, templates, tree
 from workers.report.document import Findings
 from workers.report.frames import Source
-from workers.report.pieces import Group, algorithm, comment, image_region, missing, number, site, tracking
+from workers.report.pieces import image_region, missing, number, said
+from workers.report.tree import Item
 
 _INDICES = ("psoas.pmvi", "psoas.pmi")
 _BURDEN = ("burden.count", "burden.max_diameter", "burden.tbs")
@@ -38,21 +38,26 @@ def build(findings: Findings, sources: Sequence[Source], segmentations: Sequence
     segmentations
         The SEG of this result, which its groups refer to, then those that were imported.
     """
-    groups: list[Group] = []
+    groups: list[Item] = []
     told: set[str] = set()
     drawn = lesions.drawn(findings)
     for segment_number, segment in enumerate(seg.segments(findings), start=1):
         names = _names(segment, findings)
         told.update(names)
-        reference = _reference(segmentations[0], segment_number, sources)
+        reference = templates.segment(
+            segmentations[0].SOPClassUID,
+            segmentations[0].SOPInstanceUID,
+            segment_number,
+            sources[0].header.SeriesInstanceUID,
+        )
         lesion = drawn.get(segment.label) if segment.structure is Structure.LESION else None
         groups += _segment_groups(findings, sources, reference, segment, names, lesion)
     groups += lesions.groups(findings, sources)
     groups += _index_groups(findings, sources, told)
     _tell_the_rest(groups, findings, told)
-    content = pieces.report(pieces.PAGE, groups, findings)
-    if scores := clinical.scores(findings):
-        content[0].ContentSequence.append(scores)
+    scores = clinical.scores(findings)
+    items = [templates.imaging_measurements(groups), *([scores] if scores else [])]
+    content = pieces.report(pieces.PAGE, items, findings)
     evidence = [*(source.header for source in sources), *segmentations]
     return pieces.finish(content, findings, evidence, "sr", findings.words("series.sr"))
 
@@ -65,51 +70,37 @@ def _names(segment: Segment, findings: Findings) -> list[str]:
     return [name for name, coding in MEASUREMENTS.items() if coding.structure is segment.structure]
 
 
-def _reference(segmentation: Dataset, segment_number: int, sources: Sequence[Source]) -> hd.sr.ReferencedSegment:
-    return hd.sr.ReferencedSegment(
-        sop_class_uid=segmentation.SOPClassUID,
-        sop_instance_uid=segmentation.SOPInstanceUID,
-        segment_number=segment_number,
-        source_series=hd.sr.SourceSeriesForSegmentation(sources[0].header.SeriesInstanceUID),
-    )
-
-
 def _segment_groups(
     findings: Findings,
     sources: Sequence[Source],
-    reference: hd.sr.ReferencedSegment,
+    reference: list[Item],
     segment: Segment,
     names: list[str],
     lesion: Lesion | None,
-) -> list[Group]:
-    request, coding = findings.request, STRUCTURES[segment.structure]
+) -> list[Item]:
     planar = [name for name in names if name.endswith("area_l3")]
     spatial = [name for name in names if name not in planar]
-    volumetric = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking(request, segment.label),
-        referenced_segment=reference,
-        finding_type=coding.type,
-        finding_sites=[site(segment.structure)],
-        algorithm_id=algorithm(request),
-        measurements=[*_numbers(spatial, findings), *(lesions.spatial(lesion) if lesion else ())],
-        qualitative_evaluations=_missing(spatial, findings),
-    )
-    remarks = lesions.remarks(lesion, findings) if lesion else ()
-    comment(volumetric, [*sentences.remarks(spatial, findings), *remarks])
     index = lesion.slice if lesion else _outline_slice(segment, findings, planar)
-    flat = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking(request, f"{segment.label}, outline"),
-        referenced_region=image_region(segment.region, index, sources[index]),
-        finding_type=coding.type,
-        finding_sites=[site(segment.structure)],
-        algorithm_id=algorithm(request),
-        measurements=[*_numbers(planar, findings), *(lesions.planar(lesion) if lesion else ())],
-        qualitative_evaluations=_missing(planar, findings),
-    )
-    if lesion:
-        lesions.draw(flat, lesion, sources[index])
-    comment(flat, list(sentences.remarks(planar, findings)))
-    return [volumetric, flat]
+    outline = image_region(segment.region, index, sources[index])
+    of_whole = [
+        *_numbers(spatial, findings),
+        *(lesions.spatial(lesion) if lesion else ()),
+        *_missing(spatial, findings),
+        *reference,
+        *map(said, sentences.remarks(spatial, findings)),
+        *map(said, lesions.remarks(lesion, findings) if lesion else ()),
+    ]
+    of_slice = [
+        *_numbers(planar, findings),
+        *([lesions.planar(lesion, sources[index])] if lesion else ()),
+        *_missing(planar, findings),
+        *([outline] if outline else ()),
+        *map(said, sentences.remarks(planar, findings)),
+    ]
+    return [
+        pieces.group(templates.VOLUMETRIC, segment.label, segment.structure, findings, of_whole),
+        pieces.group(templates.PLANAR, f"{segment.label}, outline", segment.structure, findings, of_slice),
+    ]
 
 
 def _outline_slice(segment: Segment, findings: Findings, planar: list[str]) -> int:
@@ -122,7 +113,7 @@ def _outline_slice(segment: Segment, findings: Findings, planar: list[str]) -> i
     return segment.region.slices[int(segment.region.mask.sum(axis=(1, 2)).argmax())]
 
 
-def _index_groups(findings: Findings, sources: Sequence[Source], told: set[str]) -> Iterator[Group]:
+def _index_groups(findings: Findings, sources: Sequence[Source], told: set[str]) -> Iterator[Item]:
     """Yield the groups of numbers that are of no single segment: psoas indices, tumour burden."""
     measurements = _measurements(findings)
     for label, structure, names, outlined, last in (
@@ -134,17 +125,15 @@ def _index_groups(findings: Findings, sources: Sequence[Source], told: set[str])
         if not drawn or all(measurements[name].value is None for name in names):
             continue
         told.update(names)
-        zone = _zone(findings) if names is _BURDEN else []
-        group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=tracking(findings.request, label),
-            referenced_regions=drawn,
-            finding_type=STRUCTURES[structure].type,
-            algorithm_id=algorithm(findings.request),
-            measurements=_numbers(names, findings),
-            qualitative_evaluations=[*_missing(names, findings), *zone],
-        )
-        comment(group, [*sentences.remarks(names, findings), *last])
-        yield group
+        content = [
+            *_numbers(names, findings),
+            *_missing(names, findings),
+            *(_zone(findings) if names is _BURDEN else ()),
+            *drawn,
+            *map(said, sentences.remarks(names, findings)),
+            *map(said, last),
+        ]
+        yield pieces.group(templates.VOLUMETRIC, label, structure, findings, content, sites=False)
 
 
 def muscles_at_l3(findings: Findings) -> list[tuple[Region, int]]:
@@ -170,14 +159,14 @@ def largest_lesion(findings: Findings) -> list[tuple[Region, int]]:
     return [largest] if largest else []
 
 
-def _zone(findings: Findings) -> list[hd.sr.QualitativeEvaluation]:
+def _zone(findings: Findings) -> list[Item]:
     burden = findings.measured.burden if findings.measured else None
     if burden is None or burden.zone is None:
         return []
-    return [hd.sr.QualitativeEvaluation(name=TBS_ZONE, value=TBS_ZONES[burden.zone])]
+    return [tree.code(TBS_ZONE, TBS_ZONES[burden.zone])]
 
 
-def _tell_the_rest(groups: list[Group], findings: Findings, told: set[str]) -> None:
+def _tell_the_rest(groups: list[Item], findings: Findings, told: set[str]) -> None:
     """Tell what has no group of its own: a number (no lesion at all, say) in the first, what is missing in the last."""
     measurements = _measurements(findings)
     rest = [name for name in MEASUREMENTS if name not in told]
@@ -187,20 +176,18 @@ def _tell_the_rest(groups: list[Group], findings: Findings, told: set[str]) -> N
         (groups[0], there, _numbers(there, findings)),
         (groups[-1], gone, _missing(gone, findings)),
     ):
-        for item in items:
-            group[0].ContentSequence.extend(item)
-        comment(group, list(sentences.remarks(names, findings)))
+        group.children.extend([*items, *map(said, sentences.remarks(names, findings))])
 
 
 def _measurements(findings: Findings) -> dict[str, Measurement]:
     return findings.measured.measurements if findings.measured else {}
 
 
-def _numbers(names: Sequence[str], findings: Findings) -> list[hd.sr.Measurement]:
+def _numbers(names: Sequence[str], findings: Findings) -> list[Item]:
     measurements = _measurements(findings)
     return [number(name, measurements[name]) for name in names if measurements[name].value is not None]
 
 
-def _missing(names: Sequence[str], findings: Findings) -> list[hd.sr.QualitativeEvaluation]:
+def _missing(names: Sequence[str], findings: Findings) -> list[Item]:
     measurements, psoas = _measurements(findings), findings.request.measurement.psoas
     return [missing(name, measurements[name], psoas) for name in names if measurements[name].value is None]

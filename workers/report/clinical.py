@@ -7,27 +7,25 @@ known is left out. Of an item that gives one point of two, `yes` says that it gi
 
 from collections.abc import Iterator
 
-import highdicom as hd
-from pydicom.sr.coding import Code
-
 from node.core.codes import NO, UNKNOWN, YES, ucum
 from node.core.private_codes import LEAST_POINTS, MOST_POINTS, SCORE_ITEMS, SCORES
 from workers.measured import Score
+from workers.report import tree
 from workers.report.document import Findings
 from workers.report.pieces import QUALITATIVE_EVALUATIONS, said
+from workers.report.tree import Item
 from workers.report.wording import Words
 
-_CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
 _STATES = {"yes": YES, "no": NO, "unknown": UNKNOWN}
 
 
-def scores(findings: Findings) -> hd.sr.ContainerContentItem | None:
+def scores(findings: Findings) -> Item | None:
     """Return the container of the scores; None where there is none that anything is known of."""
     told = [one for one in (findings.measured.scores if findings.measured else ()) if _is_known(one)]
     if not told:
         return None
     notes = dict.fromkeys(findings.words(f"score_note.{note}") for one in told for note in one.notes)
-    return _container(
+    return tree.container(
         QUALITATIVE_EVALUATIONS, [*(_score(one, findings.words) for one in told), *(said(note) for note in notes)]
     )
 
@@ -36,15 +34,15 @@ def _is_known(score: Score) -> bool:
     return any(item.state != "unknown" for item in score.items)
 
 
-def _score(score: Score, words: Words) -> hd.sr.ContainerContentItem:
-    return _container(SCORES[score.id], list(_items(score, words)))
+def _score(score: Score, words: Words) -> Item:
+    return tree.container(SCORES[score.id], list(_items(score, words)))
 
 
-def _items(score: Score, words: Words) -> Iterator[hd.sr.ContentItem]:
+def _items(score: Score, words: Words) -> Iterator[Item]:
     for name, points in ((LEAST_POINTS, score.low), (MOST_POINTS, score.high)):
-        yield hd.sr.NumContentItem(name=name, value=points, unit=ucum("{points}"), relationship_type=_CONTAINS)
+        yield tree.number(name, points, ucum("{points}"))
     for item in score.items:
-        yield hd.sr.CodeContentItem(name=SCORE_ITEMS[item.id], value=_STATES[item.state], relationship_type=_CONTAINS)
+        yield tree.code(SCORE_ITEMS[item.id], _STATES[item.state])
     yield said(_sentence(score, words))
 
 
@@ -53,9 +51,3 @@ def _sentence(score: Score, words: Words) -> str:
     if score.low == score.high:
         return words("score.exact", points=score.low, **origin)
     return words("score.range", low=score.low, high=score.high, **origin)
-
-
-def _container(name: Code, items: list[hd.sr.ContentItem]) -> hd.sr.ContainerContentItem:
-    box = hd.sr.ContainerContentItem(name=name, is_content_continuous=False, relationship_type=_CONTAINS)
-    box.ContentSequence = hd.sr.ContentSequence(items)
-    return box

@@ -5,6 +5,7 @@ order of their tags.
 """
 
 import struct
+from collections.abc import Mapping
 from functools import cache
 
 from pydicom import DataElement, Dataset
@@ -15,23 +16,30 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import correct_ambiguous_vr, write_data_element
 from pydicom.tag import Tag
 
-_WHOLE = {"US": "H", "UL": "I"}
+_WHOLE, _REAL = {"US": "H", "UL": "I"}, {"FL": "f", "FD": "d"}
 _ITEM = (0xFFFE, 0xE000)
+_LONG = frozenset({"SQ", "UC", "UN", "UT"})  # four bytes for the length, PS3.5 table 7.1-1
+_MOST = 0xFFFF
 
 
 def text(keyword: str, value: str) -> bytes:
-    """Return an element of a UID, a code string or a number string, padded to an even length."""
+    """Return an element of a string of whatever kind, in ISO_IR 192, padded to an even length."""
     tag, vr = _named(keyword)
-    content = value.encode("ascii")
-    content += (b"\0" if vr == "UI" else b" ") * (len(content) % 2)
-    return struct.pack("<HH2sH", *tag, vr.encode(), len(content)) + content
+    content = value.encode()
+    return _element(tag, vr, content + (b"\0" if vr == "UI" else b" ") * (len(content) % 2))
 
 
 def whole(keyword: str, *values: int) -> bytes:
     """Return an element of unsigned whole numbers."""
     tag, vr = _named(keyword)
-    content = struct.pack(f"<{len(values)}{_WHOLE[vr]}", *values)
-    return struct.pack("<HH2sH", *tag, vr.encode(), len(content)) + content
+    return _element(tag, vr, struct.pack(f"<{len(values)}{_WHOLE[vr]}", *values))
+
+
+def real(keyword: str, *values: float) -> bytes:
+    """Return an element of floating point numbers; too many for a length of two bytes become UN (PS3.5 6.2.2)."""
+    tag, vr = _named(keyword)
+    content = struct.pack(f"<{len(values)}{_REAL[vr]}", *values)
+    return _element(tag, vr if len(content) <= _MOST else "UN", content)
 
 
 def item(*elements: bytes) -> bytes:
@@ -42,8 +50,12 @@ def item(*elements: bytes) -> bytes:
 
 def sequence(keyword: str, *elements: bytes) -> bytes:
     """Return a sequence of one item."""
-    content = item(*elements)
-    return struct.pack("<HH2sHI", *_named(keyword)[0], b"SQ", 0, len(content)) + content
+    return items(keyword, item(*elements))
+
+
+def items(keyword: str, *encoded_items: bytes) -> bytes:
+    """Return a sequence of items."""
+    return _element(*_named(keyword), b"".join(encoded_items))
 
 
 def encoded(element: DataElement) -> bytes:
@@ -54,13 +66,21 @@ def encoded(element: DataElement) -> bytes:
     return buffer.getvalue()
 
 
-def put(ds: Dataset, keyword: str, items: bytes) -> None:
+def put(ds: Dataset, sequences: Mapping[str, bytes]) -> None:
     """Put encoded items into a data set that nobody changes any more, as if they had been read from a file with it."""
-    tag = Tag(_named(keyword)[0])
-    ds.pop(tag, None)
+    tags = {Tag(_named(keyword)[0]): content for keyword, content in sequences.items()}
+    for tag in tags:
+        ds.pop(tag, None)
     correct_ambiguous_vr(ds, is_little_endian=True)  # pydicom does so of what was not read
-    ds[tag] = RawDataElement(tag, "SQ", len(items), items, 0, False, True)
+    for tag, content in tags.items():
+        ds[tag] = RawDataElement(tag, "SQ", len(content), content, 0, False, True)
     ds.set_original_encoding(False, True, convert_encodings(ds.SpecificCharacterSet))
+
+
+def _element(tag: tuple[int, int], vr: str, content: bytes) -> bytes:
+    if vr in _LONG:
+        return struct.pack("<HH2sHI", *tag, vr.encode(), 0, len(content)) + content
+    return struct.pack("<HH2sH", *tag, vr.encode(), len(content)) + content
 
 
 @cache

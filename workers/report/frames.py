@@ -7,7 +7,6 @@ listed, each is listed once, however many of its frames were used.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import highdicom as hd
 from pydicom import Dataset
 
 
@@ -17,13 +16,6 @@ class Source:
 
     header: Dataset
     frame: int | None = None
-
-
-def image(source: Source) -> hd.sr.SourceImageForRegion:
-    """Return the reference to a slice that an SCOORD is selected from."""
-    return hd.sr.SourceImageForRegion(
-        source.header.SOPClassUID, source.header.SOPInstanceUID, [source.frame] if source.frame else None
-    )
 
 
 def reference(source: Source) -> Dataset:

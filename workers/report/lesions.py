@@ -10,16 +10,16 @@ specks, that nobody reads one by one, and `result.json` has all. How many there 
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import highdicom as hd
 import numpy as np
 from pydicom.sr.coding import Code
 
-from node.core.codes import ATTENUATION, DIAMETER_3D, MAXIMUM_DIAMETER, MEAN, STRUCTURES, VOLUME, Structure, ucum
+from node.core.codes import ATTENUATION, DIAMETER_3D, MAXIMUM_DIAMETER, MEAN, VOLUME, Structure, ucum
 from workers.measured import Lesion
+from workers.report import pieces, templates
 from workers.report.document import Findings
-from workers.report.frames import Source, image
-from workers.report.pieces import DECIMALS, Group, algorithm, comment, image_region, site, tracking
+from workers.report.frames import Source
 from workers.report.seg import lesion_label
+from workers.report.tree import Item
 
 MOST = 20
 
@@ -32,7 +32,7 @@ def drawn(findings: Findings) -> Mapping[str, Lesion]:
     return {lesion_label(number): one for number, one in enumerate(burden.lesions, start=1)}
 
 
-def groups(findings: Findings, sources: Sequence[Source]) -> Iterator[Group]:
+def groups(findings: Findings, sources: Sequence[Source]) -> Iterator[Item]:
     """Yield a group for each part of a mask of lesions."""
     burden = findings.measured.burden if findings.measured else None
     if burden is None or burden.drawn:
@@ -43,45 +43,30 @@ def groups(findings: Findings, sources: Sequence[Source]) -> Iterator[Group]:
             yield _group(findings, sources, lesion_label(number), lesion)
 
 
-def _group(findings: Findings, sources: Sequence[Source], label: str, lesion: Lesion) -> Group:
-    group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking(findings.request, label),
-        referenced_region=image_region(lesion.region, lesion.slice, sources[lesion.slice]),
-        finding_type=STRUCTURES[Structure.LESION].type,
-        finding_sites=[site(Structure.LESION)],
-        algorithm_id=algorithm(findings.request),
-        measurements=[*planar(lesion), *spatial(lesion)],
-    )
-    draw(group, lesion, sources[lesion.slice])
-    comment(group, list(remarks(lesion, findings)))
-    return group
+def _group(findings: Findings, sources: Sequence[Source], label: str, lesion: Lesion) -> Item:
+    source = sources[lesion.slice]
+    region = pieces.image_region(lesion.region, lesion.slice, source)
+    content = [planar(lesion, source), *spatial(lesion), *([region] if region else [])]
+    content += map(pieces.said, remarks(lesion, findings))
+    return pieces.group(templates.PLANAR, label, Structure.LESION, findings, content)
 
 
-def planar(lesion: Lesion) -> list[hd.sr.Measurement]:
-    """Return the axial diameter."""
-    return [_number(MAXIMUM_DIAMETER, lesion.axial_diameter_mm, "mm")]
-
-
-def draw(group: Group, lesion: Lesion, source: Source) -> None:
-    """Add to the axial diameter of a group its line on the slice, unless it begins and ends in one pixel.
-
-    highdicom takes no number with coordinates into a group that has a region; the group therefore has it already.
-    """
+def planar(lesion: Lesion, source: Source) -> Item:
+    """Return the axial diameter with its line on the slice, unless that begins and ends in one pixel."""
     if not lesion.axial_diameter_mm:
-        return
+        return _number(MAXIMUM_DIAMETER, lesion.axial_diameter_mm, "mm")
     (row, column), (last_row, last_column) = lesion.ends
     # The middle of a pixel, columns first (PS3.3 section C.18.6.1.1).
     line = np.asarray([[column, row], [last_column, last_row]], dtype=float) + 0.5
-    [diameter] = [item for item in group[0].ContentSequence if item.name == MAXIMUM_DIAMETER]
-    coordinates = hd.sr.CoordinatesForMeasurement(hd.sr.GraphicTypeValues.POLYLINE, line, image(source))
-    diameter.ContentSequence = hd.sr.ContentSequence([coordinates])
+    drawn_ = templates.coordinates(templates.POLYLINE, line, source)
+    return _number(MAXIMUM_DIAMETER, lesion.axial_diameter_mm, "mm", drawn=drawn_)
 
 
-def spatial(lesion: Lesion) -> list[hd.sr.Measurement]:
+def spatial(lesion: Lesion) -> list[Item]:
     """Return the numbers of the whole lesion; a mean only where there is tissue."""
     numbers = [_number(VOLUME, lesion.volume_ml, "mL"), _number(DIAMETER_3D, lesion.diameter_mm, "mm")]
     if lesion.mean_hu is not None:
-        numbers.append(_number(ATTENUATION, lesion.mean_hu, "[hnsf'U]", MEAN))
+        numbers.append(_number(ATTENUATION, lesion.mean_hu, "[hnsf'U]", derivation=MEAN))
     return numbers
 
 
@@ -110,5 +95,7 @@ def of_all(findings: Findings) -> Iterator[str]:
         yield words("lesion.smaller", count=burden.smaller)
 
 
-def _number(concept: Code, value: float, unit: str, derivation: Code | None = None) -> hd.sr.Measurement:
-    return hd.sr.Measurement(name=concept, value=round(value, DECIMALS), unit=ucum(unit), derivation=derivation)
+def _number(
+    concept: Code, value: float, unit: str, *, derivation: Code | None = None, drawn: Item | None = None
+) -> Item:
+    return templates.measurement(concept, round(value, pieces.DECIMALS), ucum(unit), derivation, drawn)

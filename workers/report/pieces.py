@@ -1,41 +1,37 @@
-"""Parts of an SR that several of its forms use (TID 1500 and below, PS3.16), built with highdicom."""
+"""Parts of an SR that several of its forms use: the templates filled with a result, and the document around them."""
 
 from collections.abc import Iterator, Sequence
 
 import highdicom as hd
 import numpy as np
 from pydicom import Dataset
+from pydicom import Sequence as Items
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage
 
 from node.core.codes import LIVER, MEASUREMENTS, STRUCTURES, Structure, ucum
+from node.core.frames import header_copy
 from node.core.private_codes import number_code, reason_code
 from node.core.records import JobRequest, Measurement
 from workers.records import Region
-from workers.report import envelope, quality
+from workers.report import elements, envelope, quality, templates, tree
 from workers.report.document import Findings
-from workers.report.frames import Source, image
+from workers.report.frames import Source
 from workers.report.outline import inside, outline
 from workers.report.seg import tracking_uid
+from workers.report.tree import Item
 
 # CID 7021. A stock OHIF draws a report of the first title on the images and shows one of the second as a page of text.
 DRAWN = Code("126000", "DCM", "Imaging Measurement Report")
 PAGE = Code("126001", "DCM", "Oncology Measurement Report")
 COMMENT = Code("121106", "DCM", "Comment")
-IMAGING_MEASUREMENTS = "126010"
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
 CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")  # CID 100
-_DEVICE_OBSERVER = hd.sr.CodedConcept("121007", "DCM", "Device")
-Group = (
-    hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations
-    | hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations
-    | hd.sr.MeasurementsAndQualitativeEvaluations
-)
 DECIMALS = 4  # DS holds 16 characters; pixels do not give more
 
 
-def report(title: Code, groups: Sequence[Group], findings: Findings) -> hd.sr.MeasurementReport:
-    """Return the content tree of a TID 1500 report.
+def report(title: Code, content: Sequence[Item], findings: Findings) -> Item:
+    """Return the content tree of a TID 1500 report; `content` are its measurement groups, or what stands for them.
 
     It has no image library, which is optional: its slices are all in the evidence, and viewers that show the tree as
     text would show a line for each before the first number. A page says first of all which result it supersedes, what
@@ -43,29 +39,20 @@ def report(title: Code, groups: Sequence[Group], findings: Findings) -> hd.sr.Me
     (docs/viewers.md).
     """
     words = findings.words
-    language = hd.sr.CodedConcept(words("language.tag"), "RFC5646", words("language.name"))
-    content = hd.sr.MeasurementReport(
-        observation_context=observer(),
-        procedure_reported=CT_PROCEDURE,
-        imaging_measurements=list(groups),
-        title=title,
-        language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(language),
+    observer = templates.device_observer(
+        envelope.device_uid(), envelope.MODEL, envelope.MANUFACTURER, envelope.MODEL, envelope.SERIAL_NUMBER
     )
-    if title == PAGE:
-        for item in _first_of_all(findings):
-            content[0].ContentSequence.insert(_measurements_of(content), item)
-    _separate(content[0])
-    return content
+    items = [
+        templates.language(words("language.tag"), words("language.name")),
+        *observer,
+        templates.procedure(CT_PROCEDURE),
+        *(_first_of_all(findings) if title == PAGE else ()),
+        *content,
+    ]
+    return tree.container(title, items, templates.REPORT)
 
 
-def _measurements_of(content: hd.sr.MeasurementReport) -> int:
-    """Return where the measurements stand among the items of a report."""
-    return next(
-        index for index, item in enumerate(content[0].ContentSequence) if item.name.value == IMAGING_MEASUREMENTS
-    )
-
-
-def _first_of_all(findings: Findings) -> Iterator[hd.sr.ContentItem]:
+def _first_of_all(findings: Findings) -> Iterator[Item]:
     """Yield the sentences that name the earlier result and say what every number carries, then the facts of quality."""
     sentences = [note.text for note in findings.request.notes]
     if old := findings.request.supersedes:
@@ -76,33 +63,8 @@ def _first_of_all(findings: Findings) -> Iterator[hd.sr.ContentItem]:
         yield facts
 
 
-def _separate(item: Dataset) -> None:
-    """Say of each container that its items stand apart; highdicom says CONTINUOUS, and viewers run them together."""
-    if item.ValueType == "CONTAINER":
-        item.ContinuityOfContent = "SEPARATE"
-    for child in item.get("ContentSequence") or ():
-        _separate(child)
-
-
-def observer() -> hd.sr.ObservationContext:
-    """Return this product as the observer (TID 1001)."""
-    return hd.sr.ObservationContext(observer_device_context=device())
-
-
-def device() -> hd.sr.ObserverContext:
-    """Return this product as an observing device (TID 1002, 1004)."""
-    attributes = hd.sr.DeviceObserverIdentifyingAttributes(
-        uid=envelope.device_uid(),
-        name=envelope.MODEL,
-        manufacturer_name=envelope.MANUFACTURER,
-        model_name=envelope.MODEL,
-        serial_number=envelope.SERIAL_NUMBER,
-    )
-    return hd.sr.ObserverContext(observer_type=_DEVICE_OBSERVER, observer_identifying_attributes=attributes)
-
-
 def finish(
-    content: hd.sr.MeasurementReport,
+    content: Item,
     findings: Findings,
     evidence: Sequence[Dataset],
     kind: str,
@@ -111,12 +73,14 @@ def finish(
     """Return the document around a content tree: Comprehensive 3D SR, complete, unverified.
 
     It names every SR of the result that it supersedes as its predecessor (PS3.3 section C.17.2), whatever its kind: a
-    refusal may follow upon numbers.
+    refusal may follow upon numbers. highdicom writes it around the root alone, with the first image as its evidence.
     """
     request = findings.request
-    ds = hd.sr.Comprehensive3DSR(
-        evidence=list(evidence),
-        content=content,
+    root = hd.sr.ContainerContentItem(content.name, is_content_continuous=False, template_id=templates.REPORT)
+    root.ContentSequence = Items()
+    made = hd.sr.Comprehensive3DSR(
+        evidence=evidence[:1],
+        content=root,
         series_instance_uid=envelope.series_uid(request, kind),
         series_number=envelope.series_number(request, kind),
         sop_instance_uid=envelope.instance_uid(request, kind),
@@ -128,9 +92,42 @@ def finish(
         previous_versions=_predecessors(request) or None,
         contributing_equipment=[envelope.equipment(request)],
     )
-    ds.ContentTemplateSequence = content[0].ContentTemplateSequence
+    ds = header_copy(made)
+    ds.file_meta = made.file_meta
     envelope.declare_private_scheme(ds)
-    return envelope.seal(ds, evidence[0], findings, description)
+    envelope.seal(ds, evidence[0], findings, description)
+    elements.put(ds, {"ContentSequence": content.below, **_listed(evidence)})
+    return ds
+
+
+def _listed(evidence: Sequence[Dataset]) -> dict[str, bytes]:
+    """Return the sequences that list the evidence by study and series, each instance once (PS3.3 table 10-3b)."""
+    studies: dict[str, dict[str, dict[str, Dataset]]] = {}
+    for one in evidence:
+        of_series = studies.setdefault(one.StudyInstanceUID, {}).setdefault(one.SeriesInstanceUID, {})
+        of_series.setdefault(one.SOPInstanceUID, one)
+    listed: dict[str, bytes] = {}
+    for uid, series in studies.items():
+        current = uid == evidence[0].StudyInstanceUID
+        keyword = "CurrentRequestedProcedureEvidenceSequence" if current else "PertinentOtherEvidenceSequence"
+        listed[keyword] = listed.get(keyword, b"") + _study(uid, series)
+    return listed
+
+
+def _study(study_uid: str, series: dict[str, dict[str, Dataset]]) -> bytes:
+    items = [
+        elements.item(
+            elements.items(
+                "ReferencedSOPSequence",
+                *(elements.item(*tree.reference(one.SOPClassUID, one.SOPInstanceUID)) for one in instances.values()),
+            ),
+            elements.text("SeriesInstanceUID", series_uid),
+        )
+        for series_uid, instances in series.items()
+    ]
+    return elements.item(
+        elements.items("ReferencedSeriesSequence", *items), elements.text("StudyInstanceUID", study_uid)
+    )
 
 
 def _predecessors(request: JobRequest) -> list[Dataset]:
@@ -144,71 +141,54 @@ def _predecessors(request: JobRequest) -> list[Dataset]:
     return found
 
 
-def tracking(request: JobRequest, label: str) -> hd.sr.TrackingIdentifier:
-    """Return the tracking identifier of a finding."""
-    return hd.sr.TrackingIdentifier(uid=tracking_uid(request, label), identifier=label)
+def group(
+    template: str, label: str, structure: Structure, findings: Findings, content: Sequence[Item], *, sites: bool = True
+) -> Item:
+    """Return a measurement group of a structure, by this product; without `sites` it does not say where that is."""
+    request = findings.request
+    context = templates.algorithm(envelope.MODEL, request.version, envelope.MANUFACTURER)
+    if sites:
+        context.insert(0, site(structure))
+    return templates.group(template, label, tracking_uid(request, label), STRUCTURES[structure].type, context, content)
 
 
-def algorithm(request: JobRequest) -> hd.sr.AlgorithmIdentification:
-    """Return this product as the measuring algorithm (TID 4019)."""
-    return hd.sr.AlgorithmIdentification(
-        name=envelope.MODEL, version=request.version, manufacturer=envelope.MANUFACTURER
-    )
-
-
-def site(structure: Structure) -> hd.sr.FindingSite:
+def site(structure: Structure) -> Item:
     """Return where a structure is found: it is its own site, with its side; a lesion's is the liver."""
     coding = STRUCTURES[structure]
-    kind = LIVER if structure is Structure.LESION else coding.type
-    return hd.sr.FindingSite(kind, laterality=coding.laterality)
+    return templates.site(LIVER if structure is Structure.LESION else coding.type, coding.laterality)
 
 
-def image_region(region: Region, index: int, source: Source) -> hd.sr.ImageRegion | None:
+def image_region(region: Region, index: int, source: Source) -> Item | None:
     """Return the outline of a region on a slice as an SCOORD selected from that slice."""
     points = outline(region, index)
-    if points is None:
-        return None
-    return hd.sr.ImageRegion(hd.sr.GraphicTypeValues.POLYLINE, points, image(source))
+    return None if points is None else templates.region(points, source)
 
 
-def coordinates(region: Region, index: int, source: Source) -> hd.sr.CoordinatesForMeasurement | None:
+def coordinates(region: Region, index: int, source: Source) -> Item | None:
     """Return the outline of a region on a slice as an SCOORD inside a NUM (TID 320)."""
     points = outline(region, index)
-    if points is None:
-        return None
-    return hd.sr.CoordinatesForMeasurement(hd.sr.GraphicTypeValues.POLYLINE, points, image(source))
+    return None if points is None else templates.coordinates(templates.POLYLINE, points, source)
 
 
-def marks(regions: Sequence[Region], index: int, source: Source) -> hd.sr.CoordinatesForMeasurement | None:
+def marks(regions: Sequence[Region], index: int, source: Source) -> Item | None:
     """Return one point inside each region on a slice as an SCOORD inside a NUM."""
     points = [point for region in regions if (point := inside(region, index)) is not None]
-    if not points:
-        return None
-    return hd.sr.CoordinatesForMeasurement(hd.sr.GraphicTypeValues.MULTIPOINT, np.asarray(points), image(source))
+    return templates.coordinates(templates.MULTIPOINT, np.asarray(points), source) if points else None
 
 
-def number(name: str, one: Measurement) -> hd.sr.Measurement:
+def number(name: str, one: Measurement) -> Item:
     """Return a NUM (TID 300) by the standard's own concept."""
     coding = MEASUREMENTS[name]
-    return hd.sr.Measurement(
-        name=coding.concept,
-        value=round(float(one.value or 0), DECIMALS),
-        unit=ucum(coding.unit),
-        derivation=coding.derivation,
+    return templates.measurement(
+        coding.concept, round(float(one.value or 0), DECIMALS), ucum(coding.unit), coding.derivation
     )
 
 
-def missing(name: str, one: Measurement, psoas: str) -> hd.sr.QualitativeEvaluation:
+def missing(name: str, one: Measurement, psoas: str) -> Item:
     """Return the absence of a number: the measurement, and the reason as a code."""
-    return hd.sr.QualitativeEvaluation(name=number_code(name, psoas), value=reason_code(str(one.reason)))
+    return tree.code(number_code(name, psoas), reason_code(str(one.reason)))
 
 
-def comment(group: Group, sentences: Sequence[str]) -> None:
-    """Add sentences to a measurement group."""
-    for sentence in sentences:
-        group[0].ContentSequence.append(said(sentence))
-
-
-def said(sentence: str) -> hd.sr.TextContentItem:
+def said(sentence: str) -> Item:
     """Return a sentence as an item of a container."""
-    return hd.sr.TextContentItem(name=COMMENT, value=sentence, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS)
+    return tree.text(COMMENT, sentence)

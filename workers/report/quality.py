@@ -7,7 +7,6 @@ which the absence says something. Next: `pieces` puts it before the measurements
 
 from collections.abc import Iterator
 
-import highdicom as hd
 from pydicom.sr.coding import Code
 
 from node.core.codes import (
@@ -35,35 +34,30 @@ from node.core.private_codes import (
 )
 from node.core.reasons import NotComputed
 from workers.records import LabelMap, Segment, Volume
+from workers.report import tree
 from workers.report.document import Findings
+from workers.report.tree import Item
 from workers.report.wording import Words
 
-_CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
 _MUSCLES = {"iliopsoas": ILIOPSOAS, "psoas_major": PSOAS_MAJOR}
 _DECIMALS = 4
 
 
-def facts(findings: Findings) -> hd.sr.ContainerContentItem | None:
+def facts(findings: Findings) -> Item | None:
     """Return the container of the facts; None where no series was read."""
     if findings.volume is None:
         return None
-    box = hd.sr.ContainerContentItem(name=QUALITY, is_content_continuous=False, relationship_type=_CONTAINS)
-    box.ContentSequence = hd.sr.ContentSequence(
-        [
-            *_acquired(findings.volume, findings.labels, findings.words),
-            *(_measured(findings) if findings.measured else ()),
-        ]
-    )
-    return box
+    acquired = _acquired(findings.volume, findings.labels, findings.words)
+    return tree.container(QUALITY, [*acquired, *(_measured(findings) if findings.measured else ())])
 
 
-def _acquired(volume: Volume, labels: LabelMap | None, words: Words) -> Iterator[hd.sr.ContentItem]:
+def _acquired(volume: Volume, labels: LabelMap | None, words: Words) -> Iterator[Item]:
     acquired, geometry = volume.acquisition, volume.geometry
     between, along_columns, along_rows = geometry.spacing_mm
     slices, length = geometry.shape[0], geometry.shape[0] * between
     seen_upright = labels is not None and labels.seen_upright
     covered = words("quality.coverage", slices=slices, length=length)
-    yield _text(COVERAGE, words("quality.seen_upright", covered=covered) if seen_upright else covered)
+    yield tree.text(COVERAGE, words("quality.seen_upright", covered=covered) if seen_upright else covered)
     if acquired.slice_thickness_mm is not None:
         yield _number(SLICE_THICKNESS, acquired.slice_thickness_mm, "mm")
     yield _number(SLICE_SPACING, between, "mm")
@@ -73,28 +67,28 @@ def _acquired(volume: Volume, labels: LabelMap | None, words: Words) -> Iterator
         yield _number(GANTRY_TILT, geometry.tilt_degrees, "deg")
     if acquired.kvp is not None:
         yield _number(TUBE_VOLTAGE, acquired.kvp, "kV")
-    yield _text(CONVOLUTION_KERNEL, acquired.kernel or words("quality.no_kernel"))
-    yield _text(CONTRAST_AGENT, acquired.contrast or words("quality.no_contrast"))
+    yield tree.text(CONVOLUTION_KERNEL, acquired.kernel or words("quality.no_kernel"))
+    yield tree.text(CONTRAST_AGENT, acquired.contrast or words("quality.no_contrast"))
     if acquired.lossy:
-        yield _text(COMPRESSION, words(f"reason.{NotComputed.INPUT_LOSSY}"))
+        yield tree.text(COMPRESSION, words(f"reason.{NotComputed.INPUT_LOSSY}"))
 
 
-def _measured(findings: Findings) -> Iterator[hd.sr.ContentItem]:
+def _measured(findings: Findings) -> Iterator[Item]:
     request, labels, words = findings.request, findings.labels, findings.words
     known, height = request.facts, words("quality.no_height")
     if known.height_m is not None and known.height_source is not None:
         source = words(f"height.{known.height_source}")
         height = words("quality.height", height=known.height_m, source=source, code=known.height_source)
-    yield _text(HEIGHT, height)
+    yield tree.text(HEIGHT, height)
     muscle = _MUSCLES[request.measurement.psoas]
-    yield hd.sr.CodeContentItem(name=PSOAS_STRUCTURE, value=muscle, relationship_type=_CONTAINS)
+    yield tree.code(PSOAS_STRUCTURE, muscle)
     if labels is None:
         return
-    yield from (_text(SEGMENTED_BY, sentence) for sentence in _authors(labels, words))
+    yield from (tree.text(SEGMENTED_BY, sentence) for sentence in _authors(labels, words))
     if not labels.imported:
-        yield _text(ENGINE, request.engine)
+        yield tree.text(ENGINE, request.engine)
     if labels.reduced:
-        yield _text(REDUCED_MODE, labels.reduced)
+        yield tree.text(REDUCED_MODE, labels.reduced)
 
 
 def _authors(labels: LabelMap, words: Words) -> Iterator[str]:
@@ -112,9 +106,5 @@ def _authors(labels: LabelMap, words: Words) -> Iterator[str]:
         )
 
 
-def _number(name: Code, value: float, unit: str) -> hd.sr.NumContentItem:
-    return hd.sr.NumContentItem(name=name, value=round(value, _DECIMALS), unit=ucum(unit), relationship_type=_CONTAINS)
-
-
-def _text(name: Code, value: str) -> hd.sr.TextContentItem:
-    return hd.sr.TextContentItem(name=name, value=value, relationship_type=_CONTAINS)
+def _number(name: Code, value: float, unit: str) -> Item:
+    return tree.number(name, round(value, _DECIMALS), ucum(unit))

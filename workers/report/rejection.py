@@ -15,11 +15,12 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
 from node.core.records import JobRequest
-from workers.report import envelope, pieces
+from workers.report import envelope
 from workers.report.document import Findings
 
 _REJECTED = Code("113001", "DCM", "Rejected for Quality Reasons")  # CID 7010
-_SERIES_NUMBER = 9004
+_DEVICE_OBSERVER = hd.sr.CodedConcept("121007", "DCM", "Device")  # CID 270
+_SERIES_NUMBER = 9006
 
 
 def kind(destination: str) -> str:
@@ -50,7 +51,7 @@ def build(request: JobRequest, destination: str, rejected: Sequence[Dataset], re
     content = hd.ko.KeyObjectSelection(
         document_title=_REJECTED,
         referenced_objects=rejected,
-        observer_device_context=pieces.device(),
+        observer_device_context=_device(),
         description=findings.words("rejection.reason"),
     )
     ds = hd.ko.KeyObjectSelectionDocument(
@@ -65,6 +66,18 @@ def build(request: JobRequest, destination: str, rejected: Sequence[Dataset], re
     )
     ds.copy_patient_and_study_information(result)
     return envelope.seal(ds, result, findings, findings.words("series.rejected"))
+
+
+def _device() -> hd.sr.ObserverContext:
+    """Return this product as an observing device (TID 1002, 1004)."""
+    attributes = hd.sr.DeviceObserverIdentifyingAttributes(
+        uid=envelope.device_uid(),
+        name=envelope.MODEL,
+        manufacturer_name=envelope.MANUFACTURER,
+        model_name=envelope.MODEL,
+        serial_number=envelope.SERIAL_NUMBER,
+    )
+    return hd.sr.ObserverContext(observer_type=_DEVICE_OBSERVER, observer_identifying_attributes=attributes)
 
 
 def encode(ds: Dataset) -> bytes:

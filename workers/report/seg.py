@@ -167,7 +167,7 @@ def _finish(
     _refer_to(ds, [one for one in imported if one.StudyInstanceUID == request.study_instance_uid])
     envelope.declare_private_scheme(ds)
     envelope.seal(ds, sources[0].header, findings, findings.words(f"series.{kind}"))
-    elements.put(ds, "PerFrameFunctionalGroupsSequence", groups)
+    elements.put(ds, {"PerFrameFunctionalGroupsSequence": groups})
     return ds
 
 

@@ -10,7 +10,6 @@ the archival SR.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 from pydicom.sr.coding import Code
@@ -19,10 +18,12 @@ from node.core.codes import MEASUREMENTS, STRUCTURES, Structure, ucum
 from node.core.private_codes import AT_LEAST, number_code
 from node.core.records import Measurement
 from workers.records import DEMONSTRATION, Mask, Region
-from workers.report import pieces, seg
+from workers.report import pieces, seg, templates
 from workers.report.document import Findings
 from workers.report.frames import Source
-from workers.report.pieces import comment, coordinates, marks, tracking
+from workers.report.pieces import coordinates, marks
+from workers.report.seg import tracking_uid
+from workers.report.tree import Item
 
 LINES_SHOWN = 5
 _ROOM_FOR_THE_BOX = 0.68  # of the columns: the box stands right of the outline and is cut at the window's edge
@@ -43,7 +44,7 @@ class _Line:
 def build(findings: Findings, sources: Sequence[Source]) -> Dataset | None:
     """Return the SR, or None where no number can be drawn; `sources` are the volume's slices."""
     taken: set[int] = set()
-    groups: list[pieces.Group] = []
+    groups: list[Item] = []
     for label, finding, index, lines in _that_fit(_plan(findings), LINES_SHOWN - len(_said(findings))):
         free = _free(index, lines, taken)
         group = _group(findings, sources, label, finding, free, lines) if free is not None else None
@@ -52,7 +53,7 @@ def build(findings: Findings, sources: Sequence[Source]) -> Dataset | None:
             groups.append(group)
     if not groups:
         return None
-    content = pieces.report(pieces.DRAWN, groups, findings)
+    content = pieces.report(pieces.DRAWN, [templates.imaging_measurements(groups)], findings)
     evidence = [source.header for source in sources]
     return pieces.finish(content, findings, evidence, "sr-viewer", findings.words("series.sr-viewer"))
 
@@ -108,7 +109,7 @@ def _group(
     finding: Structure,
     index: int,
     lines: list[_Line],
-) -> pieces.Group | None:
+) -> Item | None:
     """Return a group on a slice, or None where none of its numbers was computed."""
     measurements = findings.measured.measurements if findings.measured else {}
     numbers, cut = [], False
@@ -123,29 +124,25 @@ def _group(
     said = _said(findings)
     if cut and len(numbers) + len(said) < LINES_SHOWN:
         said.append(findings.words("viewer.cut"))
-    group = hd.sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking(findings.request, f"{label}, drawn"),
-        finding_type=STRUCTURES[finding].type,
-        measurements=numbers,
-    )
-    comment(group, said)
-    return group
+    label, content = f"{label}, drawn", [*numbers, *map(pieces.said, said)]
+    uid = tracking_uid(findings.request, label)
+    return templates.group(templates.PLAIN, label, uid, STRUCTURES[finding].type, content=content)
 
 
-def _drawn(line: _Line, index: int, source: Source) -> hd.sr.CoordinatesForMeasurement | None:
+def _drawn(line: _Line, index: int, source: Source) -> Item | None:
     if len(line.regions) == 1:
         return coordinates(line.regions[0], index, source)
     return marks(line.regions, index, source)
 
 
-def _number(name: str, one: Measurement, drawn: hd.sr.CoordinatesForMeasurement, psoas: str) -> hd.sr.Measurement:
+def _number(name: str, one: Measurement, drawn: Item, psoas: str) -> Item:
     coding, code = MEASUREMENTS[name], number_code(name, psoas)
     at_least = coding.grows and one.is_cut
-    return hd.sr.Measurement(
-        name=code._replace(meaning=code.meaning + AT_LEAST) if at_least else code,
-        value=round(float(one.value or 0), pieces.DECIMALS),
-        unit=_UNITS.get(name) or ucum(coding.unit),
-        referenced_coordinates=[drawn],
+    return templates.measurement(
+        code._replace(meaning=code.meaning + AT_LEAST) if at_least else code,
+        round(float(one.value or 0), pieces.DECIMALS),
+        _UNITS.get(name) or ucum(coding.unit),
+        drawn=drawn,
     )
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import highdicom as hd
 import numpy as np
 import pytest
 from made_arrays import BODY_SHAPE, BODY_VOXEL_ML, NO_FACTS, body, box, geometry, label_map, tilted, volume
@@ -13,7 +12,7 @@ from made_studies import Made
 from made_validation import validation
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage
-from sr_reading import children, coded, groups, image_of, name, number, texts, tracking_uid, walk
+from sr_reading import children, coded, decoded, groups, image_of, name, number, texts, tracking_uid, walk
 from studies import Study, run
 
 from node.core.codes import MEASUREMENTS, Structure
@@ -25,10 +24,10 @@ from workers.measured import Measured, Zone
 from workers.measurement import lesions as stage_8
 from workers.measurement import scores
 from workers.records import DEMONSTRATION, LabelMap, Volume
-from workers.report import clinical, pieces, quality, sentences
+from workers.report import clinical, quality, sentences
 from workers.report.document import Findings
 from workers.report.frames import Source
-from workers.report.lesions import MOST, draw, planar
+from workers.report.lesions import MOST, planar
 
 SHAPE = (12, 20, 24)
 GRID = geometry(SHAPE, (3.0, 0.8, 0.9))
@@ -141,12 +140,8 @@ def test_a_lesion_of_one_pixel_has_no_line() -> None:
     assert lesion.ends == ((3, 3), (3, 3))
     header = Dataset()
     header.SOPClassUID, header.SOPInstanceUID = CTImageStorage, "1.2.3"
-    [diameter] = planar(lesion)
-    group = hd.sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=pieces.tracking(request(), "one"), measurements=[diameter]
-    )
-    draw(group, lesion, Source(header))
-    assert (number(diameter[0]), children(diameter[0])) == ((0.0, "mm"), [])
+    diameter = decoded(planar(lesion, Source(header)).encoded())
+    assert (number(diameter), children(diameter)) == ((0.0, "mm"), [])
 
 
 def test_every_zone_and_every_score_has_its_code() -> None:
@@ -158,19 +153,24 @@ def test_every_zone_and_every_score_has_its_code() -> None:
     assert names == {id_: code.meaning for id_, code in SCORE_ITEMS.items()}
 
 
+def scores_of(of: Findings) -> Dataset:
+    """Return the container of the scores."""
+    box_ = clinical.scores(of)
+    assert box_ is not None
+    return decoded(box_.encoded())
+
+
 def test_a_score_of_which_nothing_is_known_is_not_told() -> None:
     """Lesions were not searched for, and the site has entered nothing."""
     assert clinical.scores(findings(NOT_SEARCHED)) is None
-    told = clinical.scores(findings(NOT_SEARCHED, clinical_facts=ClinicalFacts(cea_ng_ml=12.0)))
-    assert told is not None
+    told = scores_of(findings(NOT_SEARCHED, clinical_facts=ClinicalFacts(cea_ng_ml=12.0)))
     assert [name(item) for item in children(told, "CONTAINER")] == ["fong-crs", "game"]
 
 
 def test_a_score_says_its_range_and_whom_it_was_made_from() -> None:
     """In words beside the coded points; exact where every item is known."""
     known = ClinicalFacts(node_positive_primary=True, disease_free_interval_months=6.0, cea_ng_ml=250.0)
-    told = clinical.scores(findings(clinical_facts=known))
-    assert told is not None
+    told = scores_of(findings(clinical_facts=known))
     [fong, ras, _] = children(told, "CONTAINER")
     assert [number(item) for item in children(fong, "NUM")] == [(3.0, "{points}"), (3.0, "{points}")]
     assert texts(fong)[0].startswith("3 of 5 points. Fong et al., Ann Surg 1999")
@@ -184,7 +184,7 @@ def facts_of(of: Findings) -> dict[str, list[Any]]:
     box_ = quality.facts(of)
     assert box_ is not None
     said: dict[str, list[Any]] = {}
-    for item in children(box_):
+    for item in children(decoded(box_.encoded())):
         value = {"NUM": number, "CODE": coded, "TEXT": lambda one: str(one.TextValue)}[item.ValueType](item)
         said.setdefault(name(item), []).append(value)
     return said
