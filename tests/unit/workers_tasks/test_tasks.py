@@ -64,6 +64,7 @@ def test_a_job_goes_through_its_stages(
     assert (row.state, row.reason, row.lease_owner) == (JobState.REPORTED, None, None)
     planned = delivery_rows(job)
     assert set(planned) == {"seg", "sr", "sr-viewer"}
+    assert not spool.work(job).has("seg-labelmap.dcm")
     for kind, one in planned.items():
         assert digest(spool.work(job).read(f"{kind}.dcm")) == one.digest
         assert one.state is DeliveryState.PENDING
@@ -74,8 +75,7 @@ def test_what_no_destination_wants_is_entered_all_the_same(
     desk: Desk, ledger: Ledger, spool: Spool, job: str, delivery_rows: Deliveries
 ) -> None:
     """It may have to stand in for what is refused: its UID, file and digest are known from the start."""
-    wanting = [one.model_copy(update={"objects": ("sr",)}) for one in desk.settings.destinations]
-    desk = replace(desk, settings=desk.settings.model_copy(update={"destinations": tuple(wanting)}))
+    desk = wanting(desk, "sr")
     desk.segment(job)
     desk.measure(job)
     assert set(delivery_rows(job)) == {"sr"}
@@ -84,6 +84,23 @@ def test_what_no_destination_wants_is_entered_all_the_same(
     assert {"seg", "sr", "sr-viewer"} <= set(made)
     for one in made.values():
         assert digest(spool.work(job).read(one.file)) == one.digest
+
+
+def wanting(desk: Desk, *objects: str) -> Desk:
+    """Return the desk with destinations that want these objects."""
+    destinations = tuple(one.model_copy(update={"objects": objects}) for one in desk.settings.destinations)
+    return replace(desk, settings=desk.settings.model_copy(update={"destinations": destinations}))
+
+
+def test_a_label_map_is_made_where_a_destination_wants_one(
+    desk: Desk, spool: Spool, job: str, delivery_rows: Deliveries
+) -> None:
+    """And nowhere else: it costs time and space."""
+    desk = wanting(desk, "seg-labelmap", "sr")
+    desk.segment(job)
+    desk.measure(job)
+    assert set(delivery_rows(job)) == {"seg-labelmap", "sr"}
+    assert spool.work(job).has("seg-labelmap.dcm")
 
 
 def test_an_unknown_or_misplaced_message_does_nothing(desk: Desk, spool: Spool, job: str, job_row: Jobs) -> None:
