@@ -72,7 +72,7 @@ class Volume:
             hu = self.hu[first : first + _AT_ONCE]
             whole = hu if np.issubdtype(hu.dtype, np.integer) else np.rint(hu)
             words[: len(hu)] = whole
-            sum_.update(words[: len(hu)])
+            sum_.update(words[: len(hu)].data)
         return sum_.hexdigest()
 
 
