@@ -85,7 +85,12 @@ def parses(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What was parsed whole."""
     whole: list[bytes] = []
     parsed = headers._parsed
-    monkeypatch.setattr(headers, "_parsed", lambda content: whole.append(content) or parsed(content))  # type: ignore[func-returns-value]
+
+    def note(content: bytes) -> Dataset:
+        whole.append(content)
+        return parsed(content)
+
+    monkeypatch.setattr(headers, "_parsed", note)
     return whole
 
 
