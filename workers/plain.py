@@ -15,7 +15,7 @@ import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian
 
 from node.core.dicom import is_uid
-from node.core.elements import PIXEL_DATA, elements
+from node.core.elements import PIXEL_DATA, elements, file_meta
 from workers.pixels import Slice, Values
 
 _SOP_INSTANCE_UID, _POSITION = 0x00080018, 0x00200032
@@ -49,8 +49,7 @@ _THE_SAME: Final = frozenset(
         0x00282110,  # Lossy Image Compression
     )
 )
-_META_BEGIN, _META_LENGTH, _META_LENGTH_END = 132, 140, 144  # PS3.10 section 7.1; the length always comes first
-_TRANSFER_SYNTAX, _META_GROUP, _PIXEL_GROUP = 0x00020010, 0x0002, 0x7FE00000
+_PIXEL_GROUP = 0x7FE00000
 _PLAIN_POSITION = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:\\-?[0-9]+(?:\.[0-9]+)?){2} ?")
 _PLAIN_DECIMAL_LENGTH = 16  # PS3.5 section 6.2
 
@@ -139,11 +138,11 @@ def _compared(values: Mapping[int, _Raw]) -> dict[int, _Raw]:
 
 def _walk(content: bytes) -> _Walked | None:
     """Return the values that are read, and where the pixels lie; None where the file is not plain and whole."""
-    begin = _META_LENGTH_END + int.from_bytes(content[_META_LENGTH:_META_LENGTH_END], "little")
-    if begin > len(content) or _transfer_syntax(content, begin) != ExplicitVRLittleEndian.encode():
+    meta = file_meta(content)
+    if meta is None or meta[0] != ExplicitVRLittleEndian.encode():
         return None
     values: dict[int, _Raw] = {}
-    for tag, vr, at, length in elements(content, begin, len(content)):
+    for tag, vr, at, length in elements(content, meta[1], len(content)):
         if tag == PIXEL_DATA:
             whole = vr == b"OW" and at + length == len(content)
             return _Walked(values, at, length) if whole else None
@@ -152,18 +151,6 @@ def _walk(content: bytes) -> _Walked | None:
         if tag in _THE_SAME or tag in (_SOP_INSTANCE_UID, _POSITION):
             values[tag] = vr, content[at : at + length]
     return None
-
-
-def _transfer_syntax(content: bytes, begin: int) -> bytes | None:
-    """Return what the file meta information says, where it is nothing else and ends where it says."""
-    found, end = b"", _META_BEGIN
-    for tag, _, at, length in elements(content, _META_BEGIN, begin, first_group=_META_GROUP):
-        if tag >> 16 != _META_GROUP:
-            return None
-        if tag == _TRANSFER_SYNTAX:
-            found = content[at : at + length].rstrip(b"\0")
-        end = at + length
-    return found if end == begin and content[128:_META_BEGIN] == b"DICM" else None
 
 
 def _unsigned(raw: _Raw | None) -> int | None:

@@ -2,7 +2,8 @@
 
 Comes in: bytes in explicit VR little endian (PS3.5 section 7.1.2). Goes out: where each element stands, its value not
 read. What can go wrong: nothing is raised; the walk ends where anything is not plain, and who walks has then not seen
-what it looks for, and asks the parser. Next: `node.glance` at the door, `workers.plain` where slices are read.
+what it looks for, and asks the parser. Next: `node.glance` at the door, `workers.plain` where slices are read,
+`workers.report.headers` where results are made of them.
 """
 
 import struct
@@ -16,7 +17,27 @@ _ITEM_BEGIN, _ITEM_END, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _DEEPEST = 6  # sequences within each other
 _FIRST_GROUP = 0x0008
+_META_BEGIN, _META_LENGTH, _META_LENGTH_END = 132, 140, 144  # PS3.10 section 7.1; the length always comes first
+_TRANSFER_SYNTAX, _META_GROUP = 0x00020010, 0x0002
 PIXEL_DATA = 0x7FE00010
+
+
+def file_meta(content: bytes) -> tuple[bytes, int] | None:
+    """Return the transfer syntax that a file names, and where its data set begins.
+
+    None where the file meta information is anything else, or does not end where it says.
+    """
+    begin = _META_LENGTH_END + int.from_bytes(content[_META_LENGTH:_META_LENGTH_END], "little")
+    if begin > len(content) or content[128:_META_BEGIN] != b"DICM":
+        return None
+    syntax, end = b"", _META_BEGIN
+    for tag, _, at, length in elements(content, _META_BEGIN, begin, first_group=_META_GROUP):
+        if tag >> 16 != _META_GROUP:
+            return None
+        if tag == _TRANSFER_SYNTAX:
+            syntax = content[at : at + length].rstrip(b"\0")
+        end = at + length
+    return (syntax, begin) if end == begin else None
 
 
 def elements(

@@ -3,12 +3,14 @@
 Comes in: `Findings`. Goes out: encoded files, not yet stored anywhere. What can go wrong: a source slice that is gone
 (`Untrusted`). Next: stage 10, delivery, once the files lie in the job's work folder.
 
-Rooms: `document` (the JSON), `envelope` (what every object has in common), `frames` (references to slices), `outline`
-(contours), `seg` and `planes` (its frames), `wording` (the texts, one file for each language), `pieces` (parts of an
-SR), `sentences`, `quality`, `lesions`, `clinical` (what a page says), `archival` and `viewer` (the two SR), `refusal`
-(an SR that says why there are no numbers), `key_images` (pages with pictures) and `summary` (those as one object).
+Rooms: `document` (the JSON), `envelope` (what every object has in common), `headers` (of the slices), `frames`
+(references to them), `outline` (contours), `seg` and `planes` (its frames), `wording` (the texts, one file for each
+language), `pieces` (parts of an SR), `sentences`, `quality`, `lesions`, `clinical` (what a page says), `archival` and
+`viewer` (the two SR), `refusal` (an SR that says why there are no numbers), `key_images` (pages with pictures) and
+`summary` (those as one object).
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -38,11 +40,12 @@ def write(findings: Findings, spool: Spool, *, label_map: bool = False) -> list[
     Untrusted
         `input-incomplete`, `input-untrusted`: a source slice, or an imported segmentation, is gone or was changed.
     """
-    made = [Made("json", "result.json", "", document.write(findings))]
-    sources = envelope.sources(findings, spool)
-    return (
-        [*made, *_coded(findings, sources, spool, label_map=label_map), *_drawn(findings, sources)] if sources else made
-    )
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        text = pool.submit(document.write, findings)  # most of it is the SHA-1 of the volume
+        made: list[Made] = []
+        if sources := envelope.sources(findings, spool):
+            made = [*_coded(findings, sources, spool, label_map=label_map), *_drawn(findings, sources)]
+        return [Made("json", "result.json", "", text.result()), *made]
 
 
 def _coded(findings: Findings, sources: list[Source], spool: Spool, *, label_map: bool) -> list[Made]:

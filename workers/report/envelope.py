@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 
-import pydicom
 from highdicom import ContributingEquipment
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code
 
 from node.core.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME
 from node.core.dicom import result_series_uid, result_uid
-from node.core.frames import singles
-from node.core.records import Instance, JobRequest
+from node.core.frames import header_copy, singles
+from node.core.records import JobRequest
 from node.core.spool import Spool
 from workers.records import DEMONSTRATION
+from workers.report import headers
 from workers.report.document import Findings
 from workers.report.frames import Source
 from workers.report.wording import Words
@@ -52,11 +52,12 @@ def sources(findings: Findings, spool: Spool) -> list[Source]:
     """Return the measured slices, or the instances of the best candidate in a study that was not measured."""
     candidates, volume = findings.request.candidates, findings.volume
     if volume and volume.frames:
-        frames = zip(volume.instances, volume.frames, strict=True)
-        images = {one: list(singles(_header(one, spool))) for one in dict.fromkeys(volume.instances)}
+        frames, instances = zip(volume.instances, volume.frames, strict=True), tuple(dict.fromkeys(volume.instances))
+        read = zip(instances, headers.read(instances, spool), strict=True)
+        images = {instance: list(singles(header)) for instance, header in read}
         return [Source(images[instance][frame - 1], frame) for instance, frame in frames]
     instances = volume.instances if volume else candidates[0].instances if candidates else ()
-    return [Source(_header(instance, spool)) for instance in instances]
+    return [Source(header) for header in headers.read(instances, spool)]
 
 
 def imported(findings: Findings, spool: Spool) -> list[Dataset]:
@@ -64,16 +65,9 @@ def imported(findings: Findings, spool: Spool) -> list[Dataset]:
     segments = findings.labels.segments if findings.labels else ()
     instances = dict.fromkeys(segment.source for segment in segments if segment.source)
     return [
-        pydicom.dcmread(BytesIO(spool.verified(one)), stop_before_pixels=True, specific_tags=[*_IDENTITY])
+        header_copy(dcmread(BytesIO(spool.verified(one)), stop_before_pixels=True, specific_tags=[*_IDENTITY]))
         for one in instances
     ]
-
-
-def _header(instance: Instance, spool: Spool) -> Dataset:
-    ds = pydicom.dcmread(BytesIO(spool.verified(instance)), stop_before_pixels=True)
-    ds.decode()
-    ds.SpecificCharacterSet = "ISO_IR 192"
-    return ds
 
 
 def device_uid() -> str:
