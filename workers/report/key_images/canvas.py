@@ -5,9 +5,10 @@ The font comes with the package: the same page looks the same on every machine. 
 """
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from io import BytesIO
+from math import ceil, modf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +48,13 @@ class Canvas:
 
     def text(self, at: Spot, text: str, style: Style, anchor: str = "ls") -> float:
         """Draw a text and return how wide it is; `anchor` as Pillow has it (`ls`: left end, baseline)."""
-        font = _font(style.size, style.bold)
-        edge = max(2, style.size // 9) if style.halo else 0
-        ImageDraw.Draw(self.image).text(
-            at, text, fill=style.colour, font=font, anchor=anchor, stroke_width=edge, stroke_fill=BLACK
-        )
+        (part_x, x), (part_y, y) = (modf(one) for one in at)
+        seam = [(BLACK, max(2, style.size // 9))] if style.halo else []
+        for colour, edge in (*seam, (style.colour, 0)):
+            mask, (left, top) = _shape(text, style.size, style.bold, edge, anchor, (part_x, part_y))
+            self.image.paste(colour, (int(x) + left, int(y) + top), mask)
         self.texts.append(text)
-        return font.getlength(text)
+        return width_of(text, style)
 
     def paragraph(self, at: Spot, text: str, style: Style, width: float, leading: int) -> float:
         """Draw a text in as many lines as it needs and return the baseline of the line after it."""
@@ -90,16 +91,16 @@ def lines_of(text: str, style: Style, width: float, indent: float = 0) -> list[s
 
     `indent` is how much narrower the first line is: where not even a word fits into it, it is empty.
     """
-    font, lines = _font(style.size, style.bold), [""]
+    lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width - (indent if len(lines) == 1 else 0):
+        if width_of(longer, style) <= width - (indent if len(lines) == 1 else 0):
             lines[-1] = longer
             continue
         if lines[-1] or indent:
             lines.append("")
         for letter in word:
-            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+            if lines[-1] and width_of(lines[-1] + letter, style) > width:
                 lines.append("")
             lines[-1] += letter
     return lines
@@ -107,17 +108,37 @@ def lines_of(text: str, style: Style, width: float, indent: float = 0) -> list[s
 
 def width_of(text: str, style: Style) -> float:
     """Return how wide a text is."""
-    return _font(style.size, style.bold).getlength(text)
+    return _width(text, style.size, style.bold)
 
 
 def fitted(text: str, style: Style, width: float) -> str:
     """Return a text as it fits into one line of this width, its end cut where it has to be."""
-    font = _font(style.size, style.bold)
-    if font.getlength(text) <= width:
+    if width_of(text, style) <= width:
         return text
-    while text and font.getlength(f"{text}…") > width:
+    while text and width_of(f"{text}…", style) > width:
         text = text[:-1].rstrip()
     return f"{text}…"
+
+
+@lru_cache(maxsize=512)  # most texts of a page are the same on the next one, or in the next result
+def _shape(text: str, size: int, bold: bool, edge: int, anchor: str, part: Spot) -> tuple[Image.Image, tuple[int, int]]:
+    """Return the mask of a text, and where it lies from its anchor, which is a `part` of a pixel off a pixel."""
+    font = _font(size, bold)
+    x, y = ceil(_width(text, size, bold)) + 2 * size, 2 * size  # a text lies within that of its anchor, whichever it is
+    mask = Image.new("L", (2 * x, 2 * y))
+    ImageDraw.Draw(mask).text((x + part[0], y + part[1]), text, 255, font, anchor, stroke_width=edge)
+    left, top, right, bottom = mask.getbbox() or (0, 0, 0, 0)
+    return mask.crop((left, top, right, bottom)), (left - x, top - y)
+
+
+def _width(text: str, size: int, bold: bool) -> float:
+    """Return how wide a text is: the font has no kerning, so a text is as wide as its letters are together."""
+    return sum(_advance(letter, size, bold) for letter in text)
+
+
+@cache
+def _advance(letter: str, size: int, bold: bool) -> float:
+    return _font(size, bold).getlength(letter)
 
 
 @cache

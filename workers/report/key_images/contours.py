@@ -12,8 +12,9 @@ from PIL import Image
 from scipy import ndimage
 
 _SMOOTHED = 0.9  # samples: standard deviation of the filter
-_HALF_WIDTH = 1.0  # of a line, in pixels of the page, to where it begins to fade
-_SEAM = 0.7
+_REACH = 1.5  # pixels of the page from the middle of a line to where it has faded
+_FLAT = 1e-3  # of a pixel: a slope that no outline has
+_SEAM_OF = (np.arange(256) * 0.7).astype(np.uint8)  # how strong the seam is beside a line
 
 
 def line(
@@ -29,19 +30,33 @@ def line(
         How many pixels (wide, high) show which part of it: left, top, right, bottom in samples.
     """
     enlarged = Image.fromarray(_smooth(inside)).resize(size, Image.Resampling.BICUBIC, box=box)
-    drawn = (_cover(np.asarray(enlarged)) * 255).astype(np.uint8)
-    seam = ndimage.grey_dilation(drawn, size=(3, 3)) * _SEAM
-    return drawn, seam.astype(np.uint8)
+    drawn = _cover(np.asarray(enlarged))
+    return drawn, _SEAM_OF[_widened(drawn)]
 
 
-def _cover(inside: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how much of each pixel a line along one half covers."""
+def _cover(inside: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return how much of each pixel a line along one half covers, 0 to 255."""
+    cover = np.zeros(inside.shape, dtype=np.uint8)
     if min(inside.shape) < 2:
-        return np.zeros_like(inside)
+        return cover
     down, right = np.gradient(inside)
-    away = np.abs(inside - 0.5) / np.maximum(np.hypot(down, right), 1e-3)
-    cover: NDArray[np.float32] = np.clip(_HALF_WIDTH + 0.5 - away, 0, 1)
+    from_half = np.abs(inside - 0.5)
+    steepest = np.hypot(np.abs(down).max(), np.abs(right).max())
+    near = from_half <= _REACH * max(steepest, _FLAT)  # all that a line may cover, and a small part of the picture
+    away = from_half[near] / np.maximum(np.hypot(down[near], right[near]), _FLAT)
+    cover[near] = np.clip(_REACH - away, 0, 1) * 255
     return cover
+
+
+def _widened(drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the strongest cover of each pixel and the eight around it."""
+    down = drawn.copy()
+    np.maximum(down[1:], drawn[:-1], out=down[1:])
+    np.maximum(down[:-1], drawn[1:], out=down[:-1])
+    across = down.copy()
+    np.maximum(across[:, 1:], down[:, :-1], out=across[:, 1:])
+    np.maximum(across[:, :-1], down[:, 1:], out=across[:, :-1])
+    return across
 
 
 def _smooth(inside: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -32,9 +32,10 @@ class Window:
 
     def grey(self, hu: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return values as grey levels."""
-        scaled = (hu - (self.level_hu - self.width_hu / 2)) * (255 / self.width_hu)
-        grey: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-        return grey
+        scaled = hu - (self.level_hu - self.width_hu / 2)
+        scaled *= 255 / self.width_hu
+        np.rint(scaled, out=scaled)
+        return scaled.clip(0, 255, out=scaled).astype(np.uint8)
 
     def __str__(self) -> str:
         """Say it as viewers do."""

@@ -7,7 +7,7 @@ and tilted grids, since directions are those of the patient (LPS). An axial pict
 the two others are cut along the patient's axes. Nothing can go wrong. Next: `panel`, which draws them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -67,6 +67,13 @@ class Plane:
         inverse = np.linalg.inv(self.geometry.affine)
         first = np.round(inverse[:3] @ [*self.origin_mm, 1.0] - start, _EXACT_DIGITS)
         down, right = (np.round(inverse[:3, :3] @ step, _EXACT_DIGITS) for step in (self.down_mm, self.right_mm))
+        moved = [*np.flatnonzero(down), *np.flatnonzero(right)]
+        if len(moved) == 2:  # down and across go along one axis of the array each
+            along = [np.full(1, at) for at in first]
+            for axis, step, count in zip(moved, (down, right), (self.rows, self.columns), strict=True):
+                along[axis] = first[axis] + step[axis] * np.arange(count)
+            found = np.moveaxis(_on_axes(array, along, outside), moved, (0, 1))[..., 0]
+            return np.ascontiguousarray(found, dtype=np.float32)
         indices = (
             first[:, None, None]
             + down[:, None, None] * np.arange(self.rows)[None, :, None]
@@ -183,6 +190,29 @@ def _step_mm(geometry: Geometry, direction: NDArray[np.float64]) -> float:
     steps = geometry.affine[:3, :3].T
     along = np.abs(steps @ direction)
     return float(along[int(np.argmax(along / np.linalg.norm(steps, axis=1)))])
+
+
+def _on_axes(array: NDArray[Any], indices: Sequence[NDArray[np.float64]], outside: float) -> NDArray[Any]:
+    """Return an array's values where these indices of its axes meet; a fraction of an index is interpolated."""
+    low = [np.floor(along).astype(int) for along in indices]
+    start = np.asarray([along.min() for along in low])
+    found = _box(array, start, np.asarray([along.max() for along in low]) + 2, outside)
+    for axis in range(3):
+        near, part = low[axis] - start[axis], indices[axis] - low[axis]
+        before = found.take(near, axis)
+        if part.any():
+            weight = np.expand_dims(part, [other for other in range(3) if other != axis])
+            before = before * (1 - weight) + found.take(near + 1, axis) * weight
+        found = before
+    return found
+
+
+def _box(array: NDArray[Any], start: NDArray[np.intp], stop: NDArray[np.intp], outside: float) -> NDArray[Any]:
+    """Return a part of an array, which may reach beyond it."""
+    begin, end = np.clip(start, 0, array.shape), np.clip(stop, 0, array.shape)
+    box = np.full(stop - start, outside, dtype=array.dtype)
+    box[tuple(map(slice, begin - start, end - start))] = array[tuple(map(slice, begin, end))]
+    return box
 
 
 def _within(begin: int, end: int, size: int) -> slice:
