@@ -30,7 +30,7 @@ from node.core.records import JobRequest, parse
 from node.core.spool import Spool
 from workers import measurement, report, volume
 from workers.records import AlgorithmType, Region, Segment
-from workers.report import envelope, seg
+from workers.report import archival, envelope, key_images, seg, summary, viewer
 from workers.report.document import Findings
 from workers.report.frames import Source
 from workers.stored_labels import parse_labels
@@ -65,15 +65,32 @@ def ours(folder: Path) -> Callable[[], Written]:
 
 
 def whole_set(folder: Path) -> Callable[[], Written]:
-    """All of stage 9 but reading the headers of the slices."""
+    """SEG, both SR and Summary, with the headers of the slices there already."""
     findings = findings_of(folder)
     sources = envelope.sources(findings, SPOOL)
-    report.envelope.sources = lambda *_: sources  # type: ignore[assignment]  # they are there already
-    return lambda: {made.kind: made.content for made in report.write(findings, SPOOL)}
+
+    def write() -> Written:
+        segmentation = seg.build(findings, sources, [])
+        drawn = viewer.build(findings, sources)
+        if segmentation is None or drawn is None:
+            raise RuntimeError("nothing was segmented")
+        made = {
+            "seg": segmentation,
+            "sr": archival.build(findings, sources, [segmentation]),
+            "sr-viewer": drawn,
+            "summary": summary.build(findings, sources, key_images.draw(findings, sources)),
+        }
+        return {name: encoded(ds) for name, ds in made.items()}
+
+    return write
 
 
 def stage(folder: Path) -> Callable[[], Written]:
-    """All of stage 9 as a worker runs it: every slice is read and held against its digest."""
+    """All of stage 9 as a worker runs it.
+
+    Every slice is read and held against its digest, and made are also `result.json`, with the SHA-1 of the volume, and
+    the pages of the Summary as PNG.
+    """
     findings = findings_of(folder)
     return lambda: {made.kind: made.content for made in report.write(findings, SPOOL)}
 
