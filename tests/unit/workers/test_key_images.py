@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from importlib.resources import files
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
 from made_arrays import BODY_SHAPE, BODY_SPACING_MM, acquisition, body, box, geometry, label_map
 from made_series import Layout, header, request
+from PIL import ImageDraw, ImageFont
 from pydicom import Dataset
 
 from node.core.codes import MEASUREMENTS, Structure
@@ -21,7 +24,7 @@ from workers.report import key_images
 from workers.report.document import Findings, Tried
 from workers.report.frames import Source
 from workers.report.key_images import planes
-from workers.report.key_images.canvas import BACKGROUND, INK, SIZE, Canvas
+from workers.report.key_images.canvas import BACKGROUND, INK, SIZE, Canvas, Style
 from workers.report.key_images.identity import Identity
 from workers.report.key_images.lesions import DIAMETER, draw_diameter
 from workers.report.key_images.numbers import letter
@@ -31,6 +34,7 @@ from workers.report.wording import Words
 
 MADE = Layout(spacing_mm=BODY_SPACING_MM)
 DESCRIPTION = "Abdomen portal venous"
+FONT = files("workers.report.key_images").joinpath("fonts", "Roboto-Medium.ttf")
 HU = np.random.default_rng(5).normal(100, 12, BODY_SHAPE).astype(np.int16)
 
 
@@ -63,6 +67,21 @@ def sources(edit: Callable[[Dataset], None] | None = None) -> list[Source]:
 
 def said(pages: list[Page], name: str = "") -> list[str]:
     return [text for page in pages if name in ("", page.name) for text in page.texts]
+
+
+@pytest.mark.parametrize("halo", [False, True])
+@pytest.mark.parametrize("anchor", ["ls", "rs", "lm", "rm", "mt", "mb", "lb"])
+def test_a_text_is_drawn_as_pillow_draws_it(anchor: str, halo: bool) -> None:
+    """Whether it comes from memory or not, wherever its anchor is within a pixel, and as wide as Pillow measures it."""
+    style = Style(19, bold=True, halo=halo)
+    font = ImageFont.truetype(BytesIO(FONT.read_bytes()), style.size, layout_engine=ImageFont.Layout.BASIC)
+    edge = 2 if halo else 0
+    for at in ((300.0, 90.0), (300.25, 90.75), (511.9, 300.5)):
+        for text in ("", "R", "ij", "AV Toj. fW_ (12.5 – 13 cm²) ≥ µ"):
+            ours, drawn = Canvas(), Canvas().image
+            ImageDraw.Draw(drawn).text(at, text, INK, font, anchor, stroke_width=edge, stroke_fill=(0, 0, 0))
+            assert ours.text(at, text, style, anchor) == font.getlength(text)
+            assert ours.image.tobytes() == drawn.tobytes()
 
 
 @pytest.fixture(scope="module")

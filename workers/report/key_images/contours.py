@@ -39,9 +39,9 @@ def _cover(inside: NDArray[np.float32]) -> NDArray[np.uint8]:
     cover = np.zeros(inside.shape, dtype=np.uint8)
     if min(inside.shape) < 2:
         return cover
-    down, right = np.gradient(inside)
+    down, right = (np.gradient(inside, axis=axis) for axis in (0, 1))
     from_half = np.abs(inside - 0.5)
-    steepest = np.hypot(np.abs(down).max(), np.abs(right).max())
+    steepest = float(np.hypot(np.abs(down).max(), np.abs(right).max()))
     near = from_half <= _REACH * max(steepest, _FLAT)  # all that a line may cover, and a small part of the picture
     away = from_half[near] / np.maximum(np.hypot(down[near], right[near]), _FLAT)
     cover[near] = np.clip(_REACH - away, 0, 1) * 255

@@ -72,8 +72,8 @@ class Plane:
             along = [np.full(1, at) for at in first]
             for axis, step, count in zip(moved, (down, right), (self.rows, self.columns), strict=True):
                 along[axis] = first[axis] + step[axis] * np.arange(count)
-            found = np.moveaxis(_on_axes(array, along, outside), moved, (0, 1))[..., 0]
-            return np.ascontiguousarray(found, dtype=np.float32)
+            flat = np.moveaxis(_on_axes(array, along, outside), moved, (0, 1))[..., 0]
+            return np.ascontiguousarray(flat, dtype=np.float32)
         indices = (
             first[:, None, None]
             + down[:, None, None] * np.arange(self.rows)[None, :, None]
