@@ -1,0 +1,1 @@
+"""Radiomic features by the definitions and names of PyRadiomics."""

@@ -1,0 +1,63 @@
+"""What a class of features is computed from: grey values, mask, spacing, and the grey levels after discretisation.
+
+Comes in: the prepared image and mask, cropped to the bounding box of the mask. Goes out: `Roi` and `Levels`, which every
+class of features reads. What can go wrong: nothing here; a mask with fewer voxels than the settings ask for is refused
+where the image is prepared. Next: `shape`, `first_order`, `glcm`, `glrlm`, `glszm`, `gldm`, `ngtdm`.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.records import Mask
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A region of interest, cropped to the bounding box of its mask; axes are slices, rows, columns."""
+
+    values: NDArray[np.float64]
+    mask: Mask
+    spacing_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The grey levels of a region after discretisation: 1 to `count` inside the mask, 0 outside."""
+
+    codes: NDArray[np.int32]
+    count: int
+
+
+class FeatureSettings(Protocol):
+    """What the classes of features read of the settings; the names are PyRadiomics' in snake case."""
+
+    @property
+    def voxel_array_shift(self) -> float:
+        """What is added to each value before Energy, Total Energy and RMS."""
+
+    @property
+    def distances(self) -> tuple[int, ...]:
+        """Distances of neighbours [voxels, largest component] in GLCM, GLDM and NGTDM."""
+
+    @property
+    def force2d(self) -> bool:
+        """Whether neighbours are looked for in one plane only."""
+
+    @property
+    def force2d_dimension(self) -> int:
+        """The axis across that plane: 0 slices, 1 rows, 2 columns."""
+
+    @property
+    def weighting_norm(self) -> str | None:
+        """The norm by which GLCM and GLRLM weigh directions before they are added; None: a mean over directions."""
+
+    @property
+    def symmetrical_glcm(self) -> bool:
+        """Whether a pair is counted in both orders."""
+
+    @property
+    def gldm_a(self) -> float:
+        """The largest difference of grey levels that still counts as dependence."""
