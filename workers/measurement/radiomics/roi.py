@@ -1,6 +1,6 @@
 """What a class of features is computed from: grey values, mask, spacing, and the grey levels after discretisation.
 
-Comes in: the prepared image and mask, cropped to the bounding box of the mask. Goes out: `Roi` and `Levels`, which every
+Comes in: the prepared image and mask, cropped to the bounding box of the mask. Goes out: `Roi` and `Levels`, which each
 class of features reads. What can go wrong: nothing here; a mask with fewer voxels than the settings ask for is refused
 where the image is prepared. Next: `shape`, `first_order`, `glcm`, `glrlm`, `glszm`, `gldm`, `ngtdm`.
 """
@@ -59,5 +59,5 @@ class FeatureSettings(Protocol):
         """Whether a pair is counted in both orders."""
 
     @property
-    def gldm_a(self) -> float:
+    def gldm_a(self) -> int:
         """The largest difference of grey levels that still counts as dependence."""
