@@ -1,15 +1,15 @@
 """Errors: four kinds, four answers, one table.
 
-`Refused` tells the sender, `NotAnalysable` is final and visible to the radiologist, `Unavailable` is tried again,
-`Untrusted` stops and keeps the evidence. `ANSWERS` maps every code to the DIMSE status, the job verdict and the
-sentence for the operator.
+`Refused` tells the sender, `NotAnalysable` is final and visible to the radiologist (`NotExtractable` the same for one
+region), `Unavailable` is tried again, `Untrusted` stops and keeps the evidence. `ANSWERS` maps every code to the DIMSE
+status, the job verdict and the sentence for the operator.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from node.core.reasons import Coded, DoorRefusal, Outage, StudyRefusal
+from node.core.reasons import Coded, DoorRefusal, Outage, RegionRefusal, StudyRefusal
 
 
 class NodeError(Exception):
@@ -44,6 +44,15 @@ class NotAnalysable(NodeError):
     code: StudyRefusal
 
     def __init__(self, code: StudyRefusal, detail: str = "") -> None:
+        super().__init__(code, detail)
+
+
+class NotExtractable(NodeError):
+    """A region has no radiomic features; final for the region, and the study goes on."""
+
+    code: RegionRefusal
+
+    def __init__(self, code: RegionRefusal, detail: str = "") -> None:
         super().__init__(code, detail)
 
 
@@ -116,6 +125,7 @@ ANSWERS: Mapping[Coded, Answer] = {
         for code in StudyRefusal
         if code not in (StudyRefusal.PATIENT_CONFLICT, StudyRefusal.INPUT_UNTRUSTED)
     },
+    **{code: Answer(_CANNOT_UNDERSTAND, Verdict.NOT_ANALYSABLE, code.sentence) for code in RegionRefusal},
     StudyRefusal.PATIENT_CONFLICT: Answer(
         _CANNOT_UNDERSTAND, Verdict.QUARANTINE, "Correct the patients in the PACS and send the study again."
     ),

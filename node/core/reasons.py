@@ -70,6 +70,19 @@ class NotComputed(Coded):
     FEATURE_FAILED = "feature-failed", "A feature of the signature could not be computed."
 
 
+class RegionRefusal(Coded):
+    """Why a region gets no radiomic features at all."""
+
+    PARAMETERS_INVALID = "parameters-invalid", "The radiomics parameters ask for what is not offered."
+    IMAGE_UNREADABLE = "image-unreadable", "The image or the mask cannot be read."
+    MASK_MISMATCH = "mask-mismatch", "Image and mask do not lie on the same grid."
+    MASK_EMPTY = "mask-empty", "The mask does not hold the region that was asked for."
+    REGION_OUTSIDE = "region-outside", "The region reaches beyond the image."
+    REGION_TOO_SMALL = "region-too-small", "The region is smaller than the parameters ask for."
+    ENGINE_MISSING = "engine-missing", "PyRadiomics is not installed here."
+    ENGINE_REFUSED = "engine-refused", "PyRadiomics gives no features of this region."
+
+
 class NoteCode(Coded):
     """What a reader should know beside a number."""
 

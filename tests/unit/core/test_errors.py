@@ -5,9 +5,9 @@ from itertools import chain
 import pytest
 
 from node.core.errors import ANSWERS, NodeError, NotAnalysable, Refused, Unavailable, Untrusted, Verdict
-from node.core.reasons import Coded, DoorRefusal, NotComputed, NoteCode, Outage, StudyRefusal
+from node.core.reasons import Coded, DoorRefusal, NotComputed, NoteCode, Outage, RegionRefusal, StudyRefusal
 
-_ANSWERED = (DoorRefusal, Outage, StudyRefusal)
+_ANSWERED = (DoorRefusal, Outage, RegionRefusal, StudyRefusal)
 
 
 @pytest.mark.parametrize("code", [*chain.from_iterable(_ANSWERED)], ids=str)
