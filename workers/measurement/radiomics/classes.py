@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from importlib.util import find_spec
 from typing import Any
 
 SHAPE = "shape"

@@ -1,7 +1,7 @@
 """What PyRadiomics tells of an extraction beside the features: versions, settings, image and mask at each step.
 
-Comes in: image, mask, what `prepare` did, the parameters. Goes out: columns under PyRadiomics' names, in its order. What
-can go wrong: nothing. Next: the table of features.
+Comes in: image, mask, what `prepare` did, the parameters. Goes out: columns under PyRadiomics' names, in its order.
+What can go wrong: nothing. Next: the table of features.
 
 All that PyRadiomics tells is told. `diagnostics_Versions_PyRadiomics` names the version whose definitions are computed
 and who computed them.
@@ -9,6 +9,7 @@ and who computed them.
 
 import hashlib
 import platform
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,12 @@ import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from node import __version__
 from workers.measurement.radiomics.domain import Domain
 from workers.measurement.radiomics.parameters import Parameters
 from workers.measurement.radiomics.prepare import Prepared, Step
 
 DEFINED_BY = "3.0.1"
-_ENDED = "diagnostics_"
+_PREFIX = "diagnostics_"
 
 
 def diagnostics(
@@ -33,7 +33,7 @@ def diagnostics(
     values: NDArray[Any] = SimpleITK.GetArrayViewFromImage(image)
     labels: NDArray[Any] = SimpleITK.GetArrayViewFromImage(mask)
     found: dict[str, Any] = {
-        "Versions_PyRadiomics": f"{DEFINED_BY} (computed by crlm-node {__version__})",
+        "Versions_PyRadiomics": f"{DEFINED_BY} (computed by crlm-node {version('crlm-node')})",
         "Versions_Numpy": np.__version__,
         "Versions_SimpleITK": SimpleITK.Version().VersionString(),
         "Versions_PyWavelet": pywt.__version__,
@@ -49,7 +49,7 @@ def diagnostics(
         if step.prefix == "interpolated" and step.domain is not None:
             found |= _of_image(step.prefix, _whole(step.domain), step.frame.spacing_mm)
         found |= _of_mask(step)
-    return {f"{_ENDED}{name}": value for name, value in found.items()}
+    return {f"{_PREFIX}{name}": value for name, value in found.items()}
 
 
 def _sha1(values: NDArray[Any], kind: np.dtype[Any]) -> str:

@@ -1,7 +1,7 @@
 """The engine of this project: PyRadiomics' features, computed of nothing but the box of the region.
 
-Comes in: image, mask (SimpleITK), parameters. Goes out: `Features`. What can go wrong: what `prepare` refuses. Next: the
-table of features, or a signature.
+Comes in: image, mask (SimpleITK), parameters. Goes out: `Features`. What can go wrong: what `prepare` refuses. Next:
+the table of features, or a signature.
 
 Shape, diagnostics and the image types are computed at once, as many as there are cores; no more bands than that are
 held.

@@ -17,7 +17,7 @@ from workers.measurement.radiomics.features import Features
 from workers.measurement.radiomics.parameters import Parameters
 from workers.measurement.radiomics.prepare import prepare
 
-_ENDED = "diagnostics_"
+_PREFIX = "diagnostics_"
 
 
 def extract(image: SimpleITK.Image, mask: SimpleITK.Image, parameters: Parameters) -> Features:
@@ -37,8 +37,8 @@ def extract(image: SimpleITK.Image, mask: SimpleITK.Image, parameters: Parameter
         words = " ".join(str(error).split())
         raise NotExtractable(RegionRefusal.ENGINE_REFUSED, words[:200]) from error
     return Features(
-        {name: float(value) for name, value in found.items() if not name.startswith(_ENDED)},
-        {name: _plain(value) for name, value in found.items() if name.startswith(_ENDED)},
+        {name: float(value) for name, value in found.items() if not name.startswith(_PREFIX)},
+        {name: _plain(value) for name, value in found.items() if name.startswith(_PREFIX)},
     )
 
 
