@@ -74,6 +74,7 @@ class RegionRefusal(Coded):
     """Why a region gets no radiomic features at all."""
 
     PARAMETERS_INVALID = "parameters-invalid", "The radiomics parameters ask for what is not offered."
+    LIST_INVALID = "list-invalid", "The list of regions cannot be read."
     IMAGE_UNREADABLE = "image-unreadable", "The image or the mask cannot be read."
     MASK_MISMATCH = "mask-mismatch", "Image and mask do not lie on the same grid."
     MASK_EMPTY = "mask-empty", "The mask does not hold the region that was asked for."

@@ -1,0 +1,91 @@
+"""The command `crlm-node radiomics`: radiomic features of a region, or of a list of regions."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from node.cli.application import (
+    FAILED,
+    FILE,
+    INTERRUPTED,
+    NEW_FILE,
+    OK,
+    WrongUse,
+    app,
+    err,
+    of_the_workers,
+    say,
+    tell,
+)
+from node.core.errors import NotExtractable
+from node.core.signals import until_told
+
+
+class Engine(StrEnum):
+    """Who computes the features."""
+
+    FAST = "fast"
+    PYRADIOMICS = "pyradiomics"
+
+
+@app.command()
+def radiomics(
+    params: Annotated[Path, typer.Option(help="PyRadiomics' parameter file (YAML or JSON).", **FILE)],
+    out: Annotated[Path, typer.Option(help="Table of features (CSV).", **NEW_FILE)],
+    image: Annotated[
+        Path | None, typer.Argument(metavar="IMAGE", help="NIfTI, NRRD, or a folder with one DICOM series.")
+    ] = None,
+    mask: Annotated[Path | None, typer.Argument(metavar="MASK", help="Labels on the grid of the image.")] = None,
+    engine: Annotated[Engine, typer.Option(help="Ours, or PyRadiomics itself.")] = Engine.FAST,
+    label: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Label of the region, in place of the file's.")
+    ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(help="List of regions: columns Image, Mask, and Label.", **(FILE | {"metavar": "CSV"})),
+    ] = None,
+) -> None:
+    """Compute radiomic features under the names and definitions of PyRadiomics.
+
+    The table has the columns of PyRadiomics' own command. What the parameter file asks for and is not offered is
+    refused by its name. With --batch a region that has no features leaves them empty, and the exit code is 1.
+    """
+    table = of_the_workers("radiomics")
+    if (batch is None) == (image is None or mask is None) or (batch and (image or mask or label)):
+        raise WrongUse("give IMAGE and MASK, or --batch CSV")
+    if not out.absolute().parent.is_dir():
+        raise WrongUse(f"{out.parent} is not there")
+    try:
+        regions = table.listed(batch) if batch else [table.one(image, mask, label)]
+        code = _run(table, regions, params, engine, out)
+    except NotExtractable as error:
+        code = tell(f"{error.code}: {error}", FAILED)
+    raise typer.Exit(code)
+
+
+def _run(table: Any, regions: Any, params: Path, engine: Engine, out: Path) -> int:
+    """Compute with a bar on a terminal; a region without features is a line on stderr."""
+    columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    several = len(regions) > 1
+    with (
+        until_told() as stop,
+        Progress(*columns, console=err, transient=True, disable=not (several and err.is_terminal)) as bar,
+    ):
+        task = bar.add_task("", total=len(regions))
+
+        def ended(region: Any, why: NotExtractable | None) -> None:
+            bar.update(task, advance=1, description=region.mask.name)
+            if why is not None:
+                name = f"{region.mask.name}: " if several else ""
+                tell(f"{name}{why.code}: {why}", FAILED)
+
+        done = table.run(regions, params, engine.value, out, stop=stop, on_end=ended)
+    if done.waiting:
+        say(f"Stopped: {done.measured} of {len(regions)} regions are in {out}")
+        return INTERRUPTED
+    if done.measured:
+        say(f"Written to {out}: {done.measured} of {len(regions)} regions" if several else f"Written to {out}")
+    return FAILED if done.failed else OK

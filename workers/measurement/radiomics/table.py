@@ -1,0 +1,149 @@
+"""Many regions become a table with the columns of PyRadiomics' own command: what `crlm-node radiomics` runs.
+
+Comes in: images and masks by path, or a CSV file that lists them. Goes out: a CSV file with a row for each region: what
+was listed, diagnostics, features. What can go wrong: a region may have no features, which its caller hears, and its row
+ends before them; a list or a parameter file that cannot be read. Next: a researcher, or `crlm-node signature`.
+"""
+
+import csv
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import SimpleITK
+
+from node.core.errors import NotExtractable
+from node.core.reasons import RegionRefusal
+from workers.measurement.radiomics import images, parameters
+from workers.measurement.radiomics.engine import Engine, extract
+from workers.measurement.radiomics.features import Features
+
+IMAGE, MASK, LABEL = "Image", "Mask", "Label"
+ENGINES = tuple(Engine)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A region to measure: where it is, and its row of the list as it was read; paths in it are absolute."""
+
+    image: Path
+    mask: Path
+    label: int | None
+    row: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: regions with features, regions without, regions that were not looked at."""
+
+    measured: int
+    failed: int
+    waiting: int
+
+
+def one(image: Path, mask: Path, label: int | None) -> Listed:
+    """Return a region that is named by words."""
+    paths = {IMAGE: str(image.absolute()), MASK: str(mask.absolute())}
+    return Listed(image, mask, label, paths | ({LABEL: str(label)} if label is not None else {}))
+
+
+def listed(source: Path) -> list[Listed]:
+    """Read a list of regions: columns Image and Mask (paths, relative ones from the list), Label where there is one.
+
+    Raises
+    ------
+    NotExtractable
+        It cannot be read, or lacks a column.
+    """
+    try:
+        with source.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = reader.fieldnames or (), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise NotExtractable(RegionRefusal.LIST_INVALID, f"{source.name}: {error}") from error
+    if missing := [name for name in (IMAGE, MASK) if name not in columns]:
+        raise NotExtractable(RegionRefusal.LIST_INVALID, f"{source.name} has no column {missing[0]}")
+    if not rows:
+        raise NotExtractable(RegionRefusal.LIST_INVALID, f"{source.name} lists no region")
+    return [_listed(source, number, row) for number, row in enumerate(rows, 2)]
+
+
+def _listed(source: Path, number: int, row: dict[str | None, Any]) -> Listed:
+    where = f"{source.name}, line {number}"
+    if None in row or None in row.values() or not row[IMAGE] or not row[MASK]:
+        raise NotExtractable(RegionRefusal.LIST_INVALID, f"{where}: a cell is missing, or one too many")
+    label = row.get(LABEL) or None
+    if label is not None and (not label.isdecimal() or int(label) < 1):
+        raise NotExtractable(RegionRefusal.LIST_INVALID, f"{where}: the label {label!r} is not a number from 1")
+    image, mask = (Path(os.path.abspath(source.parent / row[name])) for name in (IMAGE, MASK))  # noqa: PTH100 - as PyRadiomics, which leaves links alone
+    cells = {str(name): str(value) for name, value in row.items()} | {IMAGE: str(image), MASK: str(mask)}
+    return Listed(image, mask, int(label) if label else None, cells)
+
+
+def run(
+    regions: Sequence[Listed],
+    parameter_file: Path,
+    engine: str,
+    out: Path,
+    *,
+    stop: Event,
+    on_end: Callable[[Listed, NotExtractable | None], None],
+) -> Ended:
+    """Compute the features of regions and write their table; what is done when `stop` is set is written too.
+
+    Parameters
+    ----------
+    on_end
+        Is told of each region when it has ended, and why it has no features.
+
+    Raises
+    ------
+    NotExtractable
+        The parameter file asks for what is not offered.
+    """
+    wanted = parameters.load(parameter_file)
+    image_of = lru_cache(maxsize=1)(images.read)  # a list names an image once for each of its regions
+    mask_of = lru_cache(maxsize=1)(images.read)
+    rows: list[dict[str, Any]] = []
+    failed = 0
+    for region in regions:
+        if stop.is_set():
+            break
+        found, why = _features(region, wanted, Engine(engine), image_of, mask_of)
+        rows.append({**region.row, **(found.diagnostics | found.values if found else {})})
+        failed += found is None
+        on_end(region, why)
+    _write(out, rows)
+    return Ended(len(rows) - failed, failed, len(regions) - len(rows))
+
+
+def _features(
+    region: Listed,
+    wanted: parameters.Parameters,
+    engine: Engine,
+    image_of: Callable[[Path], SimpleITK.Image],
+    mask_of: Callable[[Path], SimpleITK.Image],
+) -> tuple[Features | None, NotExtractable | None]:
+    try:
+        own = wanted if region.label is None else wanted.of_label(region.label)
+        return extract(image_of(region.image), mask_of(region.mask), own, engine), None
+    except NotExtractable as error:
+        return None, error
+
+
+def _write(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows; the columns are those of the fullest one, then those that only others have, by name."""
+    if not rows:
+        return
+    fullest = max(rows, key=len)
+    columns = list(fullest) + sorted({name for row in rows for name in row} - set(fullest))
+    partial = out.with_name(f".{out.name}.part")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(out)
