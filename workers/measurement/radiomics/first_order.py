@@ -1,9 +1,10 @@
 """First-order features: how the values of a region are distributed, wherever they lie.
 
-Comes in: `Roi`, `Levels`, settings. Goes out: 18 numbers under PyRadiomics' names. What can go wrong: nothing; a region of
-one value has skewness and kurtosis 0. Next: the table of features.
+Comes in: `Roi`, `Levels`, settings. Goes out: 18 numbers under PyRadiomics' names. What can go wrong: nothing; a
+region of one value has skewness and kurtosis 0. Next: the table of features.
 
-X are the N values, mean m, central moments m_k = sum (X - m)^k / N, c `voxelArrayShift`, p the shares of the grey levels.
+X are the N values, mean m, central moments m_k = sum (X - m)^k / N, c `voxelArrayShift`, p the shares of the grey
+levels.
 
 =============================  ====  ===========================================================
 feature                        IBSI  formula

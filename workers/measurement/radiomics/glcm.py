@@ -1,13 +1,14 @@
 """Grey-level co-occurrence (GLCM): how often a level is the neighbour of another, direction by direction.
 
-Comes in: `Roi`, `Levels`, settings. Goes out: 24 numbers under PyRadiomics' names. What can go wrong: a region in which no
-voxel has a neighbour has no pairs; its features are NaN. Next: the table of features.
+Comes in: `Roi`, `Levels`, settings. Goes out: 24 numbers under PyRadiomics' names. What can go wrong: a region in
+which no voxel has a neighbour has no pairs; its features are NaN. Next: the table of features.
 
-p(i, j) is the share of pairs with the levels i and j along a direction; each feature is computed for each direction that
-has pairs, and the mean over directions is given. With `weightingNorm` the pairs of all directions are added first, each
-weighted by exp(-length^2), the length in mm. Rows and columns of levels that the region lacks are left out, but N is the
-largest level. p_x, p_y are the sums of rows and columns, u and s their means and SDs, p_sum(k), p_diff(k) the shares of
-pairs with i + j = k, |i - j| = k. Entropy H is -sum p log2(p + eps); the sums are over all i, j or k.
+p(i, j) is the share of pairs with the levels i and j along a direction; each feature is computed for each direction
+that has pairs, and the mean over directions is given. With `weightingNorm` the pairs of all directions are added
+first, each weighted by exp(-length^2), the length in mm. Rows and columns of levels that the region lacks are left
+out, but N is the largest level. p_x, p_y are the sums of rows and columns, u and s their means and SDs, p_sum(k),
+p_diff(k) the shares of pairs with i + j = k, |i - j| = k. Entropy H is -sum p log2(p + eps); the sums are over all i,
+j or k.
 
 ==================  ====  ===============================================================
 feature             IBSI  formula
@@ -38,8 +39,8 @@ SumEntropy          P6QZ  H(p_sum)
 SumSquares          UR99  sum (i - u_x)^2 p
 ==================  ====  ===============================================================
 
-Imc2 and MCC are roots of what can be zero but for rounding, and PyRadiomics leaves a direction out where rounding made it
-negative. So sums are taken here in its order of axes: levels, levels, directions.
+Imc2 and MCC are roots of what can be zero but for rounding, and PyRadiomics leaves a direction out where rounding made
+it negative. So sums are taken here in its order of axes: levels, levels, directions.
 """
 
 import numpy as np

@@ -1,10 +1,10 @@
 """Grey-level dependence (GLDM): how many neighbours of a voxel have its level, or one that is near.
 
-Comes in: `Roi`, `Levels`, settings. Goes out: 14 numbers under PyRadiomics' names. What can go wrong: a region so small
-that no direction fits into it; its features are NaN. Next: the table of features.
+Comes in: `Roi`, `Levels`, settings. Goes out: 14 numbers under PyRadiomics' names. What can go wrong: a region so
+small that no direction fits into it; its features are NaN. Next: the table of features.
 
-P(i, j) is the number of voxels of level i of which j - 1 neighbours in the region differ by `gldm_a` at most; formulas in
-`emphasis`. IBSI calls the matrix NGLDM; its coarseness is `gldm_a`, its count j the same.
+P(i, j) is the number of voxels of level i of which j - 1 neighbours in the region differ by `gldm_a` at most; formulas
+in `emphasis`. IBSI calls the matrix NGLDM; its coarseness is `gldm_a`, its count j the same.
 
 ====================================  ====  =================
 feature                               IBSI  in `emphasis`

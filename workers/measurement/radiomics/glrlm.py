@@ -1,11 +1,11 @@
 """Grey-level run lengths (GLRLM): how long the rows of voxels of one level are, direction by direction.
 
-Comes in: `Roi`, `Levels`, settings. Goes out: 16 numbers under PyRadiomics' names. What can go wrong: a direction along
-which no two voxels of the region lie is left out; where that holds for all, the features are NaN. Next: the table of
-features.
+Comes in: `Roi`, `Levels`, settings. Goes out: 16 numbers under PyRadiomics' names. What can go wrong: a direction
+along which no two voxels of the region lie is left out; where that holds for all, the features are NaN. Next: the
+table of features.
 
-P(i, j) is the number of runs of level i and length j; formulas in `emphasis`. Each feature is the mean over directions;
-with `weightingNorm` the matrices of all directions are added first, each weighted by its length [mm].
+P(i, j) is the number of runs of level i and length j; formulas in `emphasis`. Each feature is the mean over
+directions; with `weightingNorm` the matrices of all directions are added first, each weighted by its length [mm].
 
 ================================  ====  =========================
 feature                           IBSI  in `emphasis`

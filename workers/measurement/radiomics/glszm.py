@@ -1,10 +1,10 @@
 """Grey-level size zones (GLSZM): how large the connected zones of one level are.
 
-Comes in: `Roi`, `Levels`, settings. Goes out: 16 numbers under PyRadiomics' names. What can go wrong: a region so small
-that no direction fits into it; its features are NaN. Next: the table of features.
+Comes in: `Roi`, `Levels`, settings. Goes out: 16 numbers under PyRadiomics' names. What can go wrong: a region so
+small that no direction fits into it; its features are NaN. Next: the table of features.
 
-P(i, j) is the number of zones of level i with j voxels; voxels are connected that touch, be it by a corner (26 neighbours,
-8 in one plane). Formulas in `emphasis`.
+P(i, j) is the number of zones of level i with j voxels; voxels are connected that touch, be it by a corner (26
+neighbours, 8 in one plane). Formulas in `emphasis`.
 
 ================================  ====  =================
 feature                           IBSI  in `emphasis`

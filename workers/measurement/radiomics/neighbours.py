@@ -1,8 +1,8 @@
 """Which voxels are neighbours: the directions of PyRadiomics, and the region in one row so that a step is one number.
 
-Comes in: `Levels`, distances and whether one plane only counts. Goes out: `Neighbourhood`. What can go wrong: a region so
-small that no direction fits into its bounding box; then there are no directions, where PyRadiomics gives up, and each
-class of features answers with NaN. Next: `glcm`, `glrlm`, `glszm`, `gldm`, `ngtdm`.
+Comes in: `Levels`, distances and whether one plane only counts. Goes out: `Neighbourhood`. What can go wrong: a region
+so small that no direction fits into its bounding box; then there are no directions, where PyRadiomics gives up, and
+each class of features answers with NaN. Next: `glcm`, `glrlm`, `glszm`, `gldm`, `ngtdm`.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """What a class of features is computed from: grey values, mask, spacing, and the grey levels after discretisation.
 
-Comes in: the prepared image and mask, cropped to the bounding box of the mask. Goes out: `Roi` and `Levels`, which each
-class of features reads. What can go wrong: nothing here; a mask with fewer voxels than the settings ask for is refused
-where the image is prepared. Next: `shape`, `first_order`, `glcm`, `glrlm`, `glszm`, `gldm`, `ngtdm`.
+Comes in: the prepared image and mask, cropped to the bounding box of the mask. Goes out: `Roi` and `Levels`, which
+each class of features reads. What can go wrong: nothing here; a mask with fewer voxels than the settings ask for is
+refused where the image is prepared. Next: `shape`, `first_order`, `glcm`, `glrlm`, `glszm`, `gldm`, `ngtdm`.
 """
 
 from dataclasses import dataclass
