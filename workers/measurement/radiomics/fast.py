@@ -16,13 +16,14 @@ from typing import Any
 import SimpleITK
 from numpy.typing import NDArray
 
+from workers.measurement.radiomics import shape
 from workers.measurement.radiomics.classes import CLASSES, SHAPE
 from workers.measurement.radiomics.diagnostics import diagnostics
 from workers.measurement.radiomics.discretise import discretise
 from workers.measurement.radiomics.features import Features
 from workers.measurement.radiomics.parameters import ImageType, Parameters, Settings
 from workers.measurement.radiomics.prepare import Prepared, prepare
-from workers.measurement.radiomics.roi import Levels, Roi
+from workers.measurement.radiomics.roi import Roi
 from workers.measurement.radiomics.wavelet import bands
 
 
@@ -66,8 +67,7 @@ def _shape(prepared: Prepared, parameters: Parameters) -> dict[str, float]:
     names = dict(parameters.classes).get(SHAPE)
     if not names:
         return {}
-    roi = prepared.shape_roi
-    found = CLASSES[SHAPE].features(roi, Levels(roi.mask.astype("int32"), 1), parameters.settings)
+    found = shape.features(prepared.shape_roi)
     return {f"original_{SHAPE}_{name}": float(found[name]) for name in names}
 
 
