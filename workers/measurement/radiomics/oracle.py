@@ -28,10 +28,9 @@ def extract(image: SimpleITK.Image, mask: SimpleITK.Image, parameters: Parameter
     NotExtractable
         The region has none, or PyRadiomics is not installed.
     """
-    extractor = _extractor(parameters)
     try:
         with _itk_tolerance():
-            found = extractor.execute(image, mask)
+            found = _extractor(parameters).execute(image, mask)
     except (ValueError, RuntimeError, AssertionError, IndexError) as error:
         prepare(image, mask, parameters.settings)  # tells why, where it knows
         words = " ".join(str(error).split())
