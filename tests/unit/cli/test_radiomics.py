@@ -1,0 +1,127 @@
+"""`crlm-node radiomics`: a region or a list of them becomes a table, and what is refused is one sentence."""
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import SimpleITK
+from made_regions import Made, made
+
+from node.cli import radiomics
+from workers.measurement.radiomics import table
+
+Row = dict[str, str]
+FEW = "featureClass: {firstorder: [Mean, Minimum], shape: [VoxelVolume]}\n"
+
+
+@pytest.fixture(autouse=True)
+def from_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command finds the table's module as the entry point names it."""
+    monkeypatch.setattr(radiomics, "of_the_workers", lambda _: table)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with an image, a mask with the label 1, and a parameter file."""
+    one = made()
+    written(tmp_path, one)
+    (tmp_path / "params.yaml").write_text(FEW)
+    return tmp_path
+
+
+def written(folder: Path, one: Made) -> None:
+    SimpleITK.WriteImage(one.image, str(folder / "image.nii.gz"))
+    SimpleITK.WriteImage(one.mask, str(folder / "mask.nrrd"))
+
+
+def rows(path: Path) -> list[Row]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def numbers(row: Row) -> dict[str, float]:
+    return {name: float(value) for name, value in row.items() if name.startswith(("original_", "wavelet-"))}
+
+
+def test_both_engines_write_the_columns_of_pyradiomics(
+    crlm_node: Callable[..., Any], test_data: Path, tmp_path: Path
+) -> None:
+    """On PyRadiomics' own test case: its columns in its order, its numbers; all 851 and a row."""
+    pytest.importorskip("radiomics")
+    case = test_data / "pyradiomics"
+    (tmp_path / "params.yaml").write_text(
+        "imageType: {Original: , Wavelet: }\nsetting: {preCrop: true, padDistance: 10}\n"
+    )
+    found = []
+    for engine in ("fast", "pyradiomics"):
+        words = (case / "brain1_image.nrrd", case / "brain1_label.nrrd", "--params", tmp_path / "params.yaml")
+        done = crlm_node("radiomics", *words, "--engine", engine, "--out", tmp_path / "out.csv")
+        assert (done.code, done.err) == (0, "")
+        found += rows(tmp_path / "out.csv")
+    ours, theirs = found
+    assert list(ours) == list(theirs)
+    assert list(ours)[:3] == ["Image", "Mask", "diagnostics_Versions_PyRadiomics"]
+    assert len(numbers(ours)) == 851
+    for name, value in numbers(theirs).items():
+        assert math.isclose(numbers(ours)[name], value, rel_tol=1e-6, abs_tol=1e-9), name
+    baseline = rows(case / "baseline_firstorder.csv")
+    assert baseline
+
+
+def test_a_list_measures_what_it_can(crlm_node: Callable[..., Any], files: Path) -> None:
+    """Own columns stay, paths are found from the list, a region without features is told and leaves them empty."""
+    lines = [
+        "Patient,Image,Mask,Label",
+        "a,image.nii.gz,mask.nrrd,",
+        "b,image.nii.gz,mask.nrrd,2",
+        "c,none.nii,mask.nrrd,1",
+    ]
+    (files / "list.csv").write_text("\n".join(lines) + "\n")
+    done = crlm_node(
+        "radiomics", "--batch", files / "list.csv", "--params", files / "params.yaml", "--out", files / "o.csv"
+    )
+    assert done.code == 1
+    assert "mask-empty" in done.err
+    assert "image-unreadable" in done.err
+    found = rows(files / "o.csv")
+    assert [row["Patient"] for row in found] == ["a", "b", "c"]
+    assert [bool(row["original_firstorder_Mean"]) for row in found] == [True, False, False]
+    assert list(found[0])[:5] == ["Patient", "Image", "Mask", "Label", "diagnostics_Versions_PyRadiomics"]
+    assert list(found[0])[-3:] == [
+        "original_shape_VoxelVolume",
+        "original_firstorder_Mean",
+        "original_firstorder_Minimum",
+    ]
+    assert found[0]["Image"] == str(files / "image.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("image.nii.gz",), 2, "give IMAGE and MASK, or --batch CSV"),
+        (("image.nii.gz", "mask.nrrd", "--batch", "params.yaml"), 2, "give IMAGE and MASK, or --batch CSV"),
+        (("image.nii.gz", "mask.nrrd", "--label", "4"), 1, "mask-empty: "),
+        (("image.nii.gz", "params.yaml"), 1, "image-unreadable: "),
+        (("--batch", "params.yaml"), 1, "list-invalid: "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_refusal_is_one_sentence(
+    crlm_node: Callable[..., Any], files: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    """With its code where the region or a file is refused, without a trace; nothing is written as a result."""
+    paths = [files / word if "." in word else word for word in words]
+    done = crlm_node("radiomics", *paths, "--params", files / "params.yaml", "--out", files / "o.csv")
+    assert done.code == code
+    assert done.sentence.startswith(said)
+
+
+def test_a_parameter_that_is_not_offered_is_named(crlm_node: Callable[..., Any], files: Path) -> None:
+    """By its key, before an image is read."""
+    (files / "params.yaml").write_text(FEW + "imageType: {LoG: {sigma: [3]}}\n")
+    done = crlm_node("radiomics", "i.nii", "m.nii", "--params", files / "params.yaml", "--out", files / "o.csv")
+    assert (done.code, "imageType.LoG" in done.sentence) == (1, True)
+    assert not (files / "o.csv").exists()
