@@ -105,8 +105,7 @@ def _energy(values: NDArray[np.float64], roi: Roi, settings: FeatureSettings) ->
 
 def _shares(levels: Levels) -> dict[str, float]:
     """Return what the shares of the grey levels say; a level that the region lacks adds nothing."""
-    counts = np.bincount(levels.codes.ravel(), minlength=levels.count + 1)[1:]
-    shares = counts[counts > 0] / counts.sum()
+    shares = levels.voxels[levels.voxels > 0] / levels.voxels.sum()
     return {
         "Entropy": float(-(shares * np.log2(shares + np.spacing(1.0))).sum()),
         "Uniformity": float((shares**2).sum()),

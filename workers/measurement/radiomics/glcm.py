@@ -86,7 +86,7 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
     shares = _shares(roi, levels, settings)
     if shares is None:
         return dict.fromkeys(NAMES, float("nan"))
-    level = neighbours.present(levels).astype(np.float64)
+    level = levels.present.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = {
             **_joint(shares, level),
@@ -104,8 +104,8 @@ def _shares(roi: Roi, levels: Levels, settings: FeatureSettings) -> _Array | Non
     around = neighbours.look_around(levels, settings.distances, settings)
     if not around.steps.size:
         return None
-    pairs = _count_pairs(around.codes, around.places, around.steps, levels.count)
-    level = neighbours.present(levels)
+    pairs = _count_pairs(around.row.codes, around.row.places, around.steps, levels.count)
+    level = levels.present
     counts = np.ascontiguousarray(pairs[:, level][:, :, level].T, dtype=np.float64).transpose(1, 0, 2)
     if settings.symmetrical_glcm:
         counts = counts + counts.transpose(1, 0, 2)

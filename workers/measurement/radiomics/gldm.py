@@ -58,8 +58,8 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
     around = neighbours.look_around(levels, settings.distances, settings)
     if not around.steps.size:
         return dict.fromkeys(NAMES, float("nan"))
-    level = neighbours.present(levels)
-    dependence = _count_dependent(around.codes, around.places, around.steps, levels.count, settings.gldm_a)
+    level = levels.present
+    dependence = _count_dependent(around.row.codes, around.row.stretches, around.steps, levels.count, settings.gldm_a)
     counts = dependence[level, :, None].astype(np.float64)
     sizes = np.flatnonzero(counts.any(axis=(0, 2)))
     found = emphasise(counts[:, sizes], level.astype(np.float64), sizes + 1.0)
@@ -68,16 +68,19 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
 
 @compiled
 def _count_dependent(
-    codes: NDArray[np.int32], places: NDArray[np.int64], steps: NDArray[np.int64], count: int, nearness: int
+    codes: NDArray[np.int32], stretches: NDArray[np.int64], steps: NDArray[np.int64], count: int, nearness: int
 ) -> NDArray[np.int64]:
-    """Count the voxels as `(level, neighbours that depend on it)`."""
+    """Count the voxels as `(level, neighbours that depend on it)`; a stretch of voxels takes each step together."""
     dependence = np.zeros((count + 1, 2 * steps.size + 1), np.int64)
-    for place in places:
-        level = codes[place]
-        near = 0
+    near = np.empty((stretches[:, 1] - stretches[:, 0]).max(), np.int32)
+    for first, end in stretches:
+        own = codes[first:end]
+        near[: own.size] = 0
         for step in steps:
-            one, opposite = codes[place + step], codes[place - step]
-            near += one > 0 and abs(one - level) <= nearness
-            near += opposite > 0 and abs(opposite - level) <= nearness
-        dependence[level, near] += 1
+            for way in (step, -step):
+                other = codes[first + way : end + way]
+                for k in range(own.size):
+                    near[k] += (other[k] > 0) & (abs(other[k] - own[k]) <= nearness)
+        for k in range(own.size):
+            dependence[own[k], near[k]] += 1
     return dependence

@@ -65,8 +65,8 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
     around = neighbours.look_around(levels, (1,), settings)
     if not around.steps.size:
         return dict.fromkeys(NAMES, float("nan"))
-    level = neighbours.present(levels)
-    runs = _count_runs(around.codes, around.places, around.steps, levels.count, max(levels.codes.shape))
+    level = levels.present
+    runs = _count_runs(around.row.codes, around.row.places, around.steps, levels.count, max(levels.codes.shape))
     single = [not _has_line(around, runs[k], direction) for k, direction in enumerate(around.directions)]
     runs[single] = 0
     counts = np.ascontiguousarray(np.moveaxis(runs[:, level], 0, 2), dtype=np.float64)
@@ -104,7 +104,7 @@ def _has_line(around: Neighbourhood, runs: NDArray[np.uint32], direction: NDArra
     """Return whether a line along `direction` meets two voxels of the region or more."""
     if runs[:, 2:].any():
         return True
-    coordinates = np.array(around.coordinates)
+    coordinates = np.array(np.unravel_index(around.row.places, around.row.shape))
     axis = np.flatnonzero(direction)[0]
     crossing = coordinates - direction[:, None] * (coordinates[axis] * direction[axis])
     return np.unique(crossing, axis=1).shape[1] < crossing.shape[1]

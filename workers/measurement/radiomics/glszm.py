@@ -62,13 +62,14 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
     around = neighbours.look_around(levels, (1,), settings)
     if not around.steps.size:
         return dict.fromkeys(NAMES, float("nan"))
-    voxels = _grow_zones(around.codes, around.places, around.steps)
-    first = around.places[voxels > 0]
-    level, row = np.unique(around.codes[first], return_inverse=True)
-    size, column = np.unique(voxels[voxels > 0], return_inverse=True)
-    counts = np.bincount(row * size.size + column, minlength=level.size * size.size)
-    matrix = counts.reshape(level.size, size.size, 1).astype(np.float64)
-    found = emphasise(matrix, level.astype(np.float64), size.astype(np.float64))
+    voxels = _grow_zones(around.row.codes, around.row.places, around.steps)
+    begun = voxels > 0
+    level, size = around.row.codes[around.row.places[begun]], voxels[begun]
+    levels_found, sizes_found = (np.flatnonzero(np.bincount(one)) for one in (level, size))
+    key = np.searchsorted(levels_found, level) * sizes_found.size + np.searchsorted(sizes_found, size)
+    counts = np.bincount(key, minlength=levels_found.size * sizes_found.size).astype(np.float64)
+    matrix = counts.reshape(levels_found.size, sizes_found.size, 1)
+    found = emphasise(matrix, levels_found.astype(np.float64), sizes_found.astype(np.float64))
     return {name: float(getattr(found, part)[0]) for name, part in _PARTS.items()}
 
 

@@ -12,38 +12,42 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.measurement.radiomics.roi import FeatureSettings, Levels
+from workers.measurement.radiomics.roi import FeatureSettings, Levels, Row
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """The levels of a region as one padded row.
+    """A region as a row, and the steps in it that lead to the neighbours of a voxel.
 
-    `codes` is 0 outside the region, `places` are its voxels in it, in the order of the volume; `steps` lead from a voxel
-    to its neighbour in each of `directions`. Only one of two opposite directions is named.
+    Parameters
+    ----------
+    directions
+        `(direction, axis)`; only one of two opposite directions is named.
+    steps
+        The same in the row.
     """
 
-    codes: NDArray[np.int32]
-    places: NDArray[np.int64]
+    row: Row
     directions: NDArray[np.int64]
     steps: NDArray[np.int64]
-    coordinates: tuple[NDArray[np.int64], ...]
 
 
 def look_around(levels: Levels, distances: Sequence[int], settings: FeatureSettings) -> Neighbourhood:
     """Return the neighbourhood of a region."""
     padding = max(distances)
-    padded = np.pad(levels.codes, padding)
+    row = levels.rows.get(padding) or levels.rows.setdefault(padding, _lay_out(levels.codes, padding))
     directions = _directions(levels.codes.shape, distances, settings)
-    strides = np.array(padded.strides) // padded.itemsize
-    codes = padded.ravel()
-    places = np.flatnonzero(codes)
-    return Neighbourhood(codes, places, directions, directions @ strides, np.unravel_index(places, padded.shape))
+    steps = directions @ np.array([row.shape[1] * row.shape[2], row.shape[2], 1])
+    return Neighbourhood(row, directions, steps)
 
 
-def present(levels: Levels) -> NDArray[np.int64]:
-    """Return the grey levels that a region has, ascending."""
-    return 1 + np.flatnonzero(np.bincount(levels.codes.ravel(), minlength=levels.count + 1)[1:])
+def _lay_out(codes: NDArray[np.int32], padding: int) -> Row:
+    padded = np.pad(codes, padding)
+    row = padded.ravel()
+    places = np.flatnonzero(row)
+    gaps = np.flatnonzero(np.diff(places) > 1)
+    first, last = places[np.r_[0, gaps + 1]], places[np.r_[gaps, len(places) - 1]]
+    return Row(row, places, np.column_stack([first, last + 1]), padded.shape)
 
 
 def weights(directions: NDArray[np.int64], spacing_mm: Sequence[float], norm: str) -> NDArray[np.float64]:

@@ -33,8 +33,8 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
     around = neighbours.look_around(levels, settings.distances, settings)
     if not around.steps.size:
         return dict.fromkeys(NAMES, float("nan"))
-    present = neighbours.present(levels)
-    number, difference = _sum_differences(around.codes, around.places, around.steps, levels.count)
+    present = levels.present
+    number, difference = _sum_differences(around.row.codes, around.row.stretches, around.steps, levels.count)
     level, share, s = present.astype(np.float64), number[present] / number.sum(), difference[present]
     apart = level[:, None] - level[None, :]
     weighted = share * s
@@ -56,20 +56,25 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
 
 @compiled
 def _sum_differences(
-    codes: NDArray[np.int32], places: NDArray[np.int64], steps: NDArray[np.int64], count: int
+    codes: NDArray[np.int32], stretches: NDArray[np.int64], steps: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return for each level the number of voxels and the sum of differences to the mean of their neighbours."""
     number = np.zeros(count + 1, np.int64)
     difference = np.zeros(count + 1)
-    for place in places:
-        level = codes[place]
-        total = 0
-        around = 0
+    longest = (stretches[:, 1] - stretches[:, 0]).max()
+    total, around = np.empty(longest, np.int32), np.empty(longest, np.int32)
+    for first, end in stretches:
+        own = codes[first:end]
+        total[: own.size] = 0
+        around[: own.size] = 0
         for step in steps:
-            one, opposite = codes[place + step], codes[place - step]
-            total += one + opposite
-            around += (one > 0) + (opposite > 0)
-        number[level] += 1
-        if around:
-            difference[level] += abs(level - total / around)
+            for way in (step, -step):
+                other = codes[first + way : end + way]
+                for k in range(own.size):
+                    total[k] += other[k]
+                    around[k] += other[k] > 0
+        for k in range(own.size):
+            number[own[k]] += 1
+            if around[k]:
+                difference[own[k]] += abs(own[k] - total[k] / around[k])
     return number, difference

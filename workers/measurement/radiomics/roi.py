@@ -6,6 +6,7 @@ refused where the image is prepared. Next: `shape`, `first_order`, `glcm`, `glrl
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +30,43 @@ class Levels:
 
     codes: NDArray[np.int32]
     count: int
+
+    @cached_property
+    def voxels(self) -> NDArray[np.int64]:
+        """The number of voxels of each level from 1 on."""
+        return np.bincount(self.codes[self.codes > 0], minlength=self.count + 1)[1:]
+
+    @property
+    def present(self) -> NDArray[np.int64]:
+        """The levels that the region has, ascending."""
+        return 1 + np.flatnonzero(self.voxels)
+
+    @cached_property
+    def rows(self) -> dict[int, "Row"]:
+        """The region as one row, by the padding: made once for all classes of features."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The grey levels of a region as one padded row, in which a step to a neighbour is one number.
+
+    Parameters
+    ----------
+    codes
+        0 outside the region.
+    places
+        Of its voxels in the row, in the order of the volume.
+    stretches
+        `(stretch, 2)`: where voxels follow each other without a gap, the first place and the place after the last.
+    shape
+        Of the padded volume.
+    """
+
+    codes: NDArray[np.int32]
+    places: NDArray[np.int64]
+    stretches: NDArray[np.int64]
+    shape: tuple[int, ...]
 
 
 class FeatureSettings(Protocol):

@@ -34,7 +34,6 @@ from numpy.typing import NDArray
 from workers.measurement.radiomics import cubes, widths
 from workers.measurement.radiomics.compiled import compiled
 from workers.measurement.radiomics.roi import Roi
-from workers.records import Mask
 
 NAMES = (
     "Elongation",
@@ -89,7 +88,7 @@ def _axes(roi: Roi) -> dict[str, np.float64]:
     """Return what the principal axes say.
 
     What is 0 but for rounding is PyRadiomics' only with its own steps: coordinates begin at 1, and the covariance is
-    taken of them centred and divided by the root of their number. A negative l is 0 if rounding explains it, or else NaN.
+    taken of them centred and divided by the root of their number. A negative l is 0 if rounding explains it, else NaN.
     """
     places_mm = (np.array(np.nonzero(roi.mask)) + 1) * np.array(roi.spacing_mm)[:, None]
     places_mm -= places_mm.mean(axis=1, keepdims=True)

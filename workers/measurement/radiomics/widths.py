@@ -64,32 +64,40 @@ def _widest(points: NDArray[np.float64]) -> float:
 
 @compiled
 def _widest_in_planes(planes: NDArray[np.bool_], down_mm: float, along_mm: float, half: float) -> float:
-    """Return the square of the largest distance in any plane between points `half` a voxel around those of the plane.
-
-    Only voxels count that are the first or the last of their row and of their column.
-    """
-    count, rows, columns = planes.shape
-    top, bottom = np.empty(columns, np.int64), np.empty(columns, np.int64)
-    left, right = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    down, along = np.empty(4 * (rows + rows)), np.empty(4 * (rows + rows))
+    """Return the square of the largest distance in a plane between points `half` a voxel around those of the plane."""
     widest = 0.0
-    for plane in range(count):
-        top[:], bottom[:], left[:], right[:] = rows, -1, columns, -1
-        for row in range(rows):
-            for column in range(columns):
-                if planes[plane, row, column]:
-                    top[column], bottom[column] = min(top[column], row), row
-                    left[row], right[row] = min(left[row], column), column
-        found = 0
-        for row in range(rows):
-            for column in (left[row], right[row]):
-                if right[row] >= 0 and (row == top[column] or row == bottom[column]):
-                    for aside, below in ((half, 0.0), (-half, 0.0), (0.0, half), (0.0, -half)):
-                        down[found], along[found] = (row + below) * down_mm, (column + aside) * along_mm
-                        found += 1
-                    if half == 0.0:
-                        found -= 3
-        for one in range(found):
-            for other in range(one):
-                widest = max(widest, (down[one] - down[other]) ** 2 + (along[one] - along[other]) ** 2)
+    for plane in planes:
+        corners = _corners(plane)
+        points = np.empty((4 * len(corners), 2))
+        for k in range(len(corners)):
+            down, along = corners[k]
+            points[4 * k : 4 * k + 2, 0], points[4 * k : 4 * k + 2, 1] = down * down_mm, along * along_mm
+            points[4 * k + 2 : 4 * k + 4] = points[4 * k : 4 * k + 2]
+            points[4 * k, 0] -= half * down_mm
+            points[4 * k + 1, 0] += half * down_mm
+            points[4 * k + 2, 1] -= half * along_mm
+            points[4 * k + 3, 1] += half * along_mm
+        widest = max(widest, _widest(points if half else points[::4]))
     return widest
+
+
+@compiled
+def _corners(plane: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the voxels `(voxel, 2)` that are the first or the last of their row and of their column."""
+    rows, columns = plane.shape
+    top, bottom = np.full(columns, rows), np.full(columns, -1)
+    ends = np.full((rows, 2), -1)
+    for row in range(rows):
+        for column in range(columns):
+            if plane[row, column]:
+                top[column], bottom[column] = min(top[column], row), row
+                ends[row, 0] = column if ends[row, 0] < 0 else ends[row, 0]
+                ends[row, 1] = column
+    corners = np.empty((2 * rows, 2), np.int64)
+    found = 0
+    for row in range(rows):
+        for column in ends[row]:
+            if column >= 0 and (row == top[column] or row == bottom[column]):
+                corners[found, 0], corners[found, 1] = row, column
+                found += 1
+    return corners[:found]
