@@ -16,8 +16,8 @@ from reading import forget_peak, held
 
 sys.path.pop(0)  # the folder of the benchmarks, whose radiomics.py is not PyRadiomics
 
-from workers.measurement.radiomics.engine import Engine, extract  # noqa: E402
-from workers.measurement.radiomics.parameters import load  # noqa: E402
+from workers.measurement.radiomics.engine import Engine, extract
+from workers.measurement.radiomics.parameters import load
 
 IMAGE, MASK, PARAMETERS = "image.nrrd", "mask.nrrd", "parameters.yaml"
 

@@ -135,11 +135,7 @@ def main() -> int:
             if asked.quick and name != "lesion":
                 continue
             runs = in_rounds("extracting.py", ENGINES[:1] if part else ENGINES, folder, 1 if asked.quick else 5)
-            size_ml = (
-                LESION_ML
-                if name == "lesion"
-                else LIVER_ML * {"liver, a quarter": 0.25, "liver, a half": 0.5}.get(name, 1)
-            )
+            size_ml = sizes_ml[name]
             per_ml[name] = statistics.median(one["again"] for one in runs["fast"]) * 1000 / size_ml
             if not part:
                 require_same(runs)
