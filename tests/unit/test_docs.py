@@ -9,9 +9,12 @@ from typer.main import get_command
 
 from node.cli import app
 from node.core import private_codes
+from node.core.reasons import RegionRefusal
 from node.reference import settings_page
 from node.review.rules import RULES
 from workers.measurement import bounds, catalogue
+from workers.measurement.radiomics import parameters
+from workers.measurement.radiomics.classes import CLASSES
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +43,13 @@ def test_report_commands_page_names_every_rule() -> None:
     """The table of docs/report-commands.md has a row for each rule, with its sentence, and none that is no rule."""
     rows = re.findall(r"^\| `(.+)` \| .+ \| (.+) \|$", (ROOT / "docs/report-commands.md").read_text(), re.MULTILINE)
     assert set(rows) == {(rule.id, rule.sentence) for rules in RULES.values() for rule in rules}
+
+
+def test_radiomics_page_names_what_is_offered_and_refused() -> None:
+    """docs/radiomics.md has every setting, class and image type that is offered, and every code of a refusal."""
+    text = (ROOT / "docs" / "radiomics.md").read_text(encoding="utf-8")
+    for name in (*parameters.OFFERED, *parameters.IMAGE_TYPES, *CLASSES, *RegionRefusal):
+        assert f"`{name}`" in text, name
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])

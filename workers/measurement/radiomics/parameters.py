@@ -333,5 +333,6 @@ _OF_A_TYPE = (
     "voxelArrayShift",
 )
 _WAVELET_ONLY: Mapping[str, Any] = {"wavelet": WAVELET, "level": 1, "start_level": 0}
+OFFERED = tuple(_RULES)
 if {name for name, _ in _RULES.values()} != {one.name for one in fields(Settings)}:
     raise AssertionError("each setting has its rule")
