@@ -114,7 +114,7 @@ def run(
         if stop.is_set():
             break
         found, why = _features(region, wanted, Engine(engine), image_of, mask_of)
-        rows.append({**region.row, **(found.diagnostics | found.values if found else {})})
+        rows.append({**region.row, **({**found.diagnostics, **found.values} if found else {})})
         failed += found is None
         on_end(region, why)
     _write(out, rows)
