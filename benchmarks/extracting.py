@@ -14,8 +14,6 @@ from pathlib import Path
 import SimpleITK
 from reading import forget_peak, held
 
-sys.path.pop(0)  # the folder of the benchmarks, whose radiomics.py is not PyRadiomics
-
 from workers.measurement.radiomics.engine import Engine, extract
 from workers.measurement.radiomics.parameters import load
 
@@ -25,6 +23,7 @@ IMAGE, MASK, PARAMETERS = "image.nrrd", "mask.nrrd", "parameters.yaml"
 def main() -> None:
     """Extract and tell."""
     engine, folder = Engine(sys.argv[1]), Path(sys.argv[2])
+    sys.path.pop(0)  # the folder of the benchmarks, whose radiomics.py is not PyRadiomics
     if engine is Engine.PYRADIOMICS:
         import radiomics.featureextractor  # noqa: F401 - its imports are not part of the time, as ours are not
     parameters = load(folder / PARAMETERS)

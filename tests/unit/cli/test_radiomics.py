@@ -34,7 +34,7 @@ def files(tmp_path: Path) -> Path:
 
 def written(folder: Path, one: Made) -> None:
     SimpleITK.WriteImage(one.image, str(folder / "image.nii.gz"))
-    SimpleITK.WriteImage(one.mask, str(folder / "mask.nrrd"))
+    SimpleITK.WriteImage(one.mask, str(folder / "mask.nii.gz"))
 
 
 def rows(path: Path) -> list[Row]:
@@ -75,9 +75,9 @@ def test_a_list_measures_what_it_can(crlm_node: Callable[..., Any], files: Path)
     """Own columns stay, paths are found from the list, a region without features is told and leaves them empty."""
     lines = [
         "Patient,Image,Mask,Label",
-        "a,image.nii.gz,mask.nrrd,",
-        "b,image.nii.gz,mask.nrrd,2",
-        "c,none.nii,mask.nrrd,1",
+        "a,image.nii.gz,mask.nii.gz,",
+        "b,image.nii.gz,mask.nii.gz,2",
+        "c,none.nii,mask.nii.gz,1",
     ]
     (files / "list.csv").write_text("\n".join(lines) + "\n")
     done = crlm_node(
@@ -102,8 +102,8 @@ def test_a_list_measures_what_it_can(crlm_node: Callable[..., Any], files: Path)
     ("words", "code", "said"),
     [
         (("image.nii.gz",), 2, "give IMAGE and MASK, or --batch CSV"),
-        (("image.nii.gz", "mask.nrrd", "--batch", "params.yaml"), 2, "give IMAGE and MASK, or --batch CSV"),
-        (("image.nii.gz", "mask.nrrd", "--label", "4"), 1, "mask-empty: "),
+        (("image.nii.gz", "mask.nii.gz", "--batch", "params.yaml"), 2, "give IMAGE and MASK, or --batch CSV"),
+        (("image.nii.gz", "mask.nii.gz", "--label", "4"), 1, "mask-empty: "),
         (("image.nii.gz", "params.yaml"), 1, "image-unreadable: "),
         (("--batch", "params.yaml"), 1, "list-invalid: "),
     ],

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import SimpleITK
-from made_regions import SETTINGS, TYPES, Made, made
+from made_regions import SETTINGS, TYPES, Made, made, placed
 
 from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
-from workers.measurement.radiomics.engine import Engine, extract
+from workers.measurement.radiomics import fast
+from workers.measurement.radiomics.engine import Engine, extract, extract_each
 from workers.measurement.radiomics.features import Features
 from workers.measurement.radiomics.parameters import Parameters, parse
 
@@ -42,6 +43,28 @@ def test_851_features_are_those_of_pyradiomics(name: str) -> None:
     one = made(TYPES[len(name) % 2], seed=len(name))
     parameters = parse({"setting": {"binWidth": 20, **SETTINGS[name]}, "imageType": BOTH})
     assert unlike(one, parameters) == []
+
+
+@pytest.mark.parametrize("crop", [False, True], ids=["whole", "cropped"])
+def test_regions_that_overlap_are_filtered_together(*, crop: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their features are those of each alone, in its place; one that has none says why; far ones stand alone."""
+    one = made(shape=(20, 40, 44))
+    labels = SimpleITK.GetArrayFromImage(one.mask)
+    labels[3:6, 6:12, 9:15] = 2  # inside the first one
+    labels[12:18, 30:36, 30:36] = 3
+    labels[labels == 1] = 4
+    labels[2:5, 4:8, -3:] = 0
+    mask = placed(labels)
+    parameters = parse({"setting": {"preCrop": crop, "padDistance": 4, "binWidth": 20}, "imageType": {"Wavelet": None}})
+    asked = [(mask, parameters.of_label(label)) for label in (4, 9, 2, 3)]
+    alone = [extract(one.image, *asked[number]) for number in (0, 2, 3)]
+    filtered = []
+    bands = fast.bands
+    monkeypatch.setattr(fast, "bands", lambda *words: (filtered.append(1), bands(*words))[1])
+    together = extract_each(one.image, asked)
+    assert len(filtered) == 2
+    assert isinstance(together[1], NotExtractable)
+    assert [together[0], together[2], together[3]] == alone
 
 
 def test_planes_and_settings_of_an_image_type() -> None:

@@ -63,13 +63,16 @@ class Normalisation:
 class Domain:
     """The image that PyRadiomics would filter, with what is still to be done to a value when it is read.
 
-    `values` may be a view of the voxels of `holder`, which has to live as long.
+    `values` may be a view of the voxels of `holder`, which has to live as long. A domain that was cut out of another
+    knows it as `parent`, and as `start` the voxel of it (slice, row, column) that is its own first one.
     """
 
     values: NDArray[Any]
     frame: Frame
     normalisation: Normalisation | None = None
     holder: SimpleITK.Image | None = None
+    parent: "Domain | None" = None
+    start: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def spacing_mm(self) -> Triple:
@@ -88,7 +91,21 @@ class Domain:
     def within(self, box: Box) -> "Domain":
         """Return a part of the domain as a domain of its own."""
         first = (box[0].start, box[1].start, box[2].start)
-        return replace(self, values=self.values[box], frame=self.frame.from_voxel(first))
+        return replace(self, values=self.values[box], frame=self.frame.from_voxel(first), parent=self, start=first)
+
+    def widest(self, box: Box, before: int, after: int) -> "tuple[Domain, Box]":
+        """Return the domain that this one was cut out of, and a box in it, where that makes no difference.
+
+        It makes none where what is `before` and `after` the box along each axis lies in this domain.
+        """
+        inside = all(
+            part.start >= before and part.stop + after <= size
+            for part, size in zip(box, self.values.shape, strict=True)
+        )
+        if self.parent is None or not inside:
+            return self, box
+        moved = [slice(part.start + first, part.stop + first) for part, first in zip(box, self.start, strict=True)]
+        return self.parent, (moved[0], moved[1], moved[2])
 
     def _read(self, values: NDArray[Any]) -> NDArray[Any]:
         return self.normalisation.apply(values) if self.normalisation else values

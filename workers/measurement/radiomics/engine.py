@@ -4,10 +4,12 @@ Comes in: image and mask (SimpleITK), parameters. Goes out: `Features`, under th
 wrong: `NotExtractable` with its code. Next: the table of features, or a signature.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import SimpleITK
 
+from node.core.errors import NotExtractable
 from workers.measurement.radiomics import fast, oracle
 from workers.measurement.radiomics.features import Features
 from workers.measurement.radiomics.parameters import Parameters
@@ -31,3 +33,22 @@ def extract(
         The region has none, or the engine is not installed.
     """
     return (fast if engine is Engine.FAST else oracle).extract(image, mask, parameters)
+
+
+def extract_each(
+    image: SimpleITK.Image, regions: Sequence[tuple[SimpleITK.Image, Parameters]], engine: Engine = Engine.FAST
+) -> list[Features | NotExtractable]:
+    """Compute the features of regions of an image, or why one has none.
+
+    The parameters may differ in their label only.
+    """
+    if engine is Engine.FAST:
+        return fast.extract_each(image, regions)
+    return [_or_why(image, mask, parameters) for mask, parameters in regions]
+
+
+def _or_why(image: SimpleITK.Image, mask: SimpleITK.Image, parameters: Parameters) -> Features | NotExtractable:
+    try:
+        return oracle.extract(image, mask, parameters)
+    except NotExtractable as error:
+        return error

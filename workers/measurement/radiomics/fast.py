@@ -8,23 +8,42 @@ held.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from os import sched_getaffinity
 from typing import Any
 
 import SimpleITK
 from numpy.typing import NDArray
 
+from node.core.errors import NotExtractable
 from workers.measurement.radiomics import shape
 from workers.measurement.radiomics.classes import CLASSES, SHAPE
 from workers.measurement.radiomics.diagnostics import diagnostics
 from workers.measurement.radiomics.discretise import discretise
 from workers.measurement.radiomics.features import Features
+from workers.measurement.radiomics.grouping import grouped
 from workers.measurement.radiomics.parameters import ImageType, Parameters, Settings
 from workers.measurement.radiomics.prepare import Prepared, prepare
 from workers.measurement.radiomics.roi import Roi
 from workers.measurement.radiomics.wavelet import bands
+
+
+@dataclass
+class _Work:
+    """A region, what is running for it, and the features that have come."""
+
+    prepared: Prepared
+    parameters: Parameters
+    told: Future[dict[str, Any]] | None
+    outline: Future[dict[str, float]]
+    values: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def features(self) -> Features:
+        """All that has come, when nothing runs any more."""
+        return Features({**self.outline.result(), **self.values}, self.told.result() if self.told else {})
 
 
 def extract(image: SimpleITK.Image, mask: SimpleITK.Image, parameters: Parameters) -> Features:
@@ -35,32 +54,62 @@ def extract(image: SimpleITK.Image, mask: SimpleITK.Image, parameters: Parameter
     NotExtractable
         The region has none.
     """
-    prepared = prepare(image, mask, parameters.settings)
-    values: dict[str, float] = {}
+    (found,) = extract_each(image, [(mask, parameters)])
+    if isinstance(found, NotExtractable):
+        raise found
+    return found
+
+
+def extract_each(
+    image: SimpleITK.Image, regions: Sequence[tuple[SimpleITK.Image, Parameters]]
+) -> list[Features | NotExtractable]:
+    """Compute the features of regions of an image, or why one has none; regions that overlap are filtered together.
+
+    The parameters may differ in their label only.
+    """
+    found: list[Features | NotExtractable | _Work] = []
     with ThreadPoolExecutor(width := len(sched_getaffinity(0))) as pool:
-        told = (
-            pool.submit(diagnostics, image, mask, prepared, parameters) if parameters.settings.additional_info else None
-        )
-        outline = pool.submit(_shape, prepared, parameters)
-        running: deque[Future[dict[str, float]]] = deque()
-        for name, image_type, found in _images(prepared, parameters):
-            running.append(pool.submit(_of_image, name, prepared, found, image_type.settings, parameters))
-            del found
+        for mask, parameters in regions:
+            try:
+                prepared = prepare(image, mask, parameters.settings)
+            except NotExtractable as error:
+                found.append(error)
+                continue
+            asked = parameters.settings.additional_info
+            told = pool.submit(diagnostics, image, mask, prepared, parameters) if asked else None
+            found.append(_Work(prepared, parameters, told, pool.submit(_shape, prepared, parameters)))
+        work = [one for one in found if isinstance(one, _Work)]
+        running: deque[tuple[_Work, Future[dict[str, float]]]] = deque()
+        for one, name, image_type, values in _images(work):
+            running.append(
+                (one, pool.submit(_of_image, name, one.prepared, values, image_type.settings, one.parameters))
+            )
+            del values
             if len(running) > width:
-                values |= running.popleft().result()
-        for one in running:
-            values |= one.result()
-        return Features({**outline.result(), **values}, told.result() if told else {})
+                _collect(running)
+        while running:
+            _collect(running)
+        return [one.features if isinstance(one, _Work) else one for one in found]
 
 
-def _images(prepared: Prepared, parameters: Parameters) -> Iterator[tuple[str, ImageType, NDArray[Any]]]:
-    """Yield the name of each image with its values in the box of the region."""
-    for image_type in parameters.image_types:
+def _collect(running: deque[tuple[_Work, Future[dict[str, float]]]]) -> None:
+    one, future = running.popleft()
+    one.values |= future.result()
+
+
+def _images(work: Sequence[_Work]) -> Iterator[tuple[_Work, str, ImageType, NDArray[Any]]]:
+    """Yield each region with the name of an image and its values in the box of the region."""
+    if not work:
+        return
+    for image_type in work[0].parameters.image_types:
         if image_type.name == "Original":
-            yield "original", image_type, prepared.domain.crop(prepared.region.box)
-        else:
-            for name, values in bands(prepared.domain, prepared.region.box, image_type.settings):
-                yield name, image_type, values
+            for one in work:
+                yield one, "original", image_type, one.prepared.domain.crop(one.prepared.region.box)
+            continue
+        for group in grouped([one.prepared for one in work]):
+            for name, band in bands(group.domain, group.box, image_type.settings):
+                for number, inner in group.boxes.items():
+                    yield work[number], name, image_type, band[inner]
 
 
 def _shape(prepared: Prepared, parameters: Parameters) -> dict[str, float]:

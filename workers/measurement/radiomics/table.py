@@ -7,9 +7,10 @@ ends before them; a list or a parameter file that cannot be read. Next: a resear
 
 import csv
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -19,11 +20,11 @@ import SimpleITK
 from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
 from workers.measurement.radiomics import images, parameters
-from workers.measurement.radiomics.engine import Engine, extract
+from workers.measurement.radiomics.engine import Engine, extract_each
 from workers.measurement.radiomics.features import Features
 
 IMAGE, MASK, LABEL = "Image", "Mask", "Label"
-ENGINES = tuple(Engine)
+_AT_ONCE = 8  # regions of an image, whose masks are held together
 
 
 @dataclass(frozen=True)
@@ -106,33 +107,50 @@ def run(
         The parameter file asks for what is not offered.
     """
     wanted = parameters.load(parameter_file)
-    image_of = lru_cache(maxsize=1)(images.read)  # a list names an image once for each of its regions
-    mask_of = lru_cache(maxsize=1)(images.read)
+    read = lru_cache(maxsize=2)(images.read)  # a list names an image, and often a mask, once for each region
     rows: list[dict[str, Any]] = []
     failed = 0
-    for region in regions:
+    for group in _of_one_image(regions):
         if stop.is_set():
             break
-        found, why = _features(region, wanted, Engine(engine), image_of, mask_of)
-        rows.append({**region.row, **({**found.diagnostics, **found.values} if found else {})})
-        failed += found is None
-        on_end(region, why)
+        for region, found in zip(group, _features(group, wanted, Engine(engine), read), strict=True):
+            why = found if isinstance(found, NotExtractable) else None
+            rows.append({**region.row, **_cells(found)})
+            failed += why is not None
+            on_end(region, why)
     _write(out, rows)
     return Ended(len(rows) - failed, failed, len(regions) - len(rows))
 
 
+def _of_one_image(regions: Sequence[Listed]) -> Iterator[list[Listed]]:
+    """Yield neighbours in the list that are of one image, not too many at once."""
+    for _, group in groupby(regions, key=lambda region: region.image):
+        waiting = list(group)
+        yield from (waiting[first : first + _AT_ONCE] for first in range(0, len(waiting), _AT_ONCE))
+
+
 def _features(
-    region: Listed,
-    wanted: parameters.Parameters,
-    engine: Engine,
-    image_of: Callable[[Path], SimpleITK.Image],
-    mask_of: Callable[[Path], SimpleITK.Image],
-) -> tuple[Features | None, NotExtractable | None]:
-    try:
+    group: Sequence[Listed], wanted: parameters.Parameters, engine: Engine, read: Callable[[Path], SimpleITK.Image]
+) -> list[Features | NotExtractable]:
+    """Return the features of regions of one image, or why one has none."""
+    found: list[Features | NotExtractable | None] = [None] * len(group)
+    asked = []
+    for number, region in enumerate(group):
         own = wanted if region.label is None else wanted.of_label(region.label)
-        return extract(image_of(region.image), mask_of(region.mask), own, engine), None
-    except NotExtractable as error:
-        return None, error
+        try:
+            read(region.image)
+            asked.append((number, read(region.mask), own))
+        except NotExtractable as error:
+            found[number] = error
+    if asked:
+        each = extract_each(read(group[0].image), [(mask, own) for _, mask, own in asked], engine)
+        for (number, _, _), one in zip(asked, each, strict=True):
+            found[number] = one
+    return [one for one in found if one is not None]
+
+
+def _cells(found: Features | NotExtractable) -> dict[str, Any]:
+    return {} if isinstance(found, NotExtractable) else {**found.diagnostics, **found.values}
 
 
 def _write(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -25,7 +25,8 @@ from workers.measurement.radiomics.domain import Box, Domain
 from workers.measurement.radiomics.parameters import WAVELET, Settings
 
 _TAPS = 6
-_AHEAD = _TAPS // 2  # how far the filter reaches beyond its output; behind it, two
+_AHEAD = _TAPS // 2  # how far the filter reaches beyond its output
+BEFORE, AFTER = _TAPS - 1 - _AHEAD, _AHEAD  # voxels that a band needs around a box
 
 
 def bands(domain: Domain, box: Box, settings: Settings) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -62,7 +63,7 @@ def _reached(domain: Domain, box: Box, axis: int, *, filtered: bool) -> NDArray[
     size = domain.values.shape[axis]
     if not filtered:
         return np.arange(box[axis].start, box[axis].stop)
-    found = np.arange(box[axis].start + _AHEAD - _TAPS + 1, box[axis].stop + _AHEAD) % _even(size)
+    found = np.arange(box[axis].start - BEFORE, box[axis].stop + AFTER) % _even(size)
     return np.where(found == size, 0, found)
 
 
