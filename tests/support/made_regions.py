@@ -14,8 +14,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "linear": {"resampledPixelSpacing": [1.5, 1.5, 1.5], "interpolator": "sitkLinear", "padDistance": 3},
     "nearest": {"resampledPixelSpacing": [1, 1, 0], "interpolator": "sitkNearestNeighbor", "padDistance": 0},
     "same-spacing": {"resampledPixelSpacing": [0.8, 0.7, 3], "padDistance": 2},
-    "normalised": {"normalize": True, "normalizeScale": 100, "removeOutliers": 1.5, "binWidth": 5},
-    "normalised-spline": {"normalize": True, "normalizeScale": 100, "resampledPixelSpacing": [2, 2, 2], "binWidth": 5},
+    "normalised": {"normalize": True, "normalizeScale": 100, "removeOutliers": 1.5, "binWidth": 15},
+    "normalised-spline": {"normalize": True, "normalizeScale": 100, "resampledPixelSpacing": [2, 2, 2], "binWidth": 15},
     "normalised-linear": {
         "normalize": True,
         "normalizeScale": 50,
