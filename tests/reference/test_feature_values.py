@@ -27,6 +27,7 @@ def _read(image: Path, mask: Path, asked: Asked, bins: tuple[tuple[str, float], 
     return Case.cropped(SimpleITK.GetArrayFromImage(read), inside, (z, y, x), asked, bins)
 
 
+SURFACE_THEN = 1e-3  # PyRadiomics 3.0.1 itself computes another volume than it published, by 1.2e-4
 BASELINES = {
     "": (Asked(voxel_array_shift=2000), (("binWidth", 25.0),)),
     "_2d": (Asked(force2d=True), (("binWidth", 25.0),)),
@@ -51,9 +52,10 @@ def test_features_are_those_that_pyradiomics_published(test_data: Path, patient:
             for feature in ours
             if patient + kind in rows[f"original_{name}_{feature}"]
         }
-        assert published or name == "shape"
-        assert differences({feature: ours[feature] for feature in published}, published) == [], name
+        assert published or (kind and name in ("shape", "firstorder"))
+        relative = SURFACE_THEN if name == "shape" else 1e-6
         assert differences(ours, case.theirs(name)) == [], name
+        assert differences({feature: ours[feature] for feature in published}, published, relative) == [], name
 
 
 IBSI = {
