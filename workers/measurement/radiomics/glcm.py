@@ -116,7 +116,8 @@ def _shares(roi: Roi, levels: Levels, settings: FeatureSettings) -> _Array | Non
     counts = with_entries(counts)
     total = counts.sum(axis=(0, 1))
     total[total == 0] = np.nan
-    return counts / total
+    shares: _Array = counts / total
+    return shares
 
 
 @compiled
@@ -225,4 +226,5 @@ def _maximal_correlation(shares: _Array) -> NDArray[np.float64] | NDArray[np.com
         matrix += between[:, None] * between[None, :] / (row[:, None] * column[k] + _EPS)
     values = np.linalg.eigvals(matrix.transpose(2, 0, 1))
     values.sort(axis=1)
-    return np.sqrt(values[:, -2])
+    roots: NDArray[np.float64] | NDArray[np.complex128] = np.sqrt(values[:, -2])
+    return roots

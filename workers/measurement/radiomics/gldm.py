@@ -62,7 +62,7 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
     dependence = _count_dependent(around.row.codes, around.row.stretches, around.steps, levels.count, settings.gldm_a)
     counts = dependence[level, :, None].astype(np.float64)
     sizes = np.flatnonzero(counts.any(axis=(0, 2)))
-    found = emphasise(counts[:, sizes], level.astype(np.float64), sizes + 1.0)
+    found = emphasise(counts[:, sizes], level.astype(np.float64), sizes.astype(np.float64) + 1)
     return {name: float(getattr(found, part)[0]) for name, part in _PARTS.items()}
 
 

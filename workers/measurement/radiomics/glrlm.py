@@ -107,4 +107,4 @@ def _has_line(around: Neighbourhood, runs: NDArray[np.uint32], direction: NDArra
     coordinates = np.array(np.unravel_index(around.row.places, around.row.shape))
     axis = np.flatnonzero(direction)[0]
     crossing = coordinates - direction[:, None] * (coordinates[axis] * direction[axis])
-    return np.unique(crossing, axis=1).shape[1] < crossing.shape[1]
+    return bool(np.unique(crossing, axis=1).shape[1] < crossing.shape[1])

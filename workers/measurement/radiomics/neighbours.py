@@ -53,7 +53,7 @@ def _lay_out(codes: NDArray[np.int32], padding: int) -> Row:
 def weights(directions: NDArray[np.int64], spacing_mm: Sequence[float], norm: str) -> NDArray[np.float64]:
     """Return the length of each direction [mm] in a norm; 1 where the norm is `no_weighting`."""
     steps_mm = np.abs(directions) * np.array(spacing_mm)
-    lengths = {
+    lengths: dict[str, NDArray[np.float64]] = {
         "infinity": steps_mm.max(axis=1, initial=0),
         "euclidean": np.sqrt((steps_mm**2).sum(axis=1)),
         "manhattan": steps_mm.sum(axis=1),
