@@ -32,7 +32,9 @@ def extract(
     NotExtractable
         The region has none, or the engine is not installed.
     """
-    return (fast if engine is Engine.FAST else oracle).extract(image, mask, parameters)
+    if engine is Engine.FAST:
+        return fast.extract(image, mask, parameters)
+    return oracle.extract(image, mask, parameters)
 
 
 def extract_each(
