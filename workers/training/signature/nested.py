@@ -97,7 +97,14 @@ def fixed_pairs(score: Array, outer: Outer, time: Array, event: Flags) -> Pairs:
     return Pairs(found.concordant * both, found.counted * both)
 
 
-def optimism(values: Array, time: Array, event: Flags, plan: Plan, seed: np.random.SeedSequence) -> Array:
+def optimism(
+    values: Array,
+    time: Array,
+    event: Flags,
+    plan: Plan,
+    seed: np.random.SeedSequence,
+    told: Callable[[], None] = lambda: None,
+) -> Array:
     """Return Harrell's optimism of each bootstrap sample, (bootstraps,).
 
     The procedure runs on patients drawn with replacement; its C-index there less its C-index on all patients (Harrell,
@@ -110,6 +117,7 @@ def optimism(values: Array, time: Array, event: Flags, plan: Plan, seed: np.rand
         fitted = fit(values[drawn], time[drawn], event[drawn], plan, fit_seed)
         there = harrell(fitted.score(values[drawn]), time[drawn], event[drawn])
         found[place] = there - harrell(fitted.score(values), time, event)
+        told()
     return found
 
 
@@ -118,17 +126,17 @@ def permuted(
     time: Array,
     event: Flags,
     plan: Plan,
-    shuffles: int,
     seed: np.random.SeedSequence,
+    told: Callable[[], None] = lambda: None,
 ) -> Array:
-    """Return the outer C-index of each of many shuffles of the follow-up among patients, (shuffles,).
+    """Return the outer C-index of each shuffle of the follow-up among patients, (shuffles,).
 
     A shuffle breaks every tie between features and follow-up, so the mean has to be 0.50: more is leakage.
     """
-    found = np.empty(shuffles)
-    for place, own in enumerate(seed.spawn(shuffles)):
+    found = np.empty(plan.shuffles)
+    for place, own in enumerate(seed.spawn(plan.shuffles)):
         shuffle_seed, run_seed = own.spawn(2)
         order = np.random.default_rng(shuffle_seed).permutation(len(time))
-        outer = validate(values, time[order], event[order], plan, run_seed)
+        outer = validate(values, time[order], event[order], plan, run_seed, told)
         found[place] = outer_pairs(outer, time[order], event[order]).value
     return found

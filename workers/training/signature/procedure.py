@@ -77,6 +77,8 @@ class Fitted:
         Median of these patients' scores.
     method, step
         What the inner folds chose.
+    columns, path
+        What the filters left, (kept,), and the method's coefficients along its path, (steps, kept).
     inner
         The C-index of that step over the inner folds, which is no estimate of anything: it was chosen for being high.
     """
@@ -86,6 +88,8 @@ class Fitted:
     sd: Array
     coefficients: Array
     cut_off: float
+    columns: Places
+    path: Array
     method: str
     step: int
     inner: float
@@ -125,7 +129,7 @@ def fit_each(values: Array, time: Array, event: Flags, plan: Plan, seed: np.rand
     fits = {}
     for name, part in won.items():
         step = int(np.argmax(part))
-        fits[name] = _fitted(values, kept, rows[name][step], (name, step, ratio(float(part[step]), counted)))
+        fits[name] = _fitted(values, kept, rows[name], (name, step, ratio(float(part[step]), counted)))
     return fits
 
 
@@ -154,8 +158,9 @@ def paths(
     return kept, rows
 
 
-def _fitted(values: Array, kept: Kept, row: Array, how: tuple[str, int, float]) -> Fitted:
+def _fitted(values: Array, kept: Kept, path: Array, how: tuple[str, int, float]) -> Fitted:
+    row = path[how[1]]
     used = np.flatnonzero(row)
     used = used[np.argsort(-np.abs(row[used]), kind="stable")]
-    scores = kept.standardised(values)[:, used] @ row[used]
-    return Fitted(kept.places[used], kept.mean[used], kept.sd[used], row[used], float(np.median(scores)), *how)
+    cut_off = float(np.median(kept.standardised(values)[:, used] @ row[used]))
+    return Fitted(kept.places[used], kept.mean[used], kept.sd[used], row[used], cut_off, kept.places, path, *how)
