@@ -5,7 +5,7 @@ what a manifest says in sentences, which is not cut.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -33,6 +33,21 @@ def listed(console: Console, lines: Sequence[Any]) -> None:
     console.print(table)
     for one in lines:
         _line(console, f"{one.id}: {one.remark}")
+
+
+def fitted(console: Console, report: Mapping[str, Any]) -> None:
+    """Print how good a procedure is on patients that it has not seen, beside what needs no procedure."""
+    table = _table("Outer folds", "C-index>", "95 % interval>", "Patients>")
+    rows = [("the whole procedure", report["outer"])]
+    rows += [(f"{name} alone", one["outer"]) for name, one in report["candidates"].items()]
+    rows += [(f"{name}, as it stands", one) for name, one in report["baselines"].items()]
+    for name, one in rows:
+        if one["c_index"] is not None:
+            interval = f"{one['low']:.3f} to {one['high']:.3f}"
+            table.add_row(escape(name), f"{one['c_index']:.3f}", interval, f"{one['patients']}")
+    console.print(table)
+    chosen = report["signature"]
+    _line(console, f"On all patients: {chosen['method']}, {len(chosen['features'])} features.")
 
 
 def shown(console: Console, signature: Any) -> None:

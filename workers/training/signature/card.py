@@ -39,7 +39,7 @@ def _performance(report: Mapping[str, Any]) -> Iterator[str]:
     yield _row("C-index", report["outer"], "c_index")
     groups = report["groups"]
     yield _row(f"Hazard ratio of the groups (log-rank p {groups['log_rank_p']:.2g})", groups, "hazard_ratio")
-    yield from (_row(f"AUC at {one['years']} years", one, "auc") for one in report["auc"])
+    yield from (_row(f"AUC at {one['years']} year{'s' * (one['years'] > 1)}", one, "auc") for one in report["auc"])
     for name, one in report["baselines"].items():
         there = one["signature_on_the_same"]
         remark = f" (the signature on the same patients: {there['c_index']:.3f})" if there["c_index"] else ""
@@ -47,7 +47,8 @@ def _performance(report: Mapping[str, Any]) -> Iterator[str]:
     optimism = report["optimism"]
     yield (
         f"\nOn its own training patients the signature reaches {optimism['apparent']:.3f}, which says nothing of "
-        f"others. The calibration slope is {report['calibration']['slope']:.2f}: 1 is right, below 1 the score is too wide."
+        f"others. The calibration slope is {report['calibration']['slope']:.2f}: 1 is right, below 1 the score is too "
+        "wide."
     )
     if optimism["corrected"] is not None:
         yield (

@@ -94,6 +94,7 @@ def survival(run: Run, year: float) -> Figure:
     table.set_title("at risk", loc="left", fontsize=10, color=_SOFT)
     table.spines[:].set_visible(False)
     table.tick_params(length=0, labelbottom=False)
+    table.tick_params(axis="y", pad=22)
     return figure
 
 
@@ -116,7 +117,9 @@ def auc(run: Run) -> Figure:
 
 def calibration(run: Run) -> Figure:
     """Observed against predicted survival, in quarters of the patients by prediction."""
-    figure, axes = _single(f"Calibration at {CALIBRATED_AT_YEARS} years, in quarters of the patients")
+    figure, axes = _single(
+        f"Calibration at {CALIBRATED_AT_YEARS} years, quarters of the patients", width=5.2, height=5.2
+    )
     quarters = run.judged.quarters
     x = np.array([one.predicted for one in quarters])
     y = np.array([one.observed.value for one in quarters])
@@ -127,7 +130,7 @@ def calibration(run: Run) -> Figure:
     ends = np.clip(ends + np.array([-0.04, 0.04]), 0, 1)
     axes.plot(ends, ends, color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
     axes.errorbar(x, y, spread.T, fmt="o", color=_LOW, elinewidth=1.5, capsize=3, markersize=7)
-    axes.text(0.02, 0.97, f"slope {run.judged.slope:.2f} (1 is right)", transform=axes.transAxes, va="top")
+    axes.text(0.02, 0.97, f"slope {run.judged.slope:.2f}; 1 is right", transform=axes.transAxes, va="top")
     axes.set(
         xlim=ends, ylim=ends, aspect="equal", xlabel="predicted survival", ylabel="observed survival (Kaplan-Meier)"
     )
@@ -140,7 +143,7 @@ def path(run: Run) -> Figure:
     """Coefficients of the chosen method along its path on all patients; the chosen step is marked."""
     figure, axes = _single(f"Coefficients along the path: {run.fitted.method}, all patients", width=9.0)
     fitted = run.fitted
-    steps = np.arange(1, len(fitted.path) + 1)
+    steps = np.arange(len(fitted.path) + 1)
     chosen = set(fitted.places.tolist())
     colours = iter(mpl.colormaps["tab10"](np.linspace(0, 0.95, 10)))
     ends: list[tuple[float, str, object]] = []
@@ -148,7 +151,7 @@ def path(run: Run) -> Figure:
         if not row.any():
             continue
         colour = next(colours, _SOFT) if column in chosen else _FAINT
-        axes.plot(steps, row, color=colour, linewidth=2 if column in chosen else 1.2)
+        axes.plot(steps, np.append(0.0, row), color=colour, linewidth=2 if column in chosen else 1.2)
         if column in chosen:
             ends.append((float(row[-1]), _short(run.cohort.names[column]), colour))
     axes.axhline(0, color=_SOFT, linewidth=0.8)
@@ -158,13 +161,13 @@ def path(run: Run) -> Figure:
         "chosen", (fitted.step + 1, 1), (4, -4), xycoords=("data", "axes fraction"), textcoords="offset points",
         color=_SOFT, va="top",
     )  # fmt: skip
-    axes.set_xlim(1, len(steps))
+    axes.set_xlim(0, steps[-1])
     low, high = axes.get_ylim()
     for (value, name, colour), at in zip(
         sorted(ends, key=lambda one: one[0]), _apart(ends, (high - low) / 18), strict=True
     ):
         axes.annotate(
-            name, (len(steps), value), (1.03, at), xycoords="data", textcoords=axes.get_yaxis_transform(),
+            name, (steps[-1], value), (1.03, at), xycoords="data", textcoords=axes.get_yaxis_transform(),
             va="center", color=colour, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 2, "shrinkB": 0},
         )  # fmt: skip
