@@ -39,7 +39,7 @@ def test_a_cohort_holds_what_the_tables_say(sources: Sources) -> None:
     assert np.array_equal(cohort.time, time)
     assert np.array_equal(cohort.event, event)
     assert cohort.extraction == {"settings": {"binCount": 24}}
-    assert cohort.baselines["volume_ml"][3] == pytest.approx(0.206)
+    assert cohort.baselines["tumor_volume_ml"][3] == pytest.approx(0.206)
     assert not any(cohort.left_out.values())
 
 

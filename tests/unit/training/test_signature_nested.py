@@ -28,7 +28,7 @@ def test_a_follow_up_dealt_at_random_is_not_foretold() -> None:
 
     A choice that had seen the patients it is judged on would lift the mean: see the next test.
     """
-    values, time, event = made(120, 30, PLANTED, 5)
+    values, time, event = made(110, 25, PLANTED, 5)
     found = permuted(values, time, event, replace(FAST, shuffles=200), np.random.SeedSequence(9))
     assert found.mean() == pytest.approx(0.5, abs=0.02)
     assert found.std() > 0.01
@@ -72,24 +72,26 @@ def test_what_is_held_out_leaves_the_training_untouched() -> None:
     """Features, times and events of one held-out fold are spoilt: what that fold's training found is the same bit for
     bit, and the training of every other fold, which did see them, is not.
     """
-    values, time, event = made(150, 30, PLANTED, 8)
+    values, time, event = made(120, 25, PLANTED, 8)
     seed = np.random.SeedSequence(4)
-    plain = validate(values, time, event, EVERY, seed)
-    held = plain.fold[0] == 2
+    small = replace(EVERY, folds=3)
+    plain = validate(values, time, event, small, seed)
+    held = plain.fold[0] == 1
     draw = np.random.default_rng(0)
     values[held] = values[held] * draw.uniform(0.5, 2, values.shape[1])
     time[held] = draw.permutation(time[held]) * 7 + 1
-    spoilt = validate(values, time, event, EVERY, np.random.SeedSequence(4))
+    spoilt = validate(values, time, event, small, np.random.SeedSequence(4))
     assert np.array_equal(plain.fold, spoilt.fold)
     same = [numbers(before) == numbers(after) for before, after in zip(plain.fits[0], spoilt.fits[0], strict=True)]
-    assert same == [False, False, True, False, False]
+    assert same == [False, True, False]
     assert not np.array_equal(plain.score[0, held], spoilt.score[0, held])
 
 
 def test_a_seed_gives_the_same_numbers_again() -> None:
     """Twice the same, bit for bit; another seed deals other folds."""
     values, time, event = made(90, 25, PLANTED, 9)
-    one, two, other = (validate(values, time, event, EVERY, np.random.SeedSequence(seed)) for seed in (1, 1, 2))
+    small = replace(EVERY, folds=2)
+    one, two, other = (validate(values, time, event, small, np.random.SeedSequence(seed)) for seed in (1, 1, 2))
     assert [numbers(fitted) for fitted in one.fits[0]] == [numbers(fitted) for fitted in two.fits[0]]
     assert np.array_equal(one.score, two.score)
     assert not np.array_equal(one.fold, other.fold)

@@ -195,13 +195,19 @@ def _extraction(rows: Mapping[str, Mapping[str, str]], prefix: str) -> dict[str,
 
 
 def _volumes(rows: Mapping[str, Mapping[str, str]], prefix: str) -> dict[str, Array]:
-    """Return the volume of the region in mL, as segmented and as resegmented, where the table tells it."""
-    found = {}
-    for name, mask in (("volume_ml", "Mask-original"), ("roi_volume_ml", "Mask-resegmented")):
-        count, spacing = (f"{prefix}{_DIAGNOSTICS}{mask}_{what}" for what in ("VoxelNum", "Spacing"))
-        if all(count in row and spacing in row for row in rows.values()):
-            found[name] = np.array([_volume_ml(row[count], row[spacing]) for row in rows.values()])
-    return found
+    """Return volumes in mL, where the table tells them: of each region as it was segmented, and of the wanted one as it
+    was resampled and resegmented.
+    """
+    first = next(iter(rows.values()), {})
+    ends = f"{_DIAGNOSTICS}Mask-original_VoxelNum"
+    regions = [name.removesuffix(ends) for name in first if name and name.endswith(ends)]
+    masks = {f"{region}volume_ml": f"{region}{_DIAGNOSTICS}Mask-original" for region in regions}
+    masks["roi_volume_ml"] = f"{prefix}{_DIAGNOSTICS}Mask-resegmented"
+    return {
+        name: np.array([_volume_ml(row[f"{mask}_VoxelNum"], row[f"{mask}_Spacing"]) for row in rows.values()])
+        for name, mask in masks.items()
+        if f"{mask}_VoxelNum" in first and f"{mask}_Spacing" in first
+    }
 
 
 def _volume_ml(count: str, spacing: str) -> float:

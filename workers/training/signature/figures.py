@@ -9,6 +9,7 @@ each line is labelled where it ends.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -27,7 +28,7 @@ FOLDER = "figures"
 _LOW, _HIGH, _INK, _SOFT, _FAINT = "#00798c", "#d1495b", "#22303c", "#6b7a89", "#d9dfe5"
 _DPI = 200
 _SHOWN = 15
-_STYLE = {
+_STYLE: Any = {
     "font.size": 10,
     "font.family": "DejaVu Sans",
     "axes.edgecolor": _SOFT,

@@ -44,13 +44,13 @@ class Plan:
     """
 
     folds: int = 5
-    repeats: int = 20
+    repeats: int = 10
     inner: int = 5
     steps: int = 16
     most: int = 8
     methods: tuple[str, ...] = ("lasso", "elastic-net", "boosting", "stability")
     rules: Rules = field(default_factory=Rules)
-    bootstraps: int = 100
+    bootstraps: int = 50
     shuffles: int = 20
 
     def __post_init__(self) -> None:

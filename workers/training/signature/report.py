@@ -83,7 +83,7 @@ def document(run: Run) -> dict[str, Any]:
         "univariate": _univariate(run.cohort),
         "log": _log(run),
     }
-    return finite(whole)  # type: ignore[no-any-return]
+    return dict(finite(whole))
 
 
 def finite(value: Any) -> Any:
