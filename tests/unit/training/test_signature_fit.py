@@ -7,7 +7,7 @@ import pytest
 from made_cohort import EVENT, ID, TIME, made, written
 
 from workers.signature import folder
-from workers.training.signature import about, command
+from workers.training.signature import about, cohort, command
 from workers.training.signature.cohort import Sources, WrongCohort
 from workers.training.signature.command import fit
 from workers.training.signature.curves import effect, kaplan_meier, predicted, uncensored
@@ -129,6 +129,30 @@ def test_the_words_of_the_shipped_signatures_are_in_the_form() -> None:
         said = about.read(path)
         assert said.id == path.parent.name
         assert said.requires.lossless
+
+
+@pytest.mark.parametrize(("id_", "prefix"), [("tcia-crlm-os", "tumor_"), ("tcia-crlm-os-liver", "liver_")])
+def test_the_shipped_signatures_are_of_the_public_cohort(test_data: Path, id_: str, prefix: str) -> None:
+    """Extraction settings are those of the diagnostics columns, the files are those of the digests, and the scores of
+    the cohort by the manifest are spread as it says, with the cut-off at their median.
+    """
+    signature = folder.read(Path(__file__).parents[3] / "models", id_)
+    tables = test_data / "tcia-crlm" / "features_L3.csv", test_data / "tcia-crlm" / "clin.csv"
+    read = cohort.read(Sources(*tables, "Patient-ID", "overall_survival_months", "vital_status", prefix))
+    assert signature.extraction is not None
+    assert signature.training is not None
+    assert signature.groups is not None
+    assert signature.extraction.settings == read.extraction["settings"]
+    assert signature.extraction.image_types == read.extraction["image_types"]
+    assert signature.training.data == read.digests
+    columns = [read.names.index(one.name) for one in signature.features]
+    terms = [
+        (read.values[:, at] - one.mean) / one.sd * one.coefficient
+        for at, one in zip(columns, signature.features, strict=True)
+    ]
+    score = np.sum(terms, axis=0)
+    assert signature.training.score.least == pytest.approx(score.min())
+    assert np.median(score) == pytest.approx(signature.groups.cut_offs[0])
 
 
 def test_kaplan_meier_by_hand() -> None:

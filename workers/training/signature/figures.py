@@ -158,9 +158,10 @@ def path(run: Run) -> Figure:
     axes.axhline(0, color=_SOFT, linewidth=0.8)
     axes.axvline(fitted.step + 1, color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
     axes.set(xlabel="step of the path (a smaller penalty, or more updates)", ylabel="coefficient per SD")
+    side = -1 if fitted.step + 1 > steps[-1] / 2 else 1
     axes.annotate(
-        "chosen", (fitted.step + 1, 1), (4, -4), xycoords=("data", "axes fraction"), textcoords="offset points",
-        color=_SOFT, va="top",
+        "chosen", (fitted.step + 1, 1), (4 * side, -4), xycoords=("data", "axes fraction"),
+        textcoords="offset points", color=_SOFT, va="top", ha="left" if side > 0 else "right",
     )  # fmt: skip
     axes.set_xlim(0, steps[-1])
     low, high = axes.get_ylim()
@@ -170,7 +171,7 @@ def path(run: Run) -> Figure:
         axes.annotate(
             name, (steps[-1], value), (1.03, at), xycoords="data", textcoords=axes.get_yaxis_transform(),
             va="center", color=colour, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 2, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 0},
         )  # fmt: skip
     return figure
 
