@@ -171,7 +171,7 @@ def path(run: Run) -> Figure:
         axes.annotate(
             name, (steps[-1], value), (1.03, at), xycoords="data", textcoords=axes.get_yaxis_transform(),
             va="center", color=colour, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 0},
         )  # fmt: skip
     return figure
 
