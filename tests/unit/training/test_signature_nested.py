@@ -109,7 +109,7 @@ def test_the_cut_off_is_the_median_of_the_training_scores() -> None:
 def test_filters_drop_the_constant_and_the_copy() -> None:
     """Of a column and its copy with other units one stays; a column with one value for nearly all goes."""
     values, time, event = made(100, 10, {0: 1.0}, 11)
-    values = np.column_stack([values, values[:, 0] * 1e6 + 3, np.where(np.arange(100) < 95, 4.0, 9.0), np.ones(100)])
+    values = np.column_stack([values, values[:, 0] * 1e6 + 3, np.where(np.arange(100) < 96, 4.0, 9.0), np.ones(100)])
     kept = choose(values, Risk.of(time, event), Rules(p=1.0))
     assert len({0, 10} & set(kept.places.tolist())) == 1
     assert not {11, 12} & set(kept.places.tolist())

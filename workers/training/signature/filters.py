@@ -29,7 +29,7 @@ class Rules:
         Features with a larger p of the univariate Cox model go, but for the `fewest` best.
     """
 
-    same: float = 0.9
+    same: float = 0.95
     correlation: float = 0.9
     p: float = 0.1
     fewest: int = 5
