@@ -52,6 +52,8 @@ class Candidate:
     ----------
     part
         Which part of the series (`acquisition 2`); empty where it is all of it.
+    phase
+        Phase of contrast as it was ranked by (`portal-venous`, `unknown`); empty where nobody looked.
     """
 
     series_instance_uid: str
@@ -59,6 +61,7 @@ class Candidate:
     why: str
     instances: tuple[Instance, ...]
     part: str = ""
+    phase: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,14 @@ class RasStatus(StrEnum):
     NRAS_MUTANT = "nras-mutant"
 
 
+class Indication(StrEnum):
+    """What a CT was taken before."""
+
+    RESECTION = "liver-resection"
+    ABLATION = "thermal-ablation"
+    SYSTEMIC_THERAPY = "systemic-therapy"
+
+
 @dataclass(frozen=True)
 class ClinicalFacts:
     """Facts that no CT holds, as the site has entered them; None where it has not.
@@ -104,6 +115,10 @@ class ClinicalFacts:
         Carcinoembryonic antigen in serum before treatment.
     extrahepatic_disease
         Whether there are metastases outside of the liver.
+    untreated_tumour
+        Whether there is a metastasis in the liver that was neither resected nor ablated before the CT.
+    indication
+        What the CT was taken before.
     """
 
     node_positive_primary: bool | None = None
@@ -111,6 +126,8 @@ class ClinicalFacts:
     cea_ng_ml: float | None = None
     ras: RasStatus | None = None
     extrahepatic_disease: bool | None = None
+    untreated_tumour: bool | None = None
+    indication: Indication | None = None
 
 
 @dataclass(frozen=True)

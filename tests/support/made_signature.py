@@ -3,9 +3,10 @@
 from typing import Any
 
 from node.core.codes import Structure
+from node.core.records import Indication
 from workers.signature.manifest import Choice, Extraction, Feature, Roi, Signature
 from workers.signature.parts import Distribution, Endpoint, Figure, Groups, Training
-from workers.signature.scope import ContrastPhase, Indication, Known, KnownMask, MaskOrigin, Provenance, Requires
+from workers.signature.scope import ContrastPhase, Known, KnownMask, MaskOrigin, Provenance, Requires
 
 MEAN, CONTRAST = "original_firstorder_Mean", "original_glcm_Contrast"
 VALUES = {f"tumour:{MEAN}": 70.0, f"tumour:{CONTRAST}": 12.0, "age": 70.0}

@@ -5,9 +5,10 @@ import pytest
 from made_signature import CONTRAST, MEAN, SCORE, VALUES, incomplete, known, requires, signature
 
 from node.core.reasons import NotComputed
+from node.core.records import Indication
 from node.core.settings import Settings
 from workers.signature import folder
-from workers.signature.scope import ContrastPhase, Indication, Known, KnownMask, MaskOrigin, unmet
+from workers.signature.scope import ContrastPhase, Known, KnownMask, MaskOrigin, unmet
 from workers.signature.score import Scored, Withheld, refusal, score
 
 LABELS = frozenset({"liver", "tumor"})
