@@ -20,6 +20,7 @@ from node.core.reasons import NotComputed, NoteCode, StudyRefusal
 from node.core.settings import ImportRules, MeasurementSettings, ReportSettings
 
 Record = TypeVar("Record")
+_LATER = ("untreated_tumour", "indication")  # clinical facts that older keys do not have
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # making one costs milliseconds
 
 
@@ -359,7 +360,12 @@ def _contents(instances: tuple[Instance, ...]) -> list[tuple[str, str]]:
 
 
 def _known(facts: PatientFacts) -> Mapping[str, Any]:
-    return {name: value for name, value in _plain(facts).items() if name != "clinical" or value is not None}
+    """Return what the key depends on: what came later and is not known is left out, so that older keys stay."""
+    known = {name: value for name, value in _plain(facts).items() if name != "clinical" or value is not None}
+    if facts.clinical is not None:
+        clinical = known["clinical"].items()
+        known["clinical"] = {name: value for name, value in clinical if name not in _LATER or value is not None}
+    return known
 
 
 def _plain(record: Any) -> Mapping[str, Any]:
