@@ -13,8 +13,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from node.core.reasons import NotComputed
-
 _STYLES = {"ready": "green", "incomplete": "yellow", "NOT TRUSTED": "red"}
 _BAR = 12  # characters that the largest contribution fills
 _SHORT = 12  # digits of a digest that tell manifests apart
@@ -144,7 +142,7 @@ def scored(console: Console, signature: Any, verdicts: Sequence[Any]) -> None:
     for (reason, why), count in Counter(
         (one.answer.reason, one.answer.why) for one in verdicts if not has_score(one.answer)
     ).items():
-        _line(console, f"{count} without a score: {reason}. {NotComputed(reason).sentence}")
+        _line(console, f"{count} without a score: {reason}. {reason.sentence}")
         for sentence in why:
             _line(console, f"- {sentence}")
 

@@ -12,7 +12,7 @@ from node.core.errors import Untrusted
 from node.core.reasons import NotComputed
 from workers.signature import folder, known, table
 from workers.signature.manifest import Signature
-from workers.signature.score import Named, Scored, Withheld, refusal, score
+from workers.signature.score import Answer, Withheld, refusal, score
 from workers.signature.table import Verdict, write
 
 __all__ = ["Tables", "found", "listed", "scored", "write"]
@@ -109,14 +109,14 @@ def scored(signature: Signature, tables: Tables, stated: Iterable[str]) -> list[
 
 def _answer(
     signature: Signature, row: table.Row, prefixes: Mapping[str, str], for_all: Mapping[str, str], absent: str
-) -> Scored | Withheld:
+) -> Answer:
     """Answer for one case: first what is required, then whether its features are those of the signature."""
     own = {item: row[item] for item in known.ITEMS if row.get(item)}
     study = known.known({**for_all, **own}, (roi.id for roi in signature.rois))
     if withheld := refusal(signature, study):
         return withheld
     if other := tuple(table.strayed(signature.extraction, row, prefixes)):
-        return Withheld(Named.of(signature), NotComputed.FEATURE_FAILED, other)
+        return Withheld(signature, NotComputed.FEATURE_FAILED, other)
     return score(signature, table.values(signature, row, prefixes, absent), study)
 
 

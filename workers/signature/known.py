@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
-from workers.signature.scope import ContrastPhase, Indication, Known, KnownMask, MaskOrigin
+from node.core.records import Indication
+from workers.signature.scope import ContrastPhase, Known, KnownMask, MaskOrigin
 
 PHASE, THICKNESS, LOSSLESS, UNTREATED = "contrast_phase", "slice_thickness_mm", "lossless", "untreated_tumour"
 ORIGIN, LABELS, INDICATION = "mask_provenance", "mask_labels", "indication"

@@ -11,24 +11,17 @@ from enum import StrEnum
 from pydantic import Field
 
 from node.core.reasons import NotComputed
+from node.core.records import Indication
 from workers.signature.parts import Part
 
 
 class ContrastPhase(StrEnum):
-    """When after contrast agent the CT was taken."""
+    """When after contrast agent the CT was taken; the words are those of the ranking of series."""
 
     NATIVE = "native"
     ARTERIAL = "arterial"
     PORTAL_VENOUS = "portal-venous"
-    DELAYED = "delayed"
-
-
-class Indication(StrEnum):
-    """What the CT was taken before."""
-
-    RESECTION = "liver-resection"
-    ABLATION = "thermal-ablation"
-    SYSTEMIC_THERAPY = "systemic-therapy"
+    LATE = "late"
 
 
 class MaskOrigin(StrEnum):

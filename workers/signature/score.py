@@ -17,20 +17,6 @@ from workers.signature.scope import Known, unmet
 
 
 @dataclass(frozen=True)
-class Named:
-    """Which signature answered: id, version, and digest of its manifest."""
-
-    id: str
-    version: str
-    digest: str
-
-    @classmethod
-    def of(cls, signature: Signature) -> "Named":
-        """Return the name of a signature."""
-        return cls(signature.id, signature.version, signature.digest)
-
-
-@dataclass(frozen=True)
 class Contribution:
     """What one feature gives to a score.
 
@@ -74,7 +60,7 @@ class Scored:
         In the order of the manifest; their points sum up to the score.
     """
 
-    signature: Named
+    signature: Signature
     score: float
     group: str
     place: float
@@ -91,23 +77,25 @@ class Scored:
 class Withheld:
     """Why there is no score: the code of the first reason, and each in words."""
 
-    signature: Named
+    signature: Signature
     reason: NotComputed
     why: tuple[str, ...]
 
 
+Answer = Scored | Withheld
+
+
 def refusal(signature: Signature, known: Known) -> Withheld | None:
     """Return why a study gets no score whatever its features are; None where it meets all that is required."""
-    named = Named.of(signature)
     if signature.missing or signature.requires is None:
         why = tuple(f"not published: {what}" for what in signature.missing)
-        return Withheld(named, NotComputed.SIGNATURE_INCOMPLETE, why)
+        return Withheld(signature, NotComputed.SIGNATURE_INCOMPLETE, why)
     if lacking := unmet(signature.requires, known):
-        return Withheld(named, lacking[0].reason, tuple(one.sentence for one in lacking))
+        return Withheld(signature, lacking[0].reason, tuple(one.sentence for one in lacking))
     return None
 
 
-def score(signature: Signature, values: Mapping[str, float | None], known: Known) -> Scored | Withheld:
+def score(signature: Signature, values: Mapping[str, float | None], known: Known) -> Answer:
     """Return the score of a study, or why there is none: a feature that is absent or not finite fails it as a whole."""
     if withheld := refusal(signature, known):
         return withheld
@@ -120,11 +108,11 @@ def score(signature: Signature, values: Mapping[str, float | None], known: Known
         else:
             contributions.append(_contribution(feature, value))
     if failed or signature.groups is None or signature.training is None:
-        return Withheld(Named.of(signature), NotComputed.FEATURE_FAILED, tuple(failed))
+        return Withheld(signature, NotComputed.FEATURE_FAILED, tuple(failed))
     total = math.fsum(one.points for one in contributions)
     spread = signature.training.score
     return Scored(
-        Named.of(signature),
+        signature,
         total,
         signature.groups.of(total),
         spread.place(total),

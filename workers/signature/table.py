@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.signature.manifest import Extraction, Signature
-from workers.signature.score import Scored, Withheld
+from workers.signature.score import Answer, Scored, Withheld
 
 _SETTINGS, _IMAGE_TYPES = "diagnostics_Configuration_Settings", "diagnostics_Configuration_EnabledImageTypes"
 Row = Mapping[str, str]
@@ -23,7 +23,7 @@ class Verdict:
     """What a signature says of one case of a table."""
 
     case: str
-    answer: Scored | Withheld
+    answer: Answer
 
 
 def rows(path: Path, id_column: str | None) -> dict[str, Row]:

@@ -68,12 +68,18 @@ def test_a_path_stops_at_the_most_features(scaled: tuple[np.ndarray, np.ndarray,
 
 
 def test_residuals_are_the_slope_of_the_likelihood(scaled: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    """Features times martingale residuals give the gradient, with tied times."""
+    """Features times martingale residuals give the gradient, and both are the sum over risk sets, with tied times."""
     values, time, event = scaled
     risk = Risk.of(time, event)
     ordered, coefficients = values[risk.order], np.linspace(-0.3, 0.3, 12)
     gradient = risk.derivatives(ordered, coefficients)[0]
     assert ordered.T @ risk.residuals(ordered @ coefficients) == pytest.approx(gradient, abs=1e-9)
+    weight = np.exp(values @ coefficients)
+    by_hand = np.zeros(12)
+    for place in np.flatnonzero(event):
+        there = time >= time[place]
+        by_hand += values[place] - weight[there] @ values[there] / weight[there].sum()
+    assert gradient == pytest.approx(by_hand, abs=1e-9)
 
 
 def test_the_concordance_counts_each_comparable_pair() -> None:
