@@ -18,7 +18,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from node.core.records import ClinicalFacts, RasStatus
+from node.core.records import ClinicalFacts, Indication, RasStatus
 from node.identity import Identity, folded
 
 _MOST_TOLD = 3
@@ -154,6 +154,13 @@ def _ras(value: Any) -> RasStatus:
         raise ValueError("is none of " + ", ".join(RasStatus)) from None
 
 
+def _indication(value: Any) -> Indication:
+    try:
+        return Indication(str(value).strip().lower())
+    except ValueError:
+        raise ValueError("is none of " + ", ".join(Indication)) from None
+
+
 COLUMNS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "patient_id": (_word, "Patient ID as the images write it, leading zeros too"),
     "issuer": (_word, "Issuer of Patient ID, where several issuers give the same IDs"),
@@ -166,6 +173,11 @@ COLUMNS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
         "wild-type (KRAS and NRAS), kras-mutant, nras-mutant (KRAS wild-type), or mutant if nobody says which",
     ),
     "extrahepatic_disease": (_yes_or_no, "yes or no: metastases outside of the liver"),
+    "untreated_tumour": (
+        _yes_or_no,
+        "yes or no: a liver metastasis that was neither resected nor ablated before the CT",
+    ),
+    "indication": (_indication, f"what the CT was taken before: {', '.join(Indication)}"),
 }
 CLINICAL = tuple(one.name for one in fields(ClinicalFacts))
 

@@ -7,6 +7,7 @@ from node.core.grid import Vector
 from node.core.reasons import Coded
 from node.core.records import Measurement
 from workers.records import Region
+from workers.signature.score import Answer
 
 PATIENT_FACTS = "patient-facts"
 Pixel = tuple[int, int]  # row and column
@@ -96,6 +97,8 @@ class Measured:
         The lesions; None where none were searched for, or what was found cannot be any.
     scores
         The clinical scores that these numbers and the patient facts belong to.
+    rad_scores
+        What each signature that was asked says of the study.
     """
 
     measurements: dict[str, Measurement]
@@ -103,6 +106,7 @@ class Measured:
     l3_slice: int | None
     burden: Burden | None
     scores: tuple["Score", ...] = ()
+    rad_scores: tuple[Answer, ...] = ()
 
     @property
     def largest_lesion(self) -> tuple[Region, int] | None:

@@ -3,7 +3,7 @@
 Exit codes: 0 done, 1 the job failed or was refused, 2 wrong use. An expected failure is one sentence on stderr.
 Commands of the workers are looked up by name (entry-point group `crlm_node.commands`): the node never imports them.
 Modules by subject: `processes`, `studies`, `backfill`, `upkeep`, `trail`, `configuration`, `facts`, `report`,
-`radiomics`, on `application`.
+`radiomics`, `signature`, on `application`.
 """
 
 import sys
@@ -18,6 +18,7 @@ from node.cli import (  # noqa: F401 - they add their commands
     processes,
     radiomics,
     report,
+    signature,
     studies,
     trail,
     upkeep,

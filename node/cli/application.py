@@ -93,13 +93,13 @@ def settings_in_force() -> Settings:
     return loaded
 
 
-def of_the_workers(name: str) -> Any:
-    """Return a function of the workers by its name in the entry-point group."""
+def of_the_workers(name: str, extra: str = "worker") -> Any:
+    """Return a function of the workers by its name in the entry-point group; `extra` is what brings its libraries."""
     try:
         return next(iter(entry_points(group=_GROUP, name=name))).load()
     except (StopIteration, ImportError) as error:
         raise MissingPart(
-            f"{name} needs the worker, which is not installed: pip install 'crlm-node[worker]'"
+            f"{name} needs the {extra}, which is not installed: pip install 'crlm-node[{extra}]'"
         ) from error
 
 

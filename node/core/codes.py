@@ -131,6 +131,7 @@ UCUM_MEANING: Mapping[str, str] = {
     "cm2/m2": "square centimeter per square meter",
     "1": "no units",
     "{points}": "points",
+    "%": "percent",
 }
 # What a person reads in place of the UCUM code.
 UNIT_DISPLAY: Mapping[str, str] = {

@@ -60,6 +60,13 @@ SCORE_ITEMS: Mapping[str, Code] = {
     }.items()
 }
 
+RAD_SCORE_BY = Code("rad-score-by", PRIVATE_SCHEME, "Rad score by a signature")
+RAD_SIGNATURE = Code("rad-signature", PRIVATE_SCHEME, "Signature")
+RAD_PLACE = Code("rad-place", PRIVATE_SCHEME, "Patients in training with a lower score")
+RAD_CONTRIBUTION = Code("rad-contribution", PRIVATE_SCHEME, "Contribution to the Rad score")
+RAD_FEATURE = Code("rad-feature", PRIVATE_SCHEME, "Feature")
+RAD_VALUE = Code("rad-feature-value", PRIVATE_SCHEME, "Value of the feature")
+
 # What a viewer shows of a number: it has to say all, and be short.
 _SHORT_NAMES: Mapping[str, str] = {
     "liver.volume": "Liver volume",
@@ -179,6 +186,12 @@ def _clinical() -> _Rows:
     yield LEAST_POINTS, "number: items that are known to give points"
     yield MOST_POINTS, "number: if each item that is not known gives all it can"
     yield from ((code, "item: yes, no or unknown (SCT)") for code in SCORE_ITEMS.values())
+    yield RAD_SCORE_BY, "container of a score by a signature, with what every feature gives"
+    yield RAD_SIGNATURE, "text: id, version and digest of the manifest"
+    yield RAD_PLACE, "number (`%`): place among the scores of training"
+    yield RAD_CONTRIBUTION, "number: coefficient x (value - mean) / SD of a feature"
+    yield RAD_FEATURE, "text below a contribution: PyRadiomics' name, with the region of interest"
+    yield RAD_VALUE, "number below a contribution, as PyRadiomics defines it, without a unit"
     yield STUDY_REFUSED, "name of the reason of a refusal"
 
 

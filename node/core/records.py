@@ -20,6 +20,7 @@ from node.core.reasons import NotComputed, NoteCode, StudyRefusal
 from node.core.settings import ImportRules, MeasurementSettings, ReportSettings
 
 Record = TypeVar("Record")
+_LATER = ("untreated_tumour", "indication")  # clinical facts that older keys do not have
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # making one costs milliseconds
 
 
@@ -52,6 +53,8 @@ class Candidate:
     ----------
     part
         Which part of the series (`acquisition 2`); empty where it is all of it.
+    phase
+        Phase of contrast as it was ranked by (`portal-venous`, `unknown`); empty where nobody looked.
     """
 
     series_instance_uid: str
@@ -59,6 +62,7 @@ class Candidate:
     why: str
     instances: tuple[Instance, ...]
     part: str = ""
+    phase: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,14 @@ class RasStatus(StrEnum):
     NRAS_MUTANT = "nras-mutant"
 
 
+class Indication(StrEnum):
+    """What a CT was taken before."""
+
+    RESECTION = "liver-resection"
+    ABLATION = "thermal-ablation"
+    SYSTEMIC_THERAPY = "systemic-therapy"
+
+
 @dataclass(frozen=True)
 class ClinicalFacts:
     """Facts that no CT holds, as the site has entered them; None where it has not.
@@ -104,6 +116,10 @@ class ClinicalFacts:
         Carcinoembryonic antigen in serum before treatment.
     extrahepatic_disease
         Whether there are metastases outside of the liver.
+    untreated_tumour
+        Whether there is a metastasis in the liver that was neither resected nor ablated before the CT.
+    indication
+        What the CT was taken before.
     """
 
     node_positive_primary: bool | None = None
@@ -111,6 +127,8 @@ class ClinicalFacts:
     cea_ng_ml: float | None = None
     ras: RasStatus | None = None
     extrahepatic_disease: bool | None = None
+    untreated_tumour: bool | None = None
+    indication: Indication | None = None
 
 
 @dataclass(frozen=True)
@@ -342,7 +360,12 @@ def _contents(instances: tuple[Instance, ...]) -> list[tuple[str, str]]:
 
 
 def _known(facts: PatientFacts) -> Mapping[str, Any]:
-    return {name: value for name, value in _plain(facts).items() if name != "clinical" or value is not None}
+    """Return what the key depends on: what came later and is not known is left out, so that older keys stay."""
+    known = {name: value for name, value in _plain(facts).items() if name != "clinical" or value is not None}
+    if facts.clinical is not None:
+        clinical = known["clinical"].items()
+        known["clinical"] = {name: value for name, value in clinical if name not in _LATER or value is not None}
+    return known
 
 
 def _plain(record: Any) -> Mapping[str, Any]:

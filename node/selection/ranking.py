@@ -133,6 +133,7 @@ def _ranked(one: _Fit, place: int, count: int) -> Ranked:
         f"{_why(one)}: {place} of {count}",
         tuple(image.instance for image in one.part.images),
         one.part.name,
+        one.traits.phase,
     )
     return Ranked(candidate, one.series.number, one.traits, one.score, one.imported)
 

@@ -1,11 +1,12 @@
 """Stage 8: a `LabelMap` on a `Volume` becomes numbers.
 
-Comes in: volume, segmentation, patient facts, numeric settings. Goes out: `Measured`, with every id of
+Comes in: volume, segmentation, patient facts, numeric settings, signatures. Goes out: `Measured`, with every id of
 `node.core.codes.MEASUREMENTS` present: a value with what it is read beside, or the coded reason why there is none.
 What can go wrong: nothing that stops the study; each number answers for itself, and one that rests on an implausible
 mask is withheld. Next: stage 9, report.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from node.core.codes import MEASUREMENTS, Structure
@@ -13,10 +14,9 @@ from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, not_computed
 from node.core.settings import MeasurementSettings
 from workers.measured import Measured
-from workers.measurement import bone, burden, context, doubt, liver, plausibility, psoas, scores, vertebra
+from workers.measurement import bone, burden, context, doubt, liver, plausibility, psoas, rad_score, scores, vertebra
 from workers.records import LabelMap, Volume
-
-_SCORES = "rad_score."
+from workers.signature.manifest import Signature
 
 
 def measure(
@@ -25,18 +25,22 @@ def measure(
     facts: PatientFacts,
     settings: MeasurementSettings,
     notes: tuple[Note, ...] = (),
+    signatures: Sequence[Signature] = (),
+    features: rad_score.Features | None = None,
 ) -> Measured:
     """Compute every number of a study; each of them, computed or not, carries `notes`."""
     l3 = vertebra.level(labels, Structure.VERTEBRA_L3)
     core, density = bone.measure(volume, labels, settings)
     table, load = burden.measure(volume, labels)
+    doubts = plausibility.doubts(volume, labels)
+    rad_scores = rad_score.ask(signatures, volume, labels, facts, doubts, features)
     found: dict[str, Measurement] = {
         **liver.measure(volume, labels),
         **psoas.measure(volume, labels, facts, settings, l3),
         **density,
         **load,
+        **rad_score.numbers(rad_scores),
     }
-    doubts = plausibility.doubts(volume, labels)
     complete = {
         name: plausibility.withheld(name, found.get(name) or not_computed(_why_not(name, volume)), doubts, settings)
         for name in MEASUREMENTS
@@ -55,12 +59,13 @@ def measure(
         l3.middle_slice if l3 else None,
         None if Structure.LESION in doubts else table,
         clinical_scores,
+        rad_scores,
     )
 
 
 def _why_not(name: str, volume: Volume) -> NotComputed:
     """Return why a number is missing that no module gives: a score is not to be had of lossy pixels, built or not."""
-    lossy = name.startswith(_SCORES) and volume.acquisition.lossy
+    lossy = name.startswith(rad_score.PREFIX) and volume.acquisition.lossy
     return NotComputed.INPUT_LOSSY if lossy else NotComputed.NOT_BUILT
 
 

@@ -4,9 +4,9 @@ A TID 1411 group per segment holds its numbers; a TID 1410 group holds its outli
 PMVI and PMI stand in a TID 1411 group of the outlines of both muscles at mid-L3, tumour burden with its zone in one of
 the outline of the largest lesion; not in TID 1501, which PixelMed's validator takes for a TID 1411 without a region
 once another group has one. Lesions are told one by one (`lesions`), how the study was acquired and measured stands
-before all groups (`quality`), clinical scores after them (`clinical`). What was not computed stands as a qualitative
-evaluation, with its sentence, in the group that it belongs to, or in the last one. Its title makes a stock OHIF show it
-as a page (docs/viewers.md).
+before all groups (`quality`), clinical scores and Rad scores after them (`clinical`). What was not computed stands as a
+qualitative evaluation, with its sentence, in the group that it belongs to, or in the last one. Its title makes a stock
+OHIF show it as a page (docs/viewers.md).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from node.core.private_codes import TBS_ZONE, TBS_ZONES
 from node.core.records import Measurement
 from workers.measured import Lesion
 from workers.records import Region, Segment
-from workers.report import clinical, lesions, pieces, seg, sentences, templates, tree
+from workers.report import clinical, lesions, pieces, rad_scores, seg, sentences, templates, tree
 from workers.report.document import Findings
 from workers.report.frames import Source
 from workers.report.pieces import image_region, missing, number, said
@@ -54,6 +54,7 @@ def build(findings: Findings, sources: Sequence[Source], segmentations: Sequence
         groups += _segment_groups(findings, sources, reference, segment, names, lesion)
     groups += lesions.groups(findings, sources)
     groups += _index_groups(findings, sources, told)
+    told.update(rad_scores.names(findings))
     _tell_the_rest(groups, findings, told)
     scores = clinical.scores(findings)
     items = [templates.imaging_measurements(groups), *([scores] if scores else [])]
@@ -177,6 +178,7 @@ def _tell_the_rest(groups: list[Item], findings: Findings, told: set[str]) -> No
         (groups[-1], gone, _missing(gone, findings)),
     ):
         group.children.extend([*items, *map(said, sentences.remarks(names, findings))])
+    groups[-1].children.extend(map(said, rad_scores.why_not(findings)))
 
 
 def _measurements(findings: Findings) -> dict[str, Measurement]:

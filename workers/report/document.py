@@ -16,9 +16,10 @@ from node.core.records import JobRequest, Measurement, PatientFacts, Superseded,
 from workers.measured import Lesion, Measured, Score
 from workers.records import Acquisition, LabelMap, Volume
 from workers.report.wording import Words
+from workers.signature.score import Answer, Contribution, Scored
 from workers.validation import Validation
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 _INTERVAL = (
     "From the least to the largest truth that the errors of this network on n known truths imply; no confidence "
     "interval. None where the study differs from the conditions, or a number is cut or was taken in another way."
@@ -81,6 +82,7 @@ def document(findings: Findings) -> dict[str, Any]:
         "versions": versions(request),
         "measurements": {name: _measurement(name, one) for name, one in measurements(findings).items()},
         "scores": [_score(one) for one in findings.measured.scores] if findings.measured else None,
+        "rad_scores": [_rad_score(one) for one in findings.measured.rad_scores] if findings.measured else None,
         "burden": _burden(findings.measured) if findings.measured else None,
     }
 
@@ -146,6 +148,35 @@ def _score(one: Score) -> dict[str, Any]:
         "source": one.source,
         "population": one.population,
         "notes": [note.sentence for note in one.notes],
+    }
+
+
+def _rad_score(one: Answer) -> dict[str, Any]:
+    """Return what a signature says: a score with its contributions, or the reason why there is none."""
+    found, reason = (one, None) if isinstance(one, Scored) else (None, one)
+    return {
+        "signature": one.signature.id,
+        "version": one.signature.version,
+        "digest": one.signature.digest,
+        "score": found.score if found else None,
+        "group": found.group if found else None,
+        "place": found.place if found else None,
+        "outside": found.outside if found else None,
+        "contributions": [_contribution(part) for part in found.contributions] if found else [],
+        "reason": reason.reason if reason else None,
+        "why": list(reason.why) if reason else [],
+    }
+
+
+def _contribution(one: Contribution) -> dict[str, Any]:
+    return {
+        "feature": one.name,
+        "roi": one.roi,
+        "value": one.value,
+        "standardised": one.standardised,
+        "points": one.points,
+        "training": [one.least, one.most],
+        "outside": one.outside,
     }
 
 

@@ -23,6 +23,7 @@ COMMANDS = (
     *("report show", "report check"),
     *("config check", "config show", "config reference"),
     *("models list", "models verify", "models fetch"),
+    *("signature list", "signature show", "signature score"),
 )
 
 
@@ -56,7 +57,10 @@ def test_help_is_complete(words: str, crlm_node: Callable[..., Any]) -> None:
     assert "<path>" not in done.out
 
 
-@pytest.mark.parametrize("words", [(), ("config",), ("models",), ("quarantine",), ("ledger",), ("facts",), ("report",)])
+@pytest.mark.parametrize(
+    "words",
+    [(), ("config",), ("models",), ("quarantine",), ("ledger",), ("facts",), ("report",), ("signature",)],
+)
 def test_no_command_prints_the_help(words: tuple[str, ...], crlm_node: Callable[..., Any]) -> None:
     """Wrong use, and the list of commands on stderr."""
     done = crlm_node(*words)

@@ -18,6 +18,7 @@ from node.core.records import (
     Document,
     EarlyRefusal,
     HeightSource,
+    Indication,
     Instance,
     JobRequest,
     LeftOut,
@@ -72,6 +73,8 @@ facts = st.builds(
         cea_ng_ml=st.none() | st.floats(0, 1e5),
         ras=st.none() | st.sampled_from(RasStatus),
         extrahepatic_disease=st.none() | st.booleans(),
+        untreated_tumour=st.none() | st.booleans(),
+        indication=st.none() | st.sampled_from(Indication),
     ),
 )
 requests = st.builds(
@@ -123,6 +126,21 @@ def test_a_request_of_before_the_clinical_facts_keeps_its_key() -> None:
     with patch("node.core.records._known", return_value=stored["facts"]):
         before = REQUEST.key
     assert parse(JobRequest, json.dumps(stored)).key == REQUEST.key == before
+
+
+def test_a_request_of_before_the_facts_of_signatures_keeps_its_key() -> None:
+    """What a site had entered before is the same job; what it enters of them makes another one."""
+    entered = [
+        replace(REQUEST, facts=replace(REQUEST.facts, clinical=ClinicalFacts(cea_ng_ml=12.0, **later)))
+        for later in ({}, {"untreated_tumour": True}, {"untreated_tumour": False}, {"indication": Indication.RESECTION})
+    ]
+    stored = json.loads(dump(entered[0]))
+    for name in ("untreated_tumour", "indication"):
+        assert stored["facts"]["clinical"].pop(name) is None
+    with patch("node.core.records._known", return_value=stored["facts"]):
+        before = replace(entered[0]).key
+    assert parse(JobRequest, json.dumps(stored)).key == entered[0].key == before
+    assert len({one.key for one in entered}) == len(entered)
 
 
 def test_a_request_of_before_the_languages_keeps_its_key() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from node.core.records import ClinicalFacts, RasStatus
+from node.core.records import ClinicalFacts, Indication, RasStatus
 from node.form import COLUMNS, Form, WrongForm, empty_csv, empty_toml, load, read
 from node.identity import Identity
 
@@ -170,7 +170,7 @@ def test_an_empty_form_is_a_form_and_names_every_column(text: str, name: str, tm
     assert load(written(tmp_path, text, name)) == Form(())
     assert all(column in text for column in COLUMNS)
     filled = {
-        "form.csv": text + f"{PATIENT},,1.7{',' * 5}\n",
+        "form.csv": text + f"{PATIENT},,1.7{',' * (len(COLUMNS) - 3)}\n",
         "form.toml": text.replace("# [[", "[[")
         .replace("# patient_id =", f'patient_id = "{PATIENT}"')
         .replace("# height_m =", "height_m = 1.7"),
@@ -183,6 +183,7 @@ def test_the_form_of_the_docs_is_a_form(tmp_path: Path) -> None:
     """What docs/patient-facts.md shows can be copied, and its table names every column."""
     page = (Path(__file__).parents[3] / "docs" / "patient-facts.md").read_text(encoding="utf-8")
     first, second = load(written(tmp_path, page.split("```csv\n")[1].split("```")[0])).entries
-    assert first.clinical == ClinicalFacts(True, 0.0, 12.5, RasStatus.KRAS_MUTANT, extrahepatic_disease=False)
+    known = ClinicalFacts(True, 0.0, 12.5, RasStatus.KRAS_MUTANT, False, True, Indication.RESECTION)
+    assert first.clinical == known
     assert second.clinical == ClinicalFacts(disease_free_interval_months=24.0)
     assert all(f"| `{name}` |" in page for name in COLUMNS)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_arrays import BODY_SHAPE, BODY_SPACING_MM, acquisition, body, box, geometry, label_map
 from made_series import Layout, header, request
+from made_signature import MEAN, VALUES, feature, known, signature
 from PIL import ImageDraw, ImageFont
 from pydicom import Dataset
 
@@ -18,7 +19,7 @@ from node.core.errors import NotAnalysable
 from node.core.reasons import NotComputed, NoteCode, StudyRefusal
 from node.core.records import Candidate, Document, LeftOut, Note, PatientFacts, Superseded
 from node.core.settings import MeasurementSettings
-from workers.measurement import measure
+from workers.measurement import measure, rad_score
 from workers.records import IMPORTED, LabelMap, Volume
 from workers.report import key_images
 from workers.report.document import Findings, Tried
@@ -31,6 +32,7 @@ from workers.report.key_images.numbers import letter
 from workers.report.key_images.panel import ABDOMEN, Area, Panel
 from workers.report.key_images.sheet import Page
 from workers.report.wording import Words
+from workers.signature.score import score
 
 MADE = Layout(spacing_mm=BODY_SPACING_MM)
 DESCRIPTION = "Abdomen portal venous"
@@ -452,3 +454,47 @@ def test_what_limits_a_result_is_on_every_page() -> None:
     )
     for page in key_images.draw(found, sources()):
         assert "Research use only. DEMONSTRATION MODEL. Study may be incomplete" in page.texts
+
+
+def test_a_rad_score_has_a_page_with_its_contributions() -> None:
+    """Score, group, place in training, every feature with value, range and bar, and how good the signature was."""
+    made = signature(id="tcia-crlm-os")
+    answer = score(made, {**VALUES, f"tumour:{MEAN}": 260.0}, known())
+    found = findings()
+    assert found.measured is not None
+    numbers = {**found.measured.measurements, **rad_score.numbers((answer,))}
+    shown = replace(found.measured, measurements=numbers, rad_scores=(answer,))
+    pages = key_images.draw(replace(found, measured=shown), sources())
+    assert [page.name for page in pages][:2] == ["cover", "rad-score"]
+    texts = said(pages, "rad-score")
+    for text in (
+        "+4.600",
+        "group: high",
+        "Of 5 patients in training 100 % had a lower score. Marks: 5, 25, 50, 75 and 95 %, and cut-offs.",
+        "The score lies outside the range of training.",
+        f"{MEAN} (tumour)",
+        "260 (20 to 100): outside",
+        "+5.000",
+        "−0.500",
+        "age",
+        "C-index: 0.500 (0.400 to 0.600). made up.",
+        f"tcia-crlm-os, version 1.2, manifest {made.digest[:12]}",
+    ):
+        assert text in texts, text
+    assert texts.index("+5.000") < texts.index("−0.500") < texts.index("+0.100")
+    cover = said(pages, "cover")
+    assert "high" in cover
+    assert "Rad score, contributions: tcia-crlm-os" not in cover
+
+
+def test_many_features_find_room() -> None:
+    """What finds no room is told together, and their points are not lost."""
+    many = [feature(f"original_made_{number}", 0, 1, 0.01 * (number + 1)) for number in range(40)]
+    answer = score(signature(features=tuple(many)), {one.column: 1.0 for one in many}, known())
+    found = findings()
+    assert found.measured is not None
+    pages = key_images.draw(replace(found, measured=replace(found.measured, rad_scores=(answer,))), sources())
+    [rest] = [text for text in said(pages, "rad-score") if "more features together" in text]
+    count, points = int(rest.split()[0]), float(rest.split()[-1])
+    assert 0 < count < 40
+    assert points == pytest.approx(sum(0.01 * (number + 1) for number in range(count)), abs=1e-3)

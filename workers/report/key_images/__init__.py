@@ -1,12 +1,13 @@
-"""The pages of the Summary: a cover with every number, then key images with the outlines of what was measured.
+"""The pages of the Summary: a cover with every number, a page for each Rad score, key images with outlines.
 
 Comes in: `Findings` and the headers of the slices. Goes out: `Page`s, square pictures in colour, each with every text
 that is on it: nothing of them says who the patient is (`identity`). What can go wrong: nothing; what was not measured
 has no picture, and of a refused study there is only a cover that says why. Next: `workers.report.summary`.
 
 Rooms: `canvas` (texts and lines on a page), `sheet` (what all pages have in common), `cover`, `table`, `origin` and
-`numbers` (the cover's parts), `planes`, `crop`, `contours` and `panel` (a picture of the volume), `captions`,
-`pictures` and `lesions` (the key images). The font is Roboto by Google, under the Apache License 2.0 (`fonts/LICENSE`).
+`numbers` (the cover's parts), `rad_score`, `planes`, `crop`, `contours` and `panel` (a picture of the volume),
+`captions`, `pictures` and `lesions` (the key images). The font is Roboto by Google, under the
+Apache License 2.0 (`fonts/LICENSE`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,14 +16,14 @@ from node.core.codes import Structure
 from workers.report import seg
 from workers.report.document import Findings
 from workers.report.frames import Source
-from workers.report.key_images import cover, lesions, pictures
+from workers.report.key_images import cover, lesions, pictures, rad_score
 from workers.report.key_images.sheet import Draft, Page, Story, finished
 
 
 def draw(findings: Findings, sources: Sequence[Source]) -> list[Page]:
     """Return the pages; `sources` are the volume's slices, or those of the best candidate of a refused study."""
     story = Story(findings, sources)
-    return finished([*cover.draw(story), *_key_images(story)], story)
+    return finished([*cover.draw(story), *rad_score.draw(story), *_key_images(story)], story)
 
 
 def _key_images(story: Story) -> Iterator[Draft]:
