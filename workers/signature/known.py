@@ -54,11 +54,11 @@ def known(stated: Mapping[str, str], rois: Iterable[str]) -> Known:
     )
 
 
-def _word(item: str, words: type[_Word], stated: Mapping[str, str]) -> _Word | None:
+def _word(item: str, kind: type[_Word], stated: Mapping[str, str]) -> _Word | None:
     value = stated.get(item)
-    if value is not None and value not in list(words):
-        raise ValueError(f"{item} is one of {', '.join(words)}, not {value}")
-    return None if value is None else words(value)
+    if value is not None and value not in list(kind):
+        raise ValueError(f"{item} is one of {', '.join(kind)}, not {value}")
+    return None if value is None else kind(value)
 
 
 def _truth(item: str, stated: Mapping[str, str]) -> bool | None:
