@@ -13,7 +13,6 @@ and `summary` (those as one object).
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 
 from pydicom import Dataset
 
@@ -73,6 +72,4 @@ def _drawn(findings: Findings, sources: list[Source]) -> list[Made]:
 
 
 def _encoded(kind: str, ds: Dataset) -> Made:
-    buffer = BytesIO()
-    ds.save_as(buffer, enforce_file_format=True)
-    return Made(kind, f"{kind}.dcm", str(ds.SOPInstanceUID), buffer.getvalue())
+    return Made(kind, f"{kind}.dcm", str(ds.SOPInstanceUID), envelope.encoded(ds))
