@@ -8,7 +8,6 @@ the clock starts; what stage 7 did before is told beside. All ways must give the
 
 import json
 import os
-import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from measuring import ARRAYS, CASE, CLASSES, HU, LABELS, WAYS, geometry, label_map
-from results import Result, arguments, in_rounds, machine, table, table_of, write
+from results import Figures, Result, arguments, in_rounds, machine, medians_of, table, table_of, write
 
 from node.core.codes import Structure
 from node.phantom import Grid, Rendering, covering_grid, render, standard_anatomy
@@ -69,16 +68,13 @@ def _painted(picture: Rendering, classes: dict[Structure, int]) -> np.ndarray[An
 
 
 @dataclass(frozen=True)
-class Figures:
+class Given(Figures):
     """Medians of one way; `given_bytes` are those of volume and label map as the way gets them."""
 
-    seconds: float
-    cpu_s: float
-    peak_bytes: float
     given_bytes: float
 
 
-def measure(folder: Path, rounds: int) -> dict[str, Figures]:
+def measure(folder: Path, rounds: int) -> dict[str, Given]:
     """Run all ways in turn, round by round."""
     seen = in_rounds("measuring.py", WAYS, folder, rounds)
     wanted = seen["plain"][0]["numbers"]
@@ -86,11 +82,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Figures]:
         for one in runs:
             _require_same(name, one["numbers"], wanted)
     return {
-        name: Figures(
-            *(statistics.median(one[key] for one in runs) for key in ("seconds", "cpu_s", "peak_bytes")),
-            runs[0]["volume_bytes"] + runs[0]["label_bytes"],
-        )
-        for name, runs in seen.items()
+        name: Given(*medians_of(runs), runs[0]["volume_bytes"] + runs[0]["label_bytes"]) for name, runs in seen.items()
     }
 
 
@@ -101,7 +93,7 @@ def _require_same(name: str, numbers: dict[str, float], wanted: dict[str, float]
             raise RuntimeError(f"{name}: {key} is {numbers.get(key)!r}, and {value!r} the plain way")
 
 
-def results(medians: dict[str, Figures], size: str) -> list[Result]:
+def results(medians: dict[str, Given], size: str) -> list[Result]:
     """Return ours beside the others; the bars stand at the plain way and at the memory of ours."""
     made = []
     for name in ("ours", "ours, from label arrays"):

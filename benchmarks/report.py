@@ -8,10 +8,8 @@ voxels: with labels, what lies in a lesion is no liver, and is compared so.
 
 import json
 import os
-import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from measure import grid
 from numpy.typing import NDArray
 from pydicom import dcmread
 from reporting import IMAGES, LABELS, META, REQUEST, WAYS, findings_of
-from results import Result, arguments, in_rounds, machine, table, table_of, write
+from results import Figures, Result, arguments, in_rounds, machine, medians_of, table, table_of, write
 
 from node.core.codes import STRUCTURES, Structure
 from node.core.records import dump
@@ -110,22 +108,10 @@ def _attributes(number: int, one: Segment) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Medians of one way; processor time, which others on the machine move less, is told beside."""
-
-    seconds: float
-    cpu_s: float
-    peak_bytes: float
-
-
 def measure(folder: Path, rounds: int) -> dict[str, Figures]:
     """Run all ways in turn, round by round."""
     seen = in_rounds("reporting.py", WAYS, folder, rounds)
-    return {
-        name: Figures(*(statistics.median(one[key] for one in runs) for key in ("seconds", "cpu_s", "peak_bytes")))
-        for name, runs in seen.items()
-    }
+    return {name: Figures(*medians_of(runs)) for name, runs in seen.items()}
 
 
 def require_same(folder: Path) -> int:

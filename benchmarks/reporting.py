@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from workers import measurement, report, volume
 from workers.records import AlgorithmType, Region, Segment
 from workers.report import archival, envelope, key_images, seg, summary, viewer
 from workers.report.document import Findings
+from workers.report.envelope import encoded
 from workers.report.frames import Source
 from workers.stored_labels import parse_labels
 
@@ -141,13 +141,6 @@ WAYS = {
     "highdicom, stack": stack,
     "dcmqi": dcmqi,
 }
-
-
-def encoded(ds: Dataset) -> bytes:
-    """Return a data set as a file."""
-    buffer = BytesIO()
-    ds.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def _given(folder: Path) -> tuple[list[Segment], list[Source], list[NDArray[np.bool_]]]:

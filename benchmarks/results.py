@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -105,18 +106,39 @@ def _row(result: Result) -> tuple[str, ...]:
     )
 
 
-def in_rounds(script: str, ways: Iterable[str], folder: Path, rounds: int) -> dict[str, list[dict[str, Any]]]:
+@dataclass(frozen=True)
+class Figures:
+    """Medians of one way; processor time, which others on the machine move less, is told beside."""
+
+    seconds: float
+    cpu_s: float
+    peak_bytes: float
+
+
+def medians_of(runs: Sequence[dict[str, Any]]) -> tuple[float, float, float]:
+    """Return the medians of the runs of a way, as `Figures` takes them."""
+    seconds, cpu_s, peak_bytes = (
+        statistics.median(one[key] for one in runs) for key in ("seconds", "cpu_s", "peak_bytes")
+    )
+    return seconds, cpu_s, peak_bytes
+
+
+def in_rounds(
+    script: str, ways: Iterable[str], folder: Path, rounds: int, *, uncounted: int = 0
+) -> dict[str, list[dict[str, Any]]]:
     """Run all ways of a script beside this one in turn, round by round, each in a process of its own.
 
     A way is called with its name and the folder of its inputs; the last line that it prints is what it found, JSON.
+    Rounds before the first may be `uncounted`: they fill the page cache.
     """
     seen: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
-    for number in range(rounds):
+    for number in range(1 - uncounted, rounds + 1):
         for name, runs in seen.items():
             found = _run_alone(script, name, folder)
-            runs.append(found)
+            if number > 0:
+                runs.append(found)
             load = os.getloadavg()[0]
-            print(f"round {number + 1} {name}: {found['seconds']:.2f} s, load {load:.1f}", file=sys.stderr)
+            print(f"round {number} {name}: {found['seconds']:.2f} s, load {load:.1f}", file=sys.stderr)
     return seen
 
 

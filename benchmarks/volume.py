@@ -7,11 +7,8 @@ in the page cache. The readers do not promise the same: ours alone holds every f
 
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +16,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from reading import CANDIDATE, READERS
-from results import Result, arguments, machine, table, table_of, write
+from results import Figures, Result, arguments, in_rounds, machine, medians_of, table, table_of, write
 
 from node.core.records import Candidate, Instance, dump
 from node.core.spool import digest
@@ -102,41 +99,13 @@ def _header(index: int) -> Dataset:
     return ds
 
 
-def read(reader: str, folder: Path) -> dict[str, float]:
-    """Run a reader in a process of its own."""
-    command = [sys.executable, "-P", str(Path(__file__).with_name("reading.py")), reader, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own lines
-    if done.returncode:
-        raise RuntimeError(f"{reader}: {done.stderr[-500:]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Medians of one reader on one series; processor time, which others on the machine move less, is told beside."""
-
-    seconds: float
-    cpu_s: float
-    peak_bytes: float
-
-
 def measure(folder: Path, rounds: int) -> dict[str, Figures]:
     """Run all readers in turn, round by round; the first round fills the page cache and is not counted."""
-    seen: dict[str, list[dict[str, float]]] = {name: [] for name in READERS}
-    for number in range(rounds + 1):
-        for name in READERS:
-            found = read(name, folder)
-            if number:
-                seen[name].append(found)
-            print(f"round {number} {name}: {found['seconds']:.2f} s, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    seen = in_rounds("reading.py", READERS, folder, rounds, uncounted=1)
     contents = {json.dumps([one[key] for key in ("shape", "sum", "order")]) for runs in seen.values() for one in runs}
     if len(contents) != 1:
         raise RuntimeError(f"the readers do not agree on what the series holds: {contents}")
-    return {
-        name: Figures(*(statistics.median(one[key] for one in runs) for key in ("seconds", "cpu_s", "peak_bytes")))
-        for name, runs in seen.items()
-    }
+    return {name: Figures(*medians_of(runs)) for name, runs in seen.items()}
 
 
 def results(medians: dict[tuple[int, str], Figures], volume_bytes: dict[int, int]) -> list[Result]:

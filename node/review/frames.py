@@ -20,8 +20,8 @@ from pydicom.sr.coding import Code
 
 from node.core.dicom import PARSER_FAULTS
 from node.core.errors import Refused
+from node.core.kinds import LABEL_MAP_SEGMENTATION_STORAGE
 from node.core.reasons import DoorRefusal
-from node.review.objects import LABEL_MAP
 from node.review.reading import as_code, codes, first, items, numbers, text
 
 _BACKGROUND = "125040"  # DCM; of a label map, where no segment is drawn
@@ -158,7 +158,7 @@ def drawn(path: Path, ds: FileDataset) -> Drawn:
     Refused
         `dataset-unreadable`: they cannot be decoded.
     """
-    labelled = text(ds, "SOPClassUID") == LABEL_MAP or text(ds, "SegmentationType") == "LABELMAP"
+    labelled = text(ds, "SOPClassUID") == LABEL_MAP_SEGMENTATION_STORAGE or text(ds, "SegmentationType") == "LABELMAP"
     of_frame = [one.segment for one in frames(ds)]
     empty: list[int] = []
     counted: Counter[int] = Counter()

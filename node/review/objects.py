@@ -15,10 +15,10 @@ from pydicom.uid import (
 )
 
 from node.core.codes import PRIVATE_SCHEME
+from node.core.kinds import LABEL_MAP_SEGMENTATION_STORAGE
 from node.review.reading import code, items, text, values
 
-LABEL_MAP = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Label Map Segmentation, younger than pydicom 3.0
-SEGMENTATIONS = (SegmentationStorage, LABEL_MAP)
+SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_SEGMENTATION_STORAGE)
 PRODUCT = "crlm-node"
 DRAWN, PAGE = "126000", "126001"  # root titles of the forms of our SR (docs/viewers.md)
 _REPORTS = "1.2.840.10008.5.1.4.1.1.88."  # every SOP class of SR documents begins so
@@ -55,7 +55,7 @@ def kind_of(ds: Dataset) -> Kind:
 
 def class_name(sop_class: str) -> str:
     """Return a SOP class as a person says it, without the `Storage` that all have."""
-    if sop_class == LABEL_MAP:
+    if sop_class == LABEL_MAP_SEGMENTATION_STORAGE:
         return "Label Map Segmentation"
     return UID(sop_class).name.removesuffix(" Storage") or "object without a SOP class"
 

@@ -160,8 +160,7 @@ def test_the_numbers_are_drawn_on_the_ct(viewer: Viewer, coarse_phantom: Study) 
     In a window in which a segmentation was loaded before, OHIF stops at "Loading..." (docs/viewers.md): so it is opened
     anew.
     """
-    viewer.open(coarse_phantom.request.study_instance_uid)
-    viewer.show(DRAWN)
+    viewer.draw(coarse_phantom.request.study_instance_uid, DRAWN)
     drawn: set[str] = set()
     while not (lines := viewer.drawn_lines()) <= drawn:
         drawn |= lines

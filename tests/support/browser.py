@@ -33,6 +33,8 @@ _OPTIONS = (
 )
 _SERIES = "[data-cy^=study-browser-thumbnail]"
 _PANE = "[data-cy=viewport-pane]"
+_LINES = f"{_PANE} svg text tspan"
+_OPENED = 3  # times that a drawn report is opened before it counts as one that draws nothing
 _VIEWPORT = """
     const id = window.services?.viewportGridService.getActiveViewportId();
     const viewport = id && window.services.cornerstoneViewportService.getCornerstoneViewport(id);
@@ -149,9 +151,21 @@ class Viewer:
         self.page.locator(_PANE).get_by_text(title).first.wait_for()
         return self.page.locator(_PANE).inner_text()
 
+    def draw(self, study_uid: str, description: str) -> None:
+        """Open a study anew and show a report of numbers that are drawn on its slices.
+
+        Now and then OHIF stops at "Loading..." and draws nothing until it is opened anew (docs/viewers.md).
+        """
+        for _ in range(_OPENED):
+            self.open(study_uid)
+            self.show(description)
+            if self.window.awaits(lambda: self.page.locator(_LINES).count() > 0, PATIENCE_S / 2):
+                return
+        raise AssertionError(f"nothing was drawn in {_OPENED} windows")
+
     def drawn_lines(self) -> set[str]:
         """Return the lines that a report has drawn on the slice, once there are some."""
-        lines = self.page.locator(f"{_PANE} svg text tspan")
+        lines = self.page.locator(_LINES)
         lines.first.wait_for(state="attached")
         return set(lines.all_text_contents())
 

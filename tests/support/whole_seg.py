@@ -1,7 +1,6 @@
 """The SEG as highdicom writes it alone, from whole matrices: what ours has to be, byte for byte."""
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import highdicom as hd
 import numpy as np
@@ -66,13 +65,6 @@ def labels_of(masks: Sequence[np.ndarray]) -> np.ndarray:
     for number, mask in enumerate(masks, start=1):
         numbers[mask] = number
     return numbers
-
-
-def encoded(ds: Dataset) -> bytes:
-    """Return a data set as a file."""
-    buffer = BytesIO()
-    ds.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def _alone(source: Source) -> Dataset:

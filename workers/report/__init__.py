@@ -4,15 +4,15 @@ Comes in: `Findings`. Goes out: encoded files, not yet stored anywhere. What can
 (`Untrusted`). Next: stage 10, delivery, once the files lie in the job's work folder.
 
 Rooms: `document` (the JSON), `envelope` (what every object has in common), `headers` (of the slices), `frames`
-(references to them), `outline` (contours), `seg` and `planes` (its frames), `wording` (the texts, one file for each
-language), `pieces` (parts of an SR), `sentences`, `quality`, `lesions`, `clinical` (what a page says), `archival` and
-`viewer` (the two SR), `refusal` (an SR that says why there are no numbers), `key_images` (pages with pictures) and
-`summary` (those as one object).
+(references to them), `outline` (contours), `elements` (what is encoded here), `seg` and `planes` (its frames),
+`wording` (the texts, one file for each language), `tree` and `templates` (items of an SR, and what stands in what),
+`pieces` (those filled with a result), `sentences`, `quality`, `lesions`, `clinical` (what a page says), `archival`
+and `viewer` (the two SR), `refusal` (an SR that says why there are no numbers), `key_images` (pages with pictures)
+and `summary` (those as one object).
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 
 from pydicom import Dataset
 
@@ -72,6 +72,4 @@ def _drawn(findings: Findings, sources: list[Source]) -> list[Made]:
 
 
 def _encoded(kind: str, ds: Dataset) -> Made:
-    buffer = BytesIO()
-    ds.save_as(buffer, enforce_file_format=True)
-    return Made(kind, f"{kind}.dcm", str(ds.SOPInstanceUID), buffer.getvalue())
+    return Made(kind, f"{kind}.dcm", str(ds.SOPInstanceUID), envelope.encoded(ds))

@@ -58,6 +58,12 @@ def items(keyword: str, *encoded_items: bytes) -> bytes:
     return _element(*_named(keyword), b"".join(encoded_items))
 
 
+def reference(sop_class_uid: str, sop_instance_uid: str, frame: int | None = None) -> bytes:
+    """Return the elements that refer to an instance, or to one frame of it (PS3.3 table 10-3)."""
+    instance = text("ReferencedSOPClassUID", sop_class_uid) + text("ReferencedSOPInstanceUID", sop_instance_uid)
+    return instance + (text("ReferencedFrameNumber", str(frame)) if frame else b"")
+
+
 def encoded(element: DataElement) -> bytes:
     """Return an element as pydicom encodes it."""
     buffer = DicomBytesIO()

@@ -130,6 +130,13 @@ def seal(ds: Dataset, source: Dataset, findings: Findings, description: str) -> 
     return ds
 
 
+def encoded(ds: Dataset) -> bytes:
+    """Return a data set as a DICOM file."""
+    buffer = BytesIO()
+    ds.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
 def local(at: datetime) -> datetime:
     """Return a time of the ledger (UTC, naive) as local time."""
     return at.replace(tzinfo=UTC).astimezone()

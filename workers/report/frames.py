@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from pydicom import Dataset
 
+from workers.report import elements
+
 
 @dataclass(frozen=True)
 class Source:
@@ -24,6 +26,11 @@ def reference(source: Source) -> Dataset:
     item.ReferencedSOPClassUID = source.header.SOPClassUID
     item.ReferencedSOPInstanceUID = source.header.SOPInstanceUID
     return item
+
+
+def encoded_reference(source: Source) -> bytes:
+    """Return the elements of the reference to a slice: to its instance, and to its frame where it is one."""
+    return elements.reference(source.header.SOPClassUID, source.header.SOPInstanceUID, source.frame)
 
 
 def instances(sources: Sequence[Source]) -> list[Dataset]:

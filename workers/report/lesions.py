@@ -15,7 +15,7 @@ from pydicom.sr.coding import Code
 
 from node.core.codes import ATTENUATION, DIAMETER_3D, MAXIMUM_DIAMETER, MEAN, VOLUME, Structure, ucum
 from workers.measured import Lesion
-from workers.report import pieces, templates
+from workers.report import pieces, templates, tree
 from workers.report.document import Findings
 from workers.report.frames import Source
 from workers.report.seg import lesion_label
@@ -98,4 +98,4 @@ def of_all(findings: Findings) -> Iterator[str]:
 def _number(
     concept: Code, value: float, unit: str, *, derivation: Code | None = None, drawn: Item | None = None
 ) -> Item:
-    return templates.measurement(concept, round(value, pieces.DECIMALS), ucum(unit), derivation, drawn)
+    return templates.measurement(concept, round(value, tree.DECIMALS), ucum(unit), derivation, drawn)

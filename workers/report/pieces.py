@@ -27,7 +27,6 @@ PAGE = Code("126001", "DCM", "Oncology Measurement Report")
 COMMENT = Code("121106", "DCM", "Comment")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
 CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")  # CID 100
-DECIMALS = 4  # DS holds 16 characters; pixels do not give more
 
 
 def report(title: Code, content: Sequence[Item], findings: Findings) -> Item:
@@ -119,7 +118,7 @@ def _study(study_uid: str, series: dict[str, dict[str, Dataset]]) -> bytes:
         elements.item(
             elements.items(
                 "ReferencedSOPSequence",
-                *(elements.item(*tree.reference(one.SOPClassUID, one.SOPInstanceUID)) for one in instances.values()),
+                *(elements.item(elements.reference(one.SOPClassUID, one.SOPInstanceUID)) for one in instances.values()),
             ),
             elements.text("SeriesInstanceUID", series_uid),
         )
@@ -180,7 +179,7 @@ def number(name: str, one: Measurement) -> Item:
     """Return a NUM (TID 300) by the standard's own concept."""
     coding = MEASUREMENTS[name]
     return templates.measurement(
-        coding.concept, round(float(one.value or 0), DECIMALS), ucum(coding.unit), coding.derivation
+        coding.concept, round(float(one.value or 0), tree.DECIMALS), ucum(coding.unit), coding.derivation
     )
 
 

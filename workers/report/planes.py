@@ -20,7 +20,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from workers.records import Mask, Region
 from workers.report import elements
-from workers.report.frames import Source, instances
+from workers.report.frames import Source, encoded_reference, instances
 
 Numbered = Mapping[int, Region]  # regions by the number of their segment, in its order
 
@@ -160,9 +160,7 @@ def _derivation(pattern: Dataset) -> Callable[[Source], bytes]:
     def encode(source: Source) -> bytes:
         image = elements.sequence(
             "SourceImageSequence",
-            elements.text("ReferencedSOPClassUID", source.header.SOPClassUID),
-            elements.text("ReferencedSOPInstanceUID", source.header.SOPInstanceUID),
-            elements.text("ReferencedFrameNumber", str(source.frame)) if source.frame else b"",
+            encoded_reference(source),
             elements.text("SpatialLocationsPreserved", "YES"),
             purpose,
         )

@@ -40,7 +40,6 @@ from workers.report.tree import Item
 from workers.report.wording import Words
 
 _MUSCLES = {"iliopsoas": ILIOPSOAS, "psoas_major": PSOAS_MAJOR}
-_DECIMALS = 4
 
 
 def facts(findings: Findings) -> Item | None:
@@ -107,4 +106,4 @@ def _authors(labels: LabelMap, words: Words) -> Iterator[str]:
 
 
 def _number(name: Code, value: float, unit: str) -> Item:
-    return tree.number(name, round(value, _DECIMALS), ucum(unit))
+    return tree.number(name, round(value, tree.DECIMALS), ucum(unit))

@@ -7,7 +7,6 @@ profile keeps it as one more object.
 """
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import highdicom as hd
 from pydicom import Dataset
@@ -82,7 +81,5 @@ def _device() -> hd.sr.ObserverContext:
 
 def encode(ds: Dataset) -> bytes:
     """Return the note as a DICOM file."""
-    buffer = BytesIO()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+    return envelope.encoded(ds)

@@ -15,10 +15,11 @@ from pydicom.sr.coding import Code
 from pydicom.valuerep import DS
 
 from workers.report import elements
-from workers.report.frames import Source
+from workers.report.frames import Source, encoded_reference
 
 CONTAINS, HAS_CONCEPT_MOD, HAS_OBS_CONTEXT = "CONTAINS", "HAS CONCEPT MOD", "HAS OBS CONTEXT"
 INFERRED_FROM, SELECTED_FROM = "INFERRED FROM", "SELECTED FROM"
+DECIMALS = 4  # DS holds 16 characters; pixels do not give more
 _SHORT_CODE = 16  # SH, PS3.5 section 6.2
 
 
@@ -98,7 +99,7 @@ def segment(name: Code, sop_class_uid: str, sop_instance_uid: str, number_: int)
     """Return an IMAGE that is a segment of a SEG."""
     referred = elements.sequence(
         "ReferencedSOPSequence",
-        *reference(sop_class_uid, sop_instance_uid),
+        elements.reference(sop_class_uid, sop_instance_uid),
         elements.whole("ReferencedSegmentNumber", number_),
     )
     return Item("IMAGE", name, CONTAINS, (referred, b"", b""))
@@ -112,20 +113,8 @@ def drawing(name: Code, graphic: str, points: NDArray[np.float64], on: Item, rel
 
 def image(name: Code, source: Source) -> Item:
     """Return the IMAGE that an SCOORD is selected from: a slice, which may be a frame of its instance."""
-    referred = elements.sequence(
-        "ReferencedSOPSequence",
-        *reference(source.header.SOPClassUID, source.header.SOPInstanceUID),
-        elements.text("ReferencedFrameNumber", str(source.frame)) if source.frame else b"",
-    )
+    referred = elements.sequence("ReferencedSOPSequence", encoded_reference(source))
     return Item("IMAGE", name, SELECTED_FROM, (referred, b"", b""))
-
-
-def reference(sop_class_uid: str, sop_instance_uid: str) -> tuple[bytes, bytes]:
-    """Return the elements that refer to an instance (PS3.3 table 10-11)."""
-    return (
-        elements.text("ReferencedSOPClassUID", sop_class_uid),
-        elements.text("ReferencedSOPInstanceUID", sop_instance_uid),
-    )
 
 
 def named(keyword: str, concept: Code) -> bytes:

@@ -18,7 +18,7 @@ from node.core.codes import MEASUREMENTS, STRUCTURES, Structure, ucum
 from node.core.private_codes import AT_LEAST, number_code
 from node.core.records import Measurement
 from workers.records import DEMONSTRATION, Mask, Region
-from workers.report import pieces, seg, templates
+from workers.report import pieces, seg, templates, tree
 from workers.report.document import Findings
 from workers.report.frames import Source
 from workers.report.pieces import coordinates, marks
@@ -140,7 +140,7 @@ def _number(name: str, one: Measurement, drawn: Item, psoas: str) -> Item:
     at_least = coding.grows and one.is_cut
     return templates.measurement(
         code._replace(meaning=code.meaning + AT_LEAST) if at_least else code,
-        round(float(one.value or 0), pieces.DECIMALS),
+        round(float(one.value or 0), tree.DECIMALS),
         _UNITS.get(name) or ucum(coding.unit),
         drawn=drawn,
     )

@@ -9,9 +9,9 @@ from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
 from node.core.codes import ANATOMICAL_STRUCTURE, STRUCTURES
+from node.core.kinds import LABEL_MAP_SEGMENTATION_STORAGE
 from node.review.frames import Plane, planes
 from node.review.listed import used
-from node.review.objects import LABEL_MAP
 from node.review.reading import numbers, text
 from node.review.rules.silence import never, no_ct, not_ours
 from node.review.subject import Subject
@@ -20,7 +20,10 @@ from node.review.verdict import Finding, Rule
 # By scheme and keyword: each code with its meaning and the context groups that it is in.
 _CONCEPTS = cast("Mapping[str, Mapping[str, Mapping[str, tuple[str, Sequence[int]]]]]", concepts)
 _MOST_FRAMES = 400
-_FORMS: Mapping[str, tuple[str, ...]] = {SegmentationStorage: ("BINARY", "FRACTIONAL"), LABEL_MAP: ("LABELMAP",)}
+_FORMS: Mapping[str, tuple[str, ...]] = {
+    SegmentationStorage: ("BINARY", "FRACTIONAL"),
+    LABEL_MAP_SEGMENTATION_STORAGE: ("LABELMAP",),
+}
 _AUTHORS = ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
 _CATEGORIES = 7150  # CID
 _TOLERANCES = Plane((0.01,), (1e-4,), (1e-4,))  # mm, cosine, mm: decimal strings are rounded

@@ -8,7 +8,7 @@ import pytest
 from made_series import LAYOUTS, ROOT, Layout, header, request
 from pydicom import Dataset
 from pydicom.uid import EnhancedCTImageStorage
-from whole_seg import encoded, labels_of, whole
+from whole_seg import labels_of, whole
 
 from node.core.codes import Structure
 from node.core.grid import Geometry
@@ -16,6 +16,7 @@ from workers.measured import Measured
 from workers.records import IMPORTED, AlgorithmType, LabelMap, Mask, Region, Segment
 from workers.report import seg
 from workers.report.document import Findings
+from workers.report.envelope import encoded
 from workers.report.frames import Source
 
 SHAPES = [(9, 8, 16), (10, 7, 9), (8, 10, 11), (7, 5, 3)]  # 128, 63, 110 and 15 pixels
