@@ -90,7 +90,12 @@ def _run(table: Any, regions: Any, params: Path, engine: Engine, out: Path) -> i
 
         done = table.run(regions, params, engine.value, out, stop=stop, on_end=ended)
     if done.waiting:
-        say(f"Stopped: {done.measured} of {len(regions)} regions are in {out}")
+        told = done.measured + done.failed
+        say(
+            f"Stopped: {told} of {len(regions)} regions are in {out}"
+            if told
+            else "Stopped before the first region had ended: nothing is written"
+        )
         return INTERRUPTED
     if done.measured:
         say(f"Written to {out}: {done.measured} of {len(regions)} regions" if several else f"Written to {out}")

@@ -81,9 +81,10 @@ def prepare(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -
         See the module.
     """
     mask, region = _labelled(image, mask, settings)
+    mask = laid_on(image, mask, settings)
     steps = [_step("original", mask, region)]
     domain = Domain(SimpleITK.GetArrayViewFromImage(image), Frame.of(image), _normalisation(image, settings), image)
-    if settings.interpolator is not None and settings.resampled_pixel_spacing is not None:
+    if _is_resampled(settings):
         domain, region = _resampled(image, mask, region, domain, settings)
         steps.append(Step("interpolated", region, domain.frame, domain.values.shape, domain))
         _require_size(region, settings)
@@ -96,6 +97,10 @@ def prepare(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -
         if settings.pre_crop:
             domain, region = _cropped(domain, region, settings)
     return _resegmented(domain, region, steps, settings)
+
+
+def _is_resampled(settings: Settings) -> bool:
+    return settings.interpolator is not None and settings.resampled_pixel_spacing is not None
 
 
 def _labelled(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> tuple[SimpleITK.Image, Region]:
@@ -185,9 +190,10 @@ def _on_the_grid(image: SimpleITK.Image, mask: SimpleITK.Image, region: Region, 
 def laid_on(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> SimpleITK.Image:
     """Return the mask, with the frame of the image where its own differs by the rounding of a file's header only.
 
-    NIfTI keeps a frame in single precision, NRRD in double: PyRadiomics refuses one beside the other.
+    NIfTI keeps a frame in single precision, NRRD in double: PyRadiomics refuses one beside the other, but where it
+    resamples both.
     """
-    if not _is_rounded(image, mask, settings) or not _difference(image, mask, settings):
+    if _is_resampled(settings) or not _is_rounded(image, mask, settings) or not _mismatch(image, mask, settings):
         return mask
     mask = SimpleITK.Image(mask)
     mask.CopyInformation(image)
@@ -206,14 +212,9 @@ def _is_rounded(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Setting
 
 
 def _mismatch(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> str:
-    """Say in what image and mask differ by more than a rounding."""
+    """Say in what image and mask differ by more than ITK tolerates: of the spacing of columns, and of a direction."""
     if image.GetSize() != mask.GetSize():
         return f"image {image.GetSize()} and mask {mask.GetSize()} voxels"
-    return "" if _is_rounded(image, mask, settings) else _difference(image, mask, settings)
-
-
-def _difference(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> str:
-    """Say in what image and mask differ by more than ITK tolerates: of the spacing of columns, and of a direction."""
     tolerance = settings.geometry_tolerance or _ITK_TOLERANCE
     ours, other = Frame.of(image), Frame.of(mask)
     for name, limit in (
