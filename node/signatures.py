@@ -103,6 +103,8 @@ def _numbers(console: Console, signature: Any) -> None:
         spread = f"{one.training.least:.4g} to {one.training.most:.4g}"
         table.add_row(escape(one.column), f"{one.coefficient:+.4f}", f"{one.mean:.4g}", f"{one.sd:.4g}", spread)
     console.print(table)
+    for id_, digest in signature.weights.items():
+        _line(console, f"Deep features: by the network {id_}, digest {digest}")
     names, bounds = signature.groups.names, signature.groups.cut_offs
     parts = [names[0], *(f"above {bound:.4f} {name}" for bound, name in zip(bounds, names[1:], strict=True))]
     _line(console, f"Groups: {', '.join(parts)} ({signature.groups.method})")
