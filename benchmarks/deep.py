@@ -1,4 +1,4 @@
-"""What deep features cost: the lesion and the liver of `radiomics.py`, and nearly the largest box that the network takes.
+"""What deep features cost: the lesion and the liver of `radiomics.py`, and nearly the largest box that is taken.
 
 Every figure is of a process of its own, image, mask and network in memory when the clock starts; seconds, those of the
 processor, and the peak of resident memory beyond what the process held before.
