@@ -61,7 +61,8 @@ class _Samples:
         filter_.SetInterpolator(interpolator)
         filter_.SetDefaultPixelValue(outside)
         filter_.SetOutputPixelType(pixel_type)
-        return SimpleITK.GetArrayFromImage(filter_.Execute(image))
+        values: NDArray[Any] = SimpleITK.GetArrayFromImage(filter_.Execute(image))
+        return values
 
 
 def cut(image: SimpleITK.Image, mask: SimpleITK.Image, label: int, wanted: Input) -> Patch:
