@@ -122,6 +122,8 @@ def test_voxels_are_means_in_units_of_the_network() -> None:
     assert found.values[0].ravel().tolist() == [-2.75] * 6
     assert found.shares.sum() * 8 == labels.sum() == 14
     assert found.shares[2].tolist() == [[0, 0.75, 0], [0, 1, 0]]
+    half = cut(image_of(values), image_of(labels), 1, network(margin_mm=0.0, least_voxels=(5, 2, 2)).description.input)
+    assert half.shares[1:4, 1].tolist() == [[0, 0], [0.5, 0.5], [0, 0]]
 
 
 def test_shares_are_kept_by_a_stride() -> None:

@@ -10,7 +10,6 @@ slices, rows and columns nor what lies beyond the box changes it.
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 import SimpleITK
@@ -51,17 +50,17 @@ class _Samples:
     spacing_mm: list[float]
     size: list[int]
 
-    def of(self, image: SimpleITK.Image, interpolator: int, outside: float, pixel_type: int) -> NDArray[Any]:
-        """Return the values of an image at the points."""
+    def of(self, image: SimpleITK.Image, outside: float) -> NDArray[np.float32]:
+        """Return the values of an image at the points, linearly between its voxels."""
         filter_ = SimpleITK.ResampleImageFilter()
         filter_.SetOutputOrigin(self.origin_mm)
         filter_.SetOutputSpacing(self.spacing_mm)
         filter_.SetOutputDirection(_AXES)
         filter_.SetSize(self.size)
-        filter_.SetInterpolator(interpolator)
+        filter_.SetInterpolator(SimpleITK.sitkLinear)
         filter_.SetDefaultPixelValue(outside)
-        filter_.SetOutputPixelType(pixel_type)
-        values: NDArray[Any] = SimpleITK.GetArrayFromImage(filter_.Execute(image))
+        filter_.SetOutputPixelType(SimpleITK.sitkFloat32)
+        values: NDArray[np.float32] = SimpleITK.GetArrayFromImage(filter_.Execute(image))
         return values
 
 
@@ -76,11 +75,10 @@ def cut(image: SimpleITK.Image, mask: SimpleITK.Image, label: int, wanted: Input
     mask, region = labelled(image, mask, label)
     require_inside(image, mask, region)
     samples = _samples(mask, region, wanted)
-    inside = samples.of(mask, SimpleITK.sitkNearestNeighbor, 0, mask.GetPixelID()) == label
-    if not inside.any():
-        raise NotExtractable(RegionRefusal.REGION_TOO_SMALL, "no sample of the network's voxels lies in it")
-    shares = _means(inside, wanted.samples)
-    hu = _means(samples.of(image, SimpleITK.sitkLinear, wanted.outside_hu, SimpleITK.sitkFloat32), wanted.samples)
+    shares = _means(samples.of(_around(mask, region), 0.0), wanted.samples)
+    if not shares.any():
+        raise NotExtractable(RegionRefusal.REGION_TOO_SMALL, "no point at which the network looks lies in it")
+    hu = _means(samples.of(image, wanted.outside_hu), wanted.samples)
     return Patch((hu.clip(*wanted.clip_hu) - wanted.mean_hu) / wanted.sd_hu, shares)
 
 
@@ -100,6 +98,15 @@ def _samples(mask: SimpleITK.Image, region: Region, wanted: Input) -> _Samples:
     return _Samples(origin_mm.tolist(), step_mm.tolist(), (count * wanted.samples).tolist())
 
 
+def _around(mask: SimpleITK.Image, region: Region) -> SimpleITK.Image:
+    """Return a region as 1, with a voxel of 0 around it, where it lies."""
+    found = SimpleITK.GetImageFromArray(np.pad(region.mask.astype(np.uint8), 1))
+    found.SetOrigin(mask.TransformContinuousIndexToPhysicalPoint([float(at - 1) for at in region.start[::-1]]))
+    found.SetSpacing(mask.GetSpacing())
+    found.SetDirection(mask.GetDirection())
+    return found
+
+
 def _box_mm(mask: SimpleITK.Image, region: Region) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the ends (x, y, z) of a region's box along the axes of the patient, to the edges of its voxels."""
     low = np.array(region.start[::-1]) - 0.5
@@ -113,7 +120,7 @@ def _box_mm(mask: SimpleITK.Image, region: Region) -> tuple[NDArray[np.float64],
     return corners.min(axis=0), corners.max(axis=0)
 
 
-def _means(values: NDArray[Any], samples: int) -> NDArray[np.float64]:
+def _means(values: NDArray[np.float32], samples: int) -> NDArray[np.float64]:
     """Return the means of blocks of samples."""
     slices, rows, columns = (size // samples for size in values.shape)
     blocks = values.reshape(slices, samples, rows, samples, columns, samples)
