@@ -8,6 +8,7 @@ The box is centred on the box of the region in the patient's coordinates. So nei
 slices, rows and columns nor what lies beyond the box changes it.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import product
 
@@ -88,7 +89,7 @@ def _samples(mask: SimpleITK.Image, region: Region, wanted: Input) -> _Samples:
     spacing_mm = np.array(wanted.spacing_mm[::-1])
     needed = np.ceil((high - low + 2 * wanted.margin_mm) / spacing_mm - _TOLERANCE)
     count = np.maximum(needed, wanted.least_voxels[::-1]).astype(int)
-    if (voxels := int(count.prod())) > wanted.most_voxels:
+    if (voxels := math.prod(count.tolist())) > wanted.most_voxels:
         raise NotExtractable(
             RegionRefusal.REGION_TOO_LARGE,
             f"its box has {voxels} voxels of the network, which takes {wanted.most_voxels} at most",
