@@ -45,7 +45,7 @@ class Architecture(Part):
     strides: tuple[tuple[Whole, Whole, Whole], ...] = Field(description="Of the first convolution of each stage.")
     convolutions: tuple[Whole, ...] = Field(description="In each stage.")
     epsilon: float = Field(gt=0, description="Added to the variance by the instance norm.")
-    slope: float = Field(ge=0, description="Of the leaky ReLU below 0.")
+    slope: float = Field(ge=0, le=1, description="Of the leaky ReLU below 0.")
 
     @model_validator(mode="after")
     def _has_stages(self) -> Self:

@@ -14,7 +14,7 @@ One slice of neighbours is held at a time, and the channels of two convolutions.
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.measurement.deep.description import KERNEL, convolution
+from workers.measurement.deep.description import KERNEL, Architecture, convolution
 from workers.measurement.deep.folder import Network
 from workers.measurement.deep.patch import Patch
 
@@ -30,8 +30,7 @@ def pooled(network: Network, patch: Patch) -> _Array:
         for number in range(count):
             name = convolution(stage, number)
             values = _convolved(values, arrays[f"{name}.weight"], (1, 1, 1) if number else stride)
-            _normalise(values, arrays[f"{name}.scale"], arrays[f"{name}.shift"], chain.epsilon)
-            np.maximum(values, chain.slope * values, out=values)
+            _activate(values, arrays[f"{name}.scale"], arrays[f"{name}.shift"], chain)
         shares = _halved(shares, stride)
         mean, sd = _over_region(values, shares)
         means.append(mean)
@@ -53,12 +52,13 @@ def _convolved(values: _Array, weight: _Array, stride: tuple[int, int, int]) -> 
     return found
 
 
-def _normalise(values: _Array, scale: _Array, shift: _Array, epsilon: float) -> None:
-    """Give each channel mean and SD anew, in place."""
+def _activate(values: _Array, scale: _Array, shift: _Array, chain: Architecture) -> None:
+    """Give each channel mean and SD anew, then flatten what is below 0, in place."""
     for channel, own_scale, own_shift in zip(values, scale, shift, strict=True):
         channel -= channel.mean()
-        channel *= own_scale / np.sqrt(np.square(channel).mean() + epsilon)
+        channel *= own_scale / np.sqrt(np.square(channel).mean() + chain.epsilon)
         channel += own_shift
+        np.maximum(channel, chain.slope * channel, out=channel)
 
 
 def _halved(shares: _Array, stride: tuple[int, int, int]) -> _Array:
