@@ -109,6 +109,15 @@ def test_what_lies_beyond_the_box_does_not_matter() -> None:
     assert embed(own, image[8:, 2:, 4:-1], mask) != pytest.approx(wanted, abs=1e-3)
 
 
+def test_the_number_of_a_label_and_the_labels_beside_it_do_not_matter() -> None:
+    """A region with another number, touched by a second one, has the same values."""
+    image, mask = scene()
+    labels = SimpleITK.GetArrayFromImage(mask) * 7
+    labels[labels == 0] = 2
+    labels[:2] = 0
+    assert embed(network(), image, image_of(labels), 7) == embed(network(), image, mask)
+
+
 def test_voxels_are_means_in_units_of_the_network() -> None:
     """By hand: 140 HU beside 300 HU, air beyond the image, the part of a voxel that is of the region."""
     values = np.full((6, 6, 6), 140, dtype=np.int16)
