@@ -11,6 +11,8 @@ can go wrong. Next: `embedding`.
 One slice of neighbours is held at a time, and the channels of two convolutions.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,6 +77,10 @@ def _over_region(values: _Array, shares: _Array) -> tuple[_Array, _Array]:
     """Return mean and SD of each channel over a region."""
     inside = shares > 0
     weights = shares[inside] / shares[inside].sum()
-    within = values[:, inside]
-    mean = (within * weights).sum(axis=1)
-    return mean, np.sqrt((np.square(within - mean[:, None]) * weights).sum(axis=1))
+    found = np.array([_mean_and_sd(channel[inside], weights) for channel in values])
+    return found[:, 0], found[:, 1]
+
+
+def _mean_and_sd(values: _Array, weights: _Array) -> tuple[float, float]:
+    mean = float((values * weights).sum())
+    return mean, math.sqrt((np.square(values - mean) * weights).sum())

@@ -45,14 +45,15 @@ class Patch:
 
 @dataclass(frozen=True)
 class _Samples:
-    """The points at which image and mask are read, in the order of a file (x, y, z)."""
+    """The points at which image and mask are read, in the order of a file (x, y, z), and how many a voxel has."""
 
     origin_mm: list[float]
     spacing_mm: list[float]
     size: list[int]
+    of_a_voxel: int
 
-    def of(self, image: SimpleITK.Image, outside: float) -> NDArray[np.float32]:
-        """Return the values of an image at the points, linearly between its voxels."""
+    def means(self, image: SimpleITK.Image, outside: float) -> NDArray[np.float64]:
+        """Return for each voxel the mean of an image at its points, linearly between the voxels of the image."""
         filter_ = SimpleITK.ResampleImageFilter()
         filter_.SetOutputOrigin(self.origin_mm)
         filter_.SetOutputSpacing(self.spacing_mm)
@@ -61,8 +62,13 @@ class _Samples:
         filter_.SetInterpolator(SimpleITK.sitkLinear)
         filter_.SetDefaultPixelValue(outside)
         filter_.SetOutputPixelType(SimpleITK.sitkFloat32)
-        values: NDArray[np.float32] = SimpleITK.GetArrayFromImage(filter_.Execute(image))
-        return values
+        sampled = filter_.Execute(image)
+        slices, rows, columns = (size // self.of_a_voxel for size in self.size[::-1])
+        blocks = SimpleITK.GetArrayViewFromImage(sampled).reshape(
+            slices, self.of_a_voxel, rows, self.of_a_voxel, columns, self.of_a_voxel
+        )
+        means: NDArray[np.float64] = blocks.mean(axis=(1, 3, 5), dtype=np.float64)
+        return means
 
 
 def cut(image: SimpleITK.Image, mask: SimpleITK.Image, label: int, wanted: Input) -> Patch:
@@ -76,10 +82,10 @@ def cut(image: SimpleITK.Image, mask: SimpleITK.Image, label: int, wanted: Input
     mask, region = labelled(image, mask, label)
     require_inside(image, mask, region)
     samples = _samples(mask, region, wanted)
-    shares = _means(samples.of(_around(mask, region), 0.0), wanted.samples)
+    shares = samples.means(_around(mask, region), 0.0)
     if not shares.any():
         raise NotExtractable(RegionRefusal.REGION_TOO_SMALL, "no point at which the network looks lies in it")
-    hu = _means(samples.of(image, wanted.outside_hu), wanted.samples)
+    hu = samples.means(image, wanted.outside_hu)
     return Patch((hu.clip(*wanted.clip_hu) - wanted.mean_hu) / wanted.sd_hu, shares)
 
 
@@ -96,7 +102,7 @@ def _samples(mask: SimpleITK.Image, region: Region, wanted: Input) -> _Samples:
         )
     step_mm = spacing_mm / wanted.samples
     origin_mm = (low + high - count * spacing_mm + step_mm) / 2
-    return _Samples(origin_mm.tolist(), step_mm.tolist(), (count * wanted.samples).tolist())
+    return _Samples(origin_mm.tolist(), step_mm.tolist(), (count * wanted.samples).tolist(), wanted.samples)
 
 
 def _around(mask: SimpleITK.Image, region: Region) -> SimpleITK.Image:
@@ -119,11 +125,3 @@ def _box_mm(mask: SimpleITK.Image, region: Region) -> tuple[NDArray[np.float64],
         ]
     )
     return corners.min(axis=0), corners.max(axis=0)
-
-
-def _means(values: NDArray[np.float32], samples: int) -> NDArray[np.float64]:
-    """Return the means of blocks of samples."""
-    slices, rows, columns = (size // samples for size in values.shape)
-    blocks = values.reshape(slices, samples, rows, samples, columns, samples)
-    means: NDArray[np.float64] = blocks.mean(axis=(1, 3, 5), dtype=np.float64)
-    return means
