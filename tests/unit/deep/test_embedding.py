@@ -27,7 +27,7 @@ ALONE = """
 import json, sys
 from pathlib import Path
 from made_network import scene
-from workers.measurement.deep import folder
+from workers.measurement.deep import embedding, folder
 from workers.measurement.deep.encoder import pooled
 from workers.measurement.deep.patch import cut
 network = folder.read(Path(sys.argv[1]), "demo-encoder")
