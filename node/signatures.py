@@ -97,11 +97,12 @@ def _numbers(console: Console, signature: Any) -> None:
     """Print the terms of the score, its groups and how it is spread in training."""
     if not signature.features:
         return
-    _section(console, "Score = sum of coefficient x (value - mean) / SD")
+    _section(console, "Score = sum of coefficient x (value - mean) / SD, of `ln(1 + ...)` where it says so")
     table = _table("Feature", "Coefficient>", "Mean>", "SD>", "Training>")
     for one in signature.features:
         spread = f"{one.training.least:.4g} to {one.training.most:.4g}"
-        table.add_row(escape(one.column), f"{one.coefficient:+.4f}", f"{one.mean:.4g}", f"{one.sd:.4g}", spread)
+        name = f"ln(1 + {one.column})" if one.logarithm else one.column
+        table.add_row(escape(name), f"{one.coefficient:+.4f}", f"{one.mean:.4g}", f"{one.sd:.4g}", spread)
     console.print(table)
     names, bounds = signature.groups.names, signature.groups.cut_offs
     parts = [names[0], *(f"above {bound:.4f} {name}" for bound, name in zip(bounds, names[1:], strict=True))]

@@ -117,7 +117,16 @@ def signature_fit(
         typer.Option(
             "--fact",
             metavar="COL",
-            help="A column of the follow-up that joins the features; repeatable.",
+            help="A column of the follow-up, or a volume in the features, that joins them; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    log_facts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log-fact",
+            metavar="COL",
+            help="The same, of which ln(1 + value) joins them: for what a few patients have far more of; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -146,7 +155,15 @@ def signature_fit(
     if unit not in command.UNITS:
         raise WrongUse(f"--unit is one of {', '.join(command.UNITS)}")
     tables = command.Sources(
-        features, followup, id_column, time, event, prefix, tuple(facts or ()), tuple(baselines or ())
+        features,
+        followup,
+        id_column,
+        time,
+        event,
+        prefix,
+        tuple(facts or ()),
+        tuple(baselines or ()),
+        tuple(log_facts or ()),
     )
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task("fits", total=command.fits(quick=quick))

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from workers.signature.manifest import Extraction, Feature, Signature
 from workers.signature.parts import Distribution, Figure, Groups, Training
 from workers.training.signature.about import About
-from workers.training.signature.cohort import Cohort, WrongCohort
+from workers.training.signature.cohort import Cohort
 from workers.training.signature.judgement import Interval, Judgement
 from workers.training.signature.procedure import Fitted, Plan
+from workers.training.signature.tables import WrongCohort
 
 METHOD = (
     "outer folds of a {folds}-fold cross-validation, {repeats} times, of the whole procedure; pairs within a fold; "
@@ -87,10 +88,11 @@ def _feature(cohort: Cohort, fitted: Fitted, place: int, about: About) -> Featur
         name=name,
         roi=None if name in about.facts else about.rois[0].id,
         text=about.facts.get(name, ""),
+        logarithm=name in cohort.logarithms,
         mean=float(fitted.mean[place]),
         sd=float(fitted.sd[place]),
         coefficient=float(fitted.coefficients[place]),
-        training=Distribution.of(cohort.values[:, column].tolist()),
+        training=Distribution.of(cohort.measured[:, column].tolist()),
     )
 
 
