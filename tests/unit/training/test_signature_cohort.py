@@ -89,7 +89,7 @@ def test_wrong_columns_and_too_few_events_are_told(sources: Sources) -> None:
         read(replace(sources, prefix="spleen_"))
     with pytest.raises(WrongCohort, match="has no column days"):
         read(replace(sources, time="days"))
-    with pytest.raises(WrongCohort, match="holds 2"):
+    with pytest.raises(WrongCohort, match="number of P2 is 2"):
         read(replace(sources, event="number"))
     header, *lines = sources.followup.read_text().splitlines()
     sources.followup.write_text("\n".join([header, *lines[:15]]) + "\n")

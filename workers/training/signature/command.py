@@ -6,7 +6,7 @@ there, and no manifest. Next: a reader; `crlm-node signature score`.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ def fit(
     seed: int = 0,
     *,
     quick: bool = False,
+    classes: Mapping[str, list[str]] | None = None,
+    refused: Mapping[str, str] | None = None,
     told: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Fit a signature and write it into `out`; files of an earlier run are replaced.
@@ -57,6 +59,10 @@ def fit(
     ----------
     words
         TOML file of what no table holds (`about`).
+    classes
+        The classes of features that were asked for, with their names; else those that the table has.
+    refused
+        Why a patient has no row in the table of features, by patient.
     told
         Is called after each run of the procedure that it is judged by.
 
@@ -70,11 +76,12 @@ def fit(
     if strange := set(sources.every_fact) ^ said.facts.keys():
         raise WrongCohort(f"the facts of the command and those of the words differ: {', '.join(sorted(strange))}")
     run = _run(sources, read, seed, unit, quick=quick, told=told)
+    run = replace(run, refused=refused or {})
     out.mkdir(parents=True, exist_ok=True)
     document = report.document(run)
     (out / REPORT).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     drawn = figures.draw(run, UNITS[unit], out)
-    signature = export.manifest(read, run.fitted, run.judged, said, run.plan)
+    signature = export.manifest(read, run.fitted, run.judged, said, run.plan, classes)
     (out / card.NAME).write_text(card.card(signature, document, said.remarks), encoding="utf-8")
     (out / folder.NAME).write_text(folder.text(signature), encoding="utf-8")
     named = (folder.NAME, card.NAME, REPORT, *(f"{path.parent.name}/{path.name}" for path in drawn))
