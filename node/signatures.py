@@ -46,6 +46,7 @@ def fitted(console: Console, report: Mapping[str, Any]) -> None:
             style = "bold" if place == 0 else None
             table.add_row(escape(name), f"{one['c_index']:.3f}", interval, f"{one['patients']}", style=style)
     console.print(table)
+    console.print()
     for sentence in _verdict(report):
         _line(console, sentence)
     chosen = report["signature"]
@@ -59,7 +60,7 @@ def fitted(console: Console, report: Mapping[str, Any]) -> None:
 
 def _cohort(console: Console, data: Mapping[str, Any]) -> None:
     """Print how many patients there are, and why others are not among them."""
-    gone = [f"{count} {why}" for why, count in data["left_out"].items() if count]
+    gone = [f"{count} ({why})" for why, count in data["left_out"].items() if count]
     words = f"{data['patients']} patients, {data['events']} events, {data['features']} features"
     _line(console, words + (f"; left out: {', '.join(gone)}" if gone else ""))
     if data["refused"]:
@@ -70,21 +71,21 @@ def _cohort(console: Console, data: Mapping[str, Any]) -> None:
 def _verdict(report: Mapping[str, Any]) -> Iterable[str]:
     """Yield what the outer folds say, and what they do not."""
     groups = report["groups"]
-    yield (
-        f"Groups: hazard ratio {groups['hazard_ratio']:.2f} ({groups['low']:.2f} to {groups['high']:.2f}), log-rank p "
-        f"{groups['log_rank_p']:.2g}. Calibration slope {report['calibration']['slope']:.2f}; 1 is right."
-    )
+    ratio = f"{groups['hazard_ratio']:.2f} ({groups['low']:.2f} to {groups['high']:.2f})"
+    yield f"Groups: hazard ratio {ratio}, log-rank p {groups['log_rank_p']:.2g}, folds as strata."
+    yield f"Calibration slope {report['calibration']['slope']:.2f}; 1 is right."
     if found := report["permutation"]:
         yield f"With shuffled follow-up ({found['shuffles']} times) the mean C-index is {found['mean']:.3f}."
     if report["outer"]["low"] <= 0.5:
-        yield "The interval holds 0.5: on patients that it has not seen this may be no better than a coin."
+        yield "The interval holds 0.5: on unseen patients this may be no better than a coin."
     better = [
         name
         for name, one in report["baselines"].items()
         if one["c_index"] is not None and one["c_index"] >= one["signature_on_the_same"]["c_index"]
     ]
     if better:
-        yield f"No worse on the same patients, without any fitting: {', '.join(better)}."
+        yield "No worse on the same patients, without any fitting:"
+        yield from (f"- {name}" for name in better)
 
 
 def shown(console: Console, signature: Any) -> None:

@@ -1,24 +1,14 @@
 import csv
-import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import pytest
-from made_cohort import EVENT, ID, TIME
+from made_cohort import ID
 from made_cohort_studies import write
 
 from node.core.errors import NotExtractable
-from workers.measurement.radiomics import parameters
-from workers.training.signature import command
-from workers.training.signature.procedure import Plan
 from workers.training.signature.studies import Studies, WrongCohort, extract, find, waiting
-
-Run = Callable[..., Any]
-SMALL = Plan(folds=3, repeats=2, inner=2, steps=4, methods=("lasso",), bootstraps=1, shuffles=1)
-MEAN = "liver_original_firstorder_Mean"
 
 
 @pytest.fixture
@@ -31,43 +21,6 @@ def three(tmp_path: Path) -> tuple[Studies, Path]:
 def rows(path: Path) -> dict[str, dict[str, str]]:
     with path.open(newline="") as file:
         return {row[ID]: row for row in csv.DictReader(file)}
-
-
-def test_studies_with_a_planted_relation_make_a_signature(
-    crlm_node: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From images to a manifest: the planted feature is found, its signs are right, the settings and classes of the
-    extraction are those of the parameter file, and a patient without features is told with its code.
-    """
-    monkeypatch.setattr(command, "QUICK", SMALL)
-    home, followup, params = write(tmp_path, 45)
-    (home / "P07" / "mask.nrrd").unlink()
-    out = tmp_path / "brightness"
-    done = crlm_node(
-        *("signature", "fit", "--studies", home, "--params", params, "--followup", followup, "--id", ID),
-        *("--time", TIME, "--event", EVENT, "--prefix", "liver_", "--out", out, "--quick"),
-    )
-    why = "image-unreadable: 0 masks (files with `mask` or `seg` in their names), and one is needed"
-    assert done.code == 0, done.err
-    assert done.err == f"crlm-node: P07: {why}\n"
-    assert f"Features of 44 of 45 patients: {out / 'features.csv'}" in done.out
-    assert len(rows(out / "features.csv")) == 44
-    manifest, report = (json.loads((out / name).read_text()) for name in ("manifest.json", "report.json"))
-    wanted = parameters.load(params)
-    assert manifest["extraction"]["settings"] == {
-        **parameters.DEFAULTS, "binWidth": 20, "label": 1, "resegmentRange": [-200, 300], "additionalInfo": True,
-    }  # fmt: skip
-    assert manifest["extraction"]["settings"] == wanted.given
-    assert manifest["extraction"]["image_types"] == {"Original": {}}
-    assert manifest["extraction"]["feature_classes"] == {
-        "firstorder": ["Mean", "Entropy", "Kurtosis", "Skewness"],
-        "shape": ["MeshVolume"],
-    }
-    first = manifest["features"][0]
-    assert (first["name"], first["coefficient"] > 0.3) == ("original_firstorder_Mean", True)
-    assert report["data"]["refused"] == {"P07": why}
-    assert report["data"]["left_out"]["follow-up without features"] == 1
-    assert report["outer"]["c_index"] > 0.6
 
 
 def test_a_run_goes_on_where_it_was_stopped(three: tuple[Studies, Path], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ that was stopped goes on where it was.
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from threading import Event
 
@@ -34,6 +35,7 @@ _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha")
 _MASK_WORDS = ("mask", "seg")
 _SETTINGS = "diagnostics_Configuration_Settings"
 _TYPES = "diagnostics_Configuration_EnabledImageTypes"
+_LISTED = (regions.IMAGE, regions.MASK, regions.LABEL)
 
 
 @dataclass(frozen=True)
@@ -172,15 +174,13 @@ def _add(features: Path, studies: Studies, patient: str, own: Path) -> None:
         [row] = csv.DictReader(file)
     cells = {studies.id: patient}
     cells |= {studies.prefix + name: cell for name, cell in row.items() if name not in _LISTED}
-    new = not features.exists()
+    lines = StringIO()
+    writer = csv.DictWriter(lines, list(cells), lineterminator="\n")
+    if not features.exists():
+        writer.writeheader()
+    writer.writerow(cells)
     with features.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(cells), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(cells)
-
-
-_LISTED = (regions.IMAGE, regions.MASK, regions.LABEL)
+        file.write(lines.getvalue())
 
 
 def find(folder: Path) -> tuple[Path, Path]:
