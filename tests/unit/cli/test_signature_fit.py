@@ -117,7 +117,7 @@ def test_studies_with_a_planted_relation_make_a_signature(
         *("signature", "fit", "--studies", home, "--params", params, "--followup", followup, "--id", ID),
         *("--time", TIME, "--event", EVENT, "--prefix", "liver_", "--out", out, "--quick"),
     )
-    why = "image-unreadable: 0 masks (files with `mask` or `seg` in their names), and one is needed"
+    why = "image-unreadable: The image or the mask cannot be read. (0 masks, and one is needed)"
     assert done.code == 0, done.err
     assert done.err == f"crlm-node: P07: {why}\n"
     assert f"Features of 44 of 45 patients: {out / 'features.csv'}" in done.out

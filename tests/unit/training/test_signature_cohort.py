@@ -66,7 +66,7 @@ def test_patients_of_one_table_alone_are_counted(sources: Sources) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("P7,", "P6,", "repeats"),
+        ("P7,", "P6,", "P6 has a row already"),
         ("'binCount': 24", "'binCount': 32", "not extracted in one way"),
         ("tumor_original", "liver_original", None),
     ],

@@ -9,7 +9,7 @@ import pytest
 from made_cohort import EVENT, ID, TIME, made, written
 
 from workers.signature import folder
-from workers.training.signature import about, cohort, command, procedure
+from workers.training.signature import about, cohort, command, figures, procedure
 from workers.training.signature.cohort import Sources, WrongCohort
 from workers.training.signature.command import fit
 from workers.training.signature.curves import effect, kaplan_meier, predicted, uncensored
@@ -102,6 +102,7 @@ def test_the_same_seed_writes_the_same_bytes(
 ) -> None:
     """Manifest, report, card and a figure, byte for byte."""
     monkeypatch.setattr(command, "QUICK", SMALL)
+    monkeypatch.setattr(figures, "_DPI", 20)
     told: list[int] = []
     fit(made_sources, tmp_path / "planted", quick=True, told=lambda: told.append(1))
     for name in ("manifest.json", "report.json", "MODEL_CARD.md", "figures/auc.svg"):

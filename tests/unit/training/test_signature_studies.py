@@ -87,5 +87,5 @@ def test_a_series_and_its_segmentation_are_found(tmp_path: Path) -> None:
     own = home / "P00"
     assert find(own) == (own / "ct", own / "seg.dcm")
     (own / "again.dcm").write_bytes((own / "seg.dcm").read_bytes())
-    with pytest.raises(NotExtractable, match="2 SEG, and one is needed"):
+    with pytest.raises(NotExtractable, match="2 masks, and one is needed"):
         find(own)

@@ -5,9 +5,9 @@ a table of features as `cohort` reads it, and why a patient has none, by patient
 a folder without patients, or a table of an earlier run with other settings; `NotExtractable` for the parameter file. A
 patient without features stops nothing. Next: `command`.
 
-A patient's folder holds a CT series in a folder of its own and one DICOM SEG, or an image and a mask as NIfTI or NRRD,
-the mask with `mask` or `seg` in its name. Rows are written as they come, and those that are there already stay: a run
-that was stopped goes on where it was.
+A patient's folder holds one image and one mask, whatever else is there: a CT series in a folder of its own, or NIfTI or
+NRRD; a DICOM SEG, or NIfTI or NRRD with `mask` or `seg` in its name. Rows are written as they come, and those that are
+there already stay: a run that was stopped goes on where it was.
 """
 
 import csv
@@ -193,13 +193,15 @@ def find(folder: Path) -> tuple[Path, Path]:
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     volumes = [path for path in files if path.name.lower().endswith(_VOLUMES)]
-    if volumes:
-        masks = [path for path in volumes if any(word in path.name.lower() for word in _MASK_WORDS)]
-        pictures = [path for path in volumes if path not in masks]
-        return _only(pictures, "images"), _only(masks, "masks (files with `mask` or `seg` in their names)")
-    kinds = list(_modalities(files))
-    series = {path.parent for modality, path in kinds if modality == "CT"}
-    return _only(series, "CT series"), _only([path for modality, path in kinds if modality == "SEG"], "SEG")
+    masks = [path for path in volumes if any(word in path.name.lower() for word in _MASK_WORDS)]
+    images = [path for path in volumes if path not in masks]
+    series = set()
+    for modality, path in _modalities(path for path in files if not path.name.lower().endswith(_VOLUMES)):
+        if modality == "CT":
+            series.add(path.parent)
+        elif modality == "SEG":
+            masks.append(path)
+    return _only([*images, *series], "images"), _only(masks, "masks")
 
 
 def _modalities(files: Iterable[Path]) -> Iterator[tuple[str, Path]]:
@@ -210,8 +212,7 @@ def _modalities(files: Iterable[Path]) -> Iterator[tuple[str, Path]]:
             continue
 
 
-def _only(found: Iterable[Path], what: str) -> Path:
-    paths = list(found)
+def _only(paths: Sequence[Path], what: str) -> Path:
     if len(paths) != 1:
         raise NotExtractable(RegionRefusal.IMAGE_UNREADABLE, f"{len(paths)} {what}, and one is needed")
     return paths[0]

@@ -59,14 +59,14 @@ class Table:
         return value if math.isfinite(value) and value != _MISSING else math.nan
 
     def has_number(self, column: str) -> bool:
-        """Say whether a column is one of numbers: whether its first cell that is not missing is one."""
-        for patient in self.rows:
-            try:
-                if not math.isnan(self.number(patient, column)):
-                    return True
-            except WrongCohort:
-                return False
-        return False
+        """Say whether a column holds a number at all."""
+        return any(self._is_number(patient, column) for patient in self.rows)
+
+    def _is_number(self, patient: str, column: str) -> bool:
+        try:
+            return not math.isnan(self.number(patient, column))
+        except WrongCohort:
+            return False
 
 
 def read(path: Path, key: str) -> Table:
