@@ -4,9 +4,10 @@ Comes in: the fields, from `folder` or from a training. Goes out: `Signature`, f
 digest. What can go wrong: pydantic's `ValidationError`. A signature of which something was never published names it in
 `missing` and has no numbers at all: it refuses every study. Next: `folder`, `score`.
 
-    Score = sum over features of coefficient * (value - mean) / sd
+    Score = sum over features of coefficient * (x - mean) / sd, x the value or, where the feature says so, ln(1 + value)
 """
 
+import math
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -58,6 +59,7 @@ class Feature(Part):
     )
     roi: Slug | None = Field(description="The region of interest; null: it is a fact and no feature of an image.")
     text: str = Field("", description="Of a fact: what it is, with unit or coding.")
+    logarithm: bool = Field(False, description="Whether ln(1 + value) stands for the value, in mean and SD too.")
     mean: float = Field(description="Subtracted from the value.")
     sd: float = Field(gt=0, description="The difference is divided by it.")
     coefficient: float = Field(description="Weight of the standardised value.")
@@ -78,6 +80,12 @@ class Feature(Part):
     def column(self) -> str:
         """What tells it apart from all others of its signature."""
         return f"{self.roi}:{self.name}" if self.roi else self.name
+
+    def standardised(self, value: float) -> float:
+        """Return a value on the scale of the score; NaN where it has no logarithm and needs one."""
+        if self.logarithm:
+            value = math.log1p(value) if value > -1 else math.nan
+        return (value - self.mean) / self.sd
 
 
 class Signature(Sealed):
