@@ -20,9 +20,14 @@ import SimpleITK
 from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
 from workers.extraction import sources
+from workers.measurement.deep.folder import Network
+from workers.measurement.deep.folder import read as network
 from workers.measurement.radiomics import parameters
-from workers.measurement.radiomics.engine import Engine, extract_each, load
+from workers.measurement.radiomics.engine import Engine, load
 from workers.measurement.radiomics.features import Features
+from workers.measurement.radiomics.wanted import Wanted
+
+__all__ = ["Ended", "Listed", "listed", "network", "one", "run"]
 
 IMAGE, MASK, LABEL, SEGMENT = "Image", "Mask", "Label", "Segment"
 _AT_ONCE = 8  # regions of an image, whose masks are held together
@@ -93,10 +98,11 @@ def _listed(source: Path, number: int, row: dict[str | None, Any]) -> Listed:
 
 def run(
     regions: Sequence[Listed],
-    parameter_file: Path,
+    parameter_file: Path | None,
     engine: str,
     out: Path,
     *,
+    deep: Network | None = None,
     stop: Event,
     on_end: Callable[[Listed, NotExtractable | None], None],
 ) -> Ended:
@@ -104,6 +110,10 @@ def run(
 
     Parameters
     ----------
+    parameter_file
+        Of PyRadiomics; None: deep features alone.
+    deep
+        The network of deep features, which come after the others; None: there are none.
     on_end
         Is told of each region when it has ended, and why it has no features.
 
@@ -112,8 +122,8 @@ def run(
     NotExtractable
         The parameter file asks for what is not offered.
     """
-    wanted = parameters.load(parameter_file)
-    if engine == Engine.FAST:
+    wanted = Wanted(parameters.load(parameter_file) if parameter_file else None, Engine(engine), deep)
+    if parameter_file and engine == Engine.FAST:
         Thread(target=load).start()  # beside the reading of the first image
     reading = _Reading()
     rows: list[dict[str, Any]] = []
@@ -121,7 +131,7 @@ def run(
     for group in _of_one_image(regions):
         if stop.is_set():
             break
-        for region, found in zip(group, _features(group, wanted, Engine(engine), reading), strict=True):
+        for region, found in zip(group, _features(group, wanted, reading), strict=True):
             why = found if isinstance(found, NotExtractable) else None
             rows.append({**region.row, **_cells(found)})
             failed += why is not None
@@ -144,8 +154,8 @@ class _Reading:
         self.image = lru_cache(maxsize=1)(sources.image)
         self._mask = lru_cache(maxsize=2)(lambda path, image: sources.mask(path, None, self.image(image)))
 
-    def region(self, region: Listed, wanted: parameters.Parameters) -> tuple[SimpleITK.Image, parameters.Parameters]:
-        """Return the mask of a region, and the parameters with its label.
+    def region(self, region: Listed) -> tuple[SimpleITK.Image, int | None]:
+        """Return the mask of a region and its label; None: that of the parameters.
 
         Raises
         ------
@@ -154,27 +164,24 @@ class _Reading:
         """
         of = self.image(region.image)
         if region.segment is None and not sources.is_dicom(region.mask):
-            own = wanted if region.label is None else wanted.of_label(region.label)
-            return self._mask(region.mask, region.image), own
+            return self._mask(region.mask, region.image), region.label
         if region.label is not None:
             raise NotExtractable(RegionRefusal.MASK_EMPTY, "a label is of a mask of numbers, a segment of a DICOM SEG")
-        return sources.mask(region.mask, region.segment, of), wanted.of_label(1)
+        return sources.mask(region.mask, region.segment, of), 1
 
 
-def _features(
-    group: Sequence[Listed], wanted: parameters.Parameters, engine: Engine, reading: _Reading
-) -> list[Features | NotExtractable]:
+def _features(group: Sequence[Listed], wanted: Wanted, reading: _Reading) -> list[Features | NotExtractable]:
     """Return the features of regions of one image, or why one has none."""
     found: list[Features | NotExtractable | None] = [None] * len(group)
     asked = []
     for number, region in enumerate(group):
         try:
-            asked.append((number, *reading.region(region, wanted)))
+            asked.append((number, *reading.region(region)))
         except NotExtractable as error:
             found[number] = error
     if asked:
         image = reading.image(group[0].image).image
-        each = extract_each(image, [(mask, own) for _, mask, own in asked], engine)
+        each = wanted.of_each(image, [(mask, label) for _, mask, label in asked])
         for (number, _, _), one in zip(asked, each, strict=True):
             found[number] = one
     return [one for one in found if one is not None]
