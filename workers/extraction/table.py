@@ -56,7 +56,7 @@ class Ended:
     waiting: int
 
 
-def one(image: Path, mask: Path, label: int | None, segment: str | None) -> Listed:
+def one(image: Path, mask: Path, label: int | None, segment: str | None = None) -> Listed:
     """Return a region that is named by words."""
     row = {IMAGE: str(image.absolute()), MASK: str(mask.absolute())}
     own = {LABEL: label, SEGMENT: segment}

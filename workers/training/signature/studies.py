@@ -22,8 +22,8 @@ from pydicom.errors import InvalidDicomError
 
 from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
+from workers.extraction import table as regions
 from workers.measurement.radiomics import parameters
-from workers.measurement.radiomics import table as regions
 from workers.training.signature import tables
 from workers.training.signature.tables import WrongCohort
 
