@@ -36,16 +36,22 @@ def radiomics(
     params: Annotated[Path, typer.Option(help="PyRadiomics' parameter file (YAML or JSON).", **FILE)],
     out: Annotated[Path, typer.Option(help="Table of features (CSV).", **NEW_FILE)],
     image: Annotated[
-        Path | None, typer.Argument(metavar="IMAGE", help="NIfTI, NRRD, or a folder with one DICOM series.")
+        Path | None, typer.Argument(metavar="IMAGE", help="NIfTI, NRRD, or a folder with one CT series.")
     ] = None,
-    mask: Annotated[Path | None, typer.Argument(metavar="MASK", help="Labels on the grid of the image.")] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Argument(metavar="MASK", help="Labels on the grid of the image, or a DICOM SEG."),
+    ] = None,
     engine: Annotated[Engine, typer.Option(help="Ours, or PyRadiomics itself.")] = Engine.FAST,
     label: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Label of the region, in place of the file's.")
     ] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="LABEL|NUMBER", help="Segment of the DICOM SEG, where it holds several.")
+    ] = None,
     batch: Annotated[
         Path | None,
-        typer.Option(help="List of regions: columns Image, Mask, and Label.", **(FILE | {"metavar": "CSV"})),
+        typer.Option(help="List of regions: columns Image, Mask; Label or Segment.", **(FILE | {"metavar": "CSV"})),
     ] = None,
 ) -> None:
     """Compute radiomic features under the names and definitions of PyRadiomics.
@@ -54,12 +60,12 @@ def radiomics(
     refused by its name. With --batch a region that has no features leaves them empty, and the exit code is 1.
     """
     table = of_the_workers("radiomics")
-    if (batch is None) == (image is None or mask is None) or (batch and (image or mask or label)):
+    if (batch is None) == (image is None or mask is None) or (batch and (image or mask or label or segment)):
         raise WrongUse("give IMAGE and MASK, or --batch CSV")
     if not out.absolute().parent.is_dir():
         raise WrongUse(f"{out.parent} is not there")
     try:
-        regions = table.listed(batch) if batch else [table.one(image, mask, label)]
+        regions = table.listed(batch) if batch else [table.one(image, mask, label, segment)]
         code = _run(table, regions, params, engine, out)
     except NotExtractable as error:
         code = tell(f"{error.code}: {error}", FAILED)

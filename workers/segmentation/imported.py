@@ -1,22 +1,18 @@
 """The imported way: a DICOM SEG of the study stands in for the network for the structures that it holds.
 
 Which SEG may be imported was decided by the site's rules (stage 4). Here its segments are matched to structures by
-code and laterality (SNOMED CT; the older SRT codes count as the same), then by label; its frames are laid on the
-slices of the volume by their plane positions (PS3.3 C.7.6.16.2.3), never resampled. Where several SEG hold one
-structure, MANUAL stands before SEMIAUTOMATIC before AUTOMATIC, then the newest; what is then still open is
-`Untrusted`.
+code and laterality (SNOMED CT; the older SRT codes count as the same), then by label; `seg_frames` lays its frames on
+the slices of the volume. Where several SEG hold one structure, MANUAL stands before SEMIAUTOMATIC before AUTOMATIC,
+then the newest; what is then still open is `Untrusted`.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
 import highdicom as hd
-import numpy as np
-from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
@@ -26,9 +22,9 @@ from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
 from node.core.records import Instance, JobRequest
 from node.core.spool import Spool
+from workers import seg_frames
 from workers.records import IMPORTED, AlgorithmType, LabelMap, Region, Segment, Volume
 
-_GRID_TOLERANCE_VOXELS = 0.05
 _LESION_TYPES = (
     STRUCTURES[Structure.LESION].type,
     NEOPLASM,
@@ -37,8 +33,6 @@ _LESION_TYPES = (
     Code("14799000", "SCT", "Neoplasm, Secondary"),  # CID 7159
 )
 _PRECEDENCE = (AlgorithmType.MANUAL, AlgorithmType.SEMIAUTOMATIC, AlgorithmType.AUTOMATIC)
-# What pydicom and highdicom raise on an object that is no sound SEG.
-_FAULTS = (AttributeError, EOFError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -73,7 +67,7 @@ def segment(volume: Volume, request: JobRequest, spool: Spool) -> LabelMap | Non
         try:
             source = _open(instance, content, request.imports.labels)
             segments = _lay(source, volume.geometry)
-        except _FAULTS as error:
+        except seg_frames.FAULTS as error:
             detail = f"segmentation {instance.sop_instance_uid}: {type(error).__name__}"
             raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, detail) from error
         if segments is None:
@@ -137,9 +131,7 @@ def _open(instance: Instance, content: bytes, labels: Mapping[str, Structure]) -
 
 def _lay(source: _Source, geometry: Geometry) -> list[Segment] | None:
     """Return the segments of a SEG on the volume; None where it is of another frame of reference, or off the grid."""
-    if source.seg.get("FrameOfReferenceUID") != geometry.frame_of_reference_uid:
-        return None
-    regions = _regions(source, geometry)
+    regions = seg_frames.regions(source.seg, source.structures, geometry)
     return None if regions is None else [_segment(source, number, region) for number, region in regions.items()]
 
 
@@ -172,114 +164,3 @@ def _choose(structure: Structure, found: Sequence[tuple[_Source, Segment]]) -> l
     if structure is Structure.LESION:
         return [segment for _, segment in found if segment.source in origins]
     return latest
-
-
-def _regions(source: _Source, geometry: Geometry) -> dict[int, Region] | None:
-    """Return the region of each matched segment that is not empty; None where a frame is off the volume's grid."""
-    planes: dict[int, list[tuple[int, NDArray[np.bool_]]]] = defaultdict(list)
-    inverse = np.asarray(np.linalg.inv(geometry.affine), dtype=np.float64)
-    placements: dict[tuple[float, ...], _Placement | None] = {}
-    for frame, position, orientation, spacing in _frames(source.seg):
-        key = (*position, *orientation, *spacing)
-        if key not in placements:
-            placements[key] = _place(inverse, geometry.shape, source.seg, position, orientation, spacing)
-        placement = placements[key]
-        if placement is None:
-            return None
-        for number, mask in _masks(source, frame):
-            planes[number].append((placement.slice, placement.lay(mask, geometry.shape)))
-    regions = {}
-    for number, layers in planes.items():
-        first, last = min(layer[0] for layer in layers), max(layer[0] for layer in layers)
-        stacked = np.zeros((last - first + 1, *geometry.shape[1:]), dtype=bool)
-        for index, mask in layers:
-            stacked[index - first] |= mask
-        if (region := Region.of(stacked, (first, 0, 0))) is not None:
-            regions[number] = region
-    return regions
-
-
-def _frames(seg: hd.seg.Segmentation) -> Iterator[tuple[int, list[float], list[float], list[float]]]:
-    """Yield frame number (1-based), position, orientation cosines and pixel spacing of each frame."""
-    for frame in range(1, len(seg.PerFrameFunctionalGroupsSequence) + 1):
-        yield (
-            frame,
-            [float(value) for value in _group(seg, frame, "PlanePositionSequence").ImagePositionPatient],
-            [float(value) for value in _group(seg, frame, "PlaneOrientationSequence").ImageOrientationPatient],
-            [float(value) for value in _group(seg, frame, "PixelMeasuresSequence").PixelSpacing],
-        )
-
-
-def _group(seg: hd.seg.Segmentation, frame: int, keyword: str) -> Dataset:
-    """Return a functional group of a frame: its own, or the one that all frames share (PS3.3 C.7.6.16)."""
-    own = seg.PerFrameFunctionalGroupsSequence[frame - 1]
-    place = own if keyword in own else seg.SharedFunctionalGroupsSequence[0]
-    group: Dataset = place[keyword][0]
-    return group
-
-
-@dataclass(frozen=True)
-class _Placement:
-    """Where a frame lies in the volume: its slice, and how its pixels go to the slice's rows and columns."""
-
-    slice: int
-    transposed: bool
-    flips: tuple[int, int]
-    start: tuple[int, int]
-
-    def lay(self, mask: NDArray[np.bool_], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-        """Return the frame's mask as a whole slice of the volume."""
-        turned = mask.T if self.transposed else mask
-        turned = turned[:: self.flips[0], :: self.flips[1]]
-        plane = np.zeros(shape[1:], dtype=bool)
-        rows, columns = self.start
-        plane[rows : rows + turned.shape[0], columns : columns + turned.shape[1]] = turned
-        return plane
-
-
-def _place(
-    inverse: NDArray[np.float64],
-    shape: tuple[int, int, int],
-    seg: Dataset,
-    position: list[float],
-    orientation: list[float],
-    spacing: list[float],
-) -> _Placement | None:
-    """Find a frame's place from its first, its last-row and its last-column voxel; None if it is off the grid."""
-    rows, columns = int(seg.Rows), int(seg.Columns)
-    origin = np.asarray(position)
-    down = np.asarray(orientation[3:]) * spacing[0] * (rows - 1)
-    right = np.asarray(orientation[:3]) * spacing[1] * (columns - 1)
-    corners = np.stack([origin, origin + down, origin + right], axis=1)
-    found = (inverse @ np.vstack([corners, np.ones(3)]))[:3].T
-    whole = np.rint(found)
-    if np.abs(found - whole).max() > _GRID_TOLERANCE_VOXELS:
-        return None
-    first, lowest, rightmost = whole.astype(int)
-    span_down, span_right = lowest - first, rightmost - first
-    if span_down[0] or span_right[0] or not 0 <= first[0] < shape[0]:
-        return None
-    transposed = bool(span_down[2]) and not span_down[1]
-    across = (span_right[1], span_down[2]) if transposed else (span_down[1], span_right[2])
-    expected = (columns - 1, rows - 1) if transposed else (rows - 1, columns - 1)
-    start = np.minimum(np.minimum(first, lowest), rightmost)[1:]
-    end = start + np.abs(across)
-    if tuple(np.abs(across)) != expected or min(start) < 0 or end[0] >= shape[1] or end[1] >= shape[2]:
-        return None
-    flips = (-1 if across[0] < 0 else 1, -1 if across[1] < 0 else 1)
-    return _Placement(int(first[0]), transposed, flips, (int(start[0]), int(start[1])))
-
-
-def _masks(source: _Source, frame: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Yield the matched segments of a frame with their masks, in the frame's own rows and columns."""
-    seg = source.seg
-    if seg.SegmentationType == "LABELMAP":
-        stored: NDArray[Any] = seg.get_stored_frame(frame)
-        for number in source.structures:
-            if (mask := stored == number).any():
-                yield number, mask
-        return
-    number = int(_group(seg, frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)
-    if number in source.structures:
-        threshold = int(seg.MaximumFractionalValue) / 2 if seg.SegmentationType == "FRACTIONAL" else 0
-        yield number, seg.get_stored_frame(frame) > threshold

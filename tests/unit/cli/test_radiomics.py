@@ -11,7 +11,7 @@ import SimpleITK
 from made_regions import Made, made
 
 from node.cli import radiomics
-from workers.measurement.radiomics import table
+from workers.extraction import table
 
 Row = dict[str, str]
 FEW = "featureClass: {firstorder: [Mean, Minimum], shape: [VoxelVolume]}\n"

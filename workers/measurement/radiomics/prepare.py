@@ -11,6 +11,7 @@ the type that PyRadiomics computes with, that of the file, or float64 where norm
 """
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from workers.measurement.radiomics.roi import Roi
 from workers.records import Mask, Region
 
 _ITK_TOLERANCE = 1e-6
+_ROUNDING_VOXELS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -180,10 +182,38 @@ def _on_the_grid(image: SimpleITK.Image, mask: SimpleITK.Image, region: Region, 
     return _moved(image, mask, settings)
 
 
+def laid_on(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> SimpleITK.Image:
+    """Return the mask, with the frame of the image where its own differs by the rounding of a file's header only.
+
+    NIfTI keeps a frame in single precision, NRRD in double: PyRadiomics refuses one beside the other.
+    """
+    if not _is_rounded(image, mask, settings) or not _difference(image, mask, settings):
+        return mask
+    mask = SimpleITK.Image(mask)
+    mask.CopyInformation(image)
+    return mask
+
+
+def _is_rounded(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> bool:
+    """Return whether no voxel of the mask lies a thousandth of a voxel off its place; a given tolerance is obeyed."""
+    if settings.geometry_tolerance is not None or image.GetSize() != mask.GetSize():
+        return False
+    corners = product(*((0.0, size - 1.0) for size in image.GetSize()))
+    moved = [
+        np.subtract(image.TransformPhysicalPointToContinuousIndex(Frame.of(mask).point_mm(one)), one) for one in corners
+    ]
+    return bool(np.abs(moved).max() < _ROUNDING_VOXELS)
+
+
 def _mismatch(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> str:
-    """Say in what image and mask differ by more than ITK tolerates: of the spacing of columns, and of a direction."""
+    """Say in what image and mask differ by more than a rounding."""
     if image.GetSize() != mask.GetSize():
         return f"image {image.GetSize()} and mask {mask.GetSize()} voxels"
+    return "" if _is_rounded(image, mask, settings) else _difference(image, mask, settings)
+
+
+def _difference(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> str:
+    """Say in what image and mask differ by more than ITK tolerates: of the spacing of columns, and of a direction."""
     tolerance = settings.geometry_tolerance or _ITK_TOLERANCE
     ours, other = Frame.of(image), Frame.of(mask)
     for name, limit in (
