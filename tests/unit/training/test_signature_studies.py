@@ -92,7 +92,7 @@ def test_a_series_and_its_segmentation_are_found(tmp_path: Path) -> None:
 
 
 def test_a_segment_of_a_seg_gives_what_the_same_mask_gives(tmp_path: Path) -> None:
-    """One patient as a CT series with a SEG, and the same voxels as NRRD: as many voxels; a segment that is not there is told."""
+    """A CT series with a SEG, and the same mask as NRRD: as many voxels. A segment that is not there is told."""
     home, _, params = write(tmp_path, 2, dicom=1)
     cohort = Studies(home, params, ID, "liver_", segment="1")
     found = extract(cohort, ["P00", "P01"], tmp_path / "out", Event(), lambda *_: None)
