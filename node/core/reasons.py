@@ -145,5 +145,9 @@ class Outage(Coded):
     ENGINE_MEMORY = "engine-memory", "The segmentation took more memory than its limit and was ended."
     ENGINE_LOST = "engine-lost", "The segmentation process ended while it worked."
     DEVICE_MISSING = "device-missing", "The device that networks should run on is not there."
+    SIGNATURE_UNREADABLE = (
+        "signature-unreadable",
+        "A signature that studies are asked is not there, or is not what it was.",
+    )
     WORKER_FAILED = "worker-failed", "The worker failed while it worked on the study."
     WORKER_LOST = "worker-lost", "The worker stopped answering while it worked on the study."

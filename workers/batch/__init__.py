@@ -70,8 +70,11 @@ def require_ready(cases: Sequence[Case], out: Path, settings: Settings) -> None:
         The folder of a case holds a file that its result would overwrite, and that no earlier run has written.
     NetworksNotInstalled
         The settings ask for networks, and their libraries are not there.
+    SettingsError
+        A signature that the site asks is not to be trusted.
     """
     cli.require_networks(settings)
+    cli.require_signatures(settings)
     for case in cases:
         clear(out / case.name)
         cli.require_own(out / case.name)

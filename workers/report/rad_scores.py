@@ -7,7 +7,7 @@ for a signature that gave no score a sentence that says why. A number that is mi
 
 from collections.abc import Iterator
 
-from node.core.codes import MEASUREMENTS, RAD_GROUP, RAD_SCORE, ucum
+from node.core.codes import RAD_GROUP, RAD_SCORE, rad_names, ucum
 from node.core.private_codes import (
     RAD_CONTRIBUTION,
     RAD_FEATURE,
@@ -19,8 +19,8 @@ from node.core.private_codes import (
 from node.core.reasons import NotComputed
 from workers.report import sentences, tree
 from workers.report.document import Findings
-from workers.report.pieces import DECIMALS, said
-from workers.report.tree import HAS_CONCEPT_MOD, Item
+from workers.report.pieces import said
+from workers.report.tree import DECIMALS, HAS_CONCEPT_MOD, Item
 from workers.report.wording import Words
 from workers.signature.parts import Figure
 from workers.signature.score import Contribution, Scored, Withheld
@@ -34,8 +34,7 @@ def scored(findings: Findings) -> list[Scored]:
 
 def names(findings: Findings) -> list[str]:
     """Return the ids of the numbers that the containers hold."""
-    parts = [f"rad_score.{one.signature.id}.{part}" for one in scored(findings) for part in ("score", "group")]
-    return [name for name in parts if name in MEASUREMENTS]
+    return [name for one in scored(findings) for name in rad_names(one.signature.id)]
 
 
 def containers(findings: Findings) -> list[Item]:
@@ -58,8 +57,7 @@ def _items(one: Scored, findings: Findings) -> Iterator[Item]:
     yield tree.text(RAD_GROUP, one.group)
     yield tree.number(RAD_PLACE, round(100 * one.place, 1), ucum("%"))
     yield from map(_contribution, one.contributions)
-    own = [name for name in names(findings) if name.startswith(f"rad_score.{signature.id}.")]
-    yield from map(said, sentences.remarks(own, findings))
+    yield from map(said, sentences.remarks(rad_names(signature.id), findings))
     yield from map(said, about(one, words))
 
 

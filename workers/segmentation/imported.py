@@ -4,7 +4,8 @@ Which SEG may be imported was decided by the site's rules (stage 4). Here its se
 code and laterality (SNOMED CT; the older SRT codes count as the same), then by label; its frames are laid on the
 slices of the volume by their plane positions (PS3.3 C.7.6.16.2.3), never resampled. Where several SEG hold one
 structure, MANUAL stands before SEMIAUTOMATIC before AUTOMATIC, then the newest; what is then still open is
-`Untrusted`.
+`Untrusted`. Of segments that mean nothing to us the labels are kept, and where they lie, all of them together: a
+signature may ask which labels a segmentation has, and for the liver without all other masks.
 """
 
 import re
@@ -26,9 +27,10 @@ from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
 from node.core.records import Instance, JobRequest
 from node.core.spool import Spool
-from workers.records import IMPORTED, AlgorithmType, LabelMap, Region, Segment, Volume
+from workers.records import IMPORTED, AlgorithmType, Import, LabelMap, Region, Segment, Volume, union
 
 _GRID_TOLERANCE_VOXELS = 0.05
+_OTHERS = 0  # what stands for all segments that mean nothing to us; the standard's numbers begin with 1
 _LESION_TYPES = (
     STRUCTURES[Structure.LESION].type,
     NEOPLASM,
@@ -43,11 +45,12 @@ _FAULTS = (AttributeError, EOFError, IndexError, KeyError, NotImplementedError, 
 
 @dataclass(frozen=True)
 class _Source:
-    """One SEG and the segments of it that mean something to us."""
+    """One SEG, the segments of it that mean something to us, and the labels of all."""
 
     instance: Instance
     seg: hd.seg.Segmentation
     structures: Mapping[int, Structure]
+    labels: tuple[str, ...]
 
     @property
     def written_at(self) -> tuple[str, str]:
@@ -67,25 +70,28 @@ def segment(volume: Volume, request: JobRequest, spool: Spool) -> LabelMap | Non
         `input-untrusted`: two segmentations of one structure, and no rule says which counts.
     """
     found: dict[Structure, list[tuple[_Source, Segment]]] = defaultdict(list)
+    laid: list[_Laid] = []
     searched: set[Structure] = set()
     for instance in request.segmentations:
         content = spool.verified(instance)
         try:
             source = _open(instance, content, request.imports.labels)
-            segments = _lay(source, volume.geometry)
+            lain = _lay(source, volume.geometry)
         except _FAULTS as error:
             detail = f"segmentation {instance.sop_instance_uid}: {type(error).__name__}"
             raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, detail) from error
-        if segments is None:
+        if lain is None:
             continue
+        laid.append(lain)
         searched.update(source.structures.values())
-        for one in segments:
+        for one in lain.segments:
             found[one.structure].append((source, one))
     if not searched:
         return None
     chosen = tuple(one for structure in Structure for one in _choose(structure, found[structure]))
     series_uid = volume.candidate.series_instance_uid
-    return LabelMap(volume.geometry, series_uid, IMPORTED, frozenset(searched), chosen)
+    imports = tuple(one.imported(chosen) for one in laid)
+    return LabelMap(volume.geometry, series_uid, IMPORTED, frozenset(searched), chosen, imports=imports)
 
 
 def match(description: Dataset, labels: Mapping[str, Structure]) -> Structure | None:
@@ -132,15 +138,34 @@ def _code(sequence: Sequence[Dataset] | None) -> Code | None:
 def _open(instance: Instance, content: bytes, labels: Mapping[str, Structure]) -> _Source:
     seg = hd.seg.segread(BytesIO(content))
     matches = {int(item.SegmentNumber): match(item, labels) for item in seg.SegmentSequence}
-    return _Source(instance, seg, {number: structure for number, structure in matches.items() if structure})
+    known = {number: structure for number, structure in matches.items() if structure}
+    return _Source(instance, seg, known, tuple(str(item.SegmentLabel) for item in seg.SegmentSequence))
 
 
-def _lay(source: _Source, geometry: Geometry) -> list[Segment] | None:
-    """Return the segments of a SEG on the volume; None where it is of another frame of reference, or off the grid."""
+@dataclass(frozen=True)
+class _Laid:
+    """A SEG on the volume: its segments that mean something to us, and where all others lie."""
+
+    source: _Source
+    segments: tuple[Segment, ...]
+    others: Region | None
+
+    def imported(self, chosen: Sequence[Segment]) -> Import:
+        """Return what is kept of the SEG; segments of it that were not chosen are others too."""
+        left = [one.region for one in self.segments if not any(one is kept for kept in chosen)]
+        regions = [*left, *([self.others] if self.others else [])]
+        return Import(self.source.instance, self.source.labels, union(regions))
+
+
+def _lay(source: _Source, geometry: Geometry) -> _Laid | None:
+    """Return a SEG on the volume; None where it is of another frame of reference, or off the grid."""
     if source.seg.get("FrameOfReferenceUID") != geometry.frame_of_reference_uid:
         return None
     regions = _regions(source, geometry)
-    return None if regions is None else [_segment(source, number, region) for number, region in regions.items()]
+    if regions is None:
+        return None
+    others = regions.pop(_OTHERS, None)
+    return _Laid(source, tuple(_segment(source, number, region) for number, region in regions.items()), others)
 
 
 def _segment(source: _Source, number: int, region: Region) -> Segment:
@@ -175,8 +200,11 @@ def _choose(structure: Structure, found: Sequence[tuple[_Source, Segment]]) -> l
 
 
 def _regions(source: _Source, geometry: Geometry) -> dict[int, Region] | None:
-    """Return the region of each matched segment that is not empty; None where a frame is off the volume's grid."""
-    planes: dict[int, list[tuple[int, NDArray[np.bool_]]]] = defaultdict(list)
+    """Return the region of each matched segment that is not empty; None where a frame is off the volume's grid.
+
+    All others together stand under `_OTHERS`.
+    """
+    planes: dict[int, dict[int, NDArray[np.bool_]]] = defaultdict(dict)
     inverse = np.asarray(np.linalg.inv(geometry.affine), dtype=np.float64)
     placements: dict[tuple[float, ...], _Placement | None] = {}
     for frame, position, orientation, spacing in _frames(source.seg):
@@ -187,13 +215,16 @@ def _regions(source: _Source, geometry: Geometry) -> dict[int, Region] | None:
         if placement is None:
             return None
         for number, mask in _masks(source, frame):
-            planes[number].append((placement.slice, placement.lay(mask, geometry.shape)))
+            plane, layers = placement.lay(mask, geometry.shape), planes[number]
+            if (before := layers.get(placement.slice)) is not None:
+                plane |= before
+            layers[placement.slice] = plane
     regions = {}
     for number, layers in planes.items():
-        first, last = min(layer[0] for layer in layers), max(layer[0] for layer in layers)
+        first, last = min(layers), max(layers)
         stacked = np.zeros((last - first + 1, *geometry.shape[1:]), dtype=bool)
-        for index, mask in layers:
-            stacked[index - first] |= mask
+        for index, mask in layers.items():
+            stacked[index - first] = mask
         if (region := Region.of(stacked, (first, 0, 0))) is not None:
             regions[number] = region
     return regions
@@ -271,15 +302,18 @@ def _place(
 
 
 def _masks(source: _Source, frame: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Yield the matched segments of a frame with their masks, in the frame's own rows and columns."""
+    """Yield the segments of a frame with their masks, in its own rows and columns; those not known as `_OTHERS`."""
     seg = source.seg
     if seg.SegmentationType == "LABELMAP":
         stored: NDArray[Any] = seg.get_stored_frame(frame)
+        others = stored != 0
         for number in source.structures:
             if (mask := stored == number).any():
                 yield number, mask
+                others &= ~mask
+        if others.any():
+            yield _OTHERS, others
         return
     number = int(_group(seg, frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)
-    if number in source.structures:
-        threshold = int(seg.MaximumFractionalValue) / 2 if seg.SegmentationType == "FRACTIONAL" else 0
-        yield number, seg.get_stored_frame(frame) > threshold
+    threshold = int(seg.MaximumFractionalValue) / 2 if seg.SegmentationType == "FRACTIONAL" else 0
+    yield number if number in source.structures else _OTHERS, seg.get_stored_frame(frame) > threshold

@@ -4,6 +4,7 @@ Comes in: `Requires` of a manifest, `Known` of a study. Goes out: each item that
 what is known, and the coded reason. What is not known counts as not met. Nothing can go wrong. Next: `score`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -58,6 +59,11 @@ class Requires(Part):
         default_factory=dict, description="Where the mask of each region of interest may come from, by its id."
     )
     indication: tuple[Indication, ...] = Field((), description="One of these; empty: any, known or not.")
+
+
+def bare(label: str) -> str:
+    """Return the label of a segment as labels are compared: lower case, without separators and numbers."""
+    return re.sub(r"[^a-z]", "", label.lower())
 
 
 @dataclass(frozen=True)
