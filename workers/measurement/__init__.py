@@ -39,12 +39,8 @@ def measure(
     settings: MeasurementSettings,
     notes: tuple[Note, ...] = (),
     signatures: Sequence[Signature] = (),
-    features: rad_score.Features | None = None,
 ) -> Measured:
-    """Compute every number of a study; each of them, computed or not, carries `notes`.
-
-    `features` takes the place of the extraction of radiomic features where they are known already.
-    """
+    """Compute every number of a study; each of them, computed or not, carries `notes`."""
     l3 = vertebra.level(labels, Structure.VERTEBRA_L3)
     core, density = bone.measure(volume, labels, settings)
     table, load = burden.measure(volume, labels)
@@ -56,7 +52,7 @@ def measure(
         extracted.extend(took)
         return computed_of
 
-    rad_scores = rad_score.ask(signatures, volume, labels, facts, doubts, features or extract)
+    rad_scores = rad_score.ask(signatures, volume, labels, facts, doubts, extract)
     rad_numbers = rad_score.numbers(rad_scores)
     found: dict[str, Measurement] = {
         **liver.measure(volume, labels),

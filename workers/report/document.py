@@ -19,7 +19,7 @@ from workers.report.wording import Words
 from workers.signature.score import Answer, Contribution, Scored
 from workers.validation import Validation
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 _INTERVAL = (
     "From the least to the largest truth that the errors of this network on n known truths imply; no confidence "
     "interval. None where the study differs from the conditions, or a number is cut or was taken in another way."

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -217,7 +218,7 @@ class TestAgain:
         for at in ("2026-11-21T12:00:00.654321", "2026-11-21T12:00:00"):
             request = replace(request_of_phantom, requested_at=datetime.fromisoformat(at))
             outcome = analysis.segment(request, desk.spool, desk.spool.work(request.key))
-            outcome = analysis.measure(request, desk.spool, desk.spool.work(request.key))
+            outcome = analysis.measure(request, desk.spool, desk.spool.work(request.key), desk.settings.models)
             digests.append({one.sop_instance_uid: one.digest for one in outcome.products})
             written = json.loads(desk.spool.work(request.key).read("result.json"))["study"]["requested_at"]
             assert written == "2026-11-21T12:00:00"
@@ -235,8 +236,8 @@ class TestAgain:
         """A program or a network that is not the same any more: another job after it, which names it."""
         real = analysis.measure
 
-        def otherwise(request: JobRequest, *rest: object) -> Outcome:
-            outcome = real(request, *rest)  # type: ignore[arg-type]
+        def otherwise(request: JobRequest, *rest: Any, **options: Any) -> Outcome:
+            outcome = real(request, *rest, **options)
             products = (replace(outcome.products[0], digest="0" * 64), *outcome.products[1:])
             return replace(outcome, products=products)
 
