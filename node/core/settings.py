@@ -23,7 +23,7 @@ _LANGUAGES = Path(__file__).parents[2] / "workers" / "report" / "words"  # a fil
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-SignatureId = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+SignatureId = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 
 
 class SettingsError(ValueError):

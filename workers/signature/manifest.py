@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from node.core.codes import Structure
+from node.core.settings import SignatureId
 from workers.signature.parts import Distribution, Endpoint, Figure, Groups, Part, Training
 from workers.signature.scope import Requires
 
@@ -72,7 +73,7 @@ class Signature(Part):
     """A signature."""
 
     schema_version: Literal["1.0"] = Field(SCHEMA_VERSION, description="Version of this form.")
-    id: Slug = Field(description="Its name, which is that of its folder.")
+    id: SignatureId = Field(description="Its name, which is that of its folder.")
     version: str = Field(pattern=r"^\d+(\.\d+)*$", description="Version of its numbers.")
     title: str = Field(min_length=1, description="What it is, in one line.")
     citation: tuple[str, ...] = Field(min_length=1, description="The publications, each with its doi.")

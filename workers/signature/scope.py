@@ -86,6 +86,9 @@ class Known:
     indication: Indication | None = None
 
 
+_UNKNOWN = "not known"
+
+
 @dataclass(frozen=True)
 class Unmet:
     """An item of `requires` that a study does not meet.
@@ -109,12 +112,13 @@ class Unmet:
         return f"{self.item}: needs {self.wanted}, {self.found}"
 
 
-_UNKNOWN = "not known"
-
-
 def unmet(requires: Requires, known: Known) -> tuple[Unmet, ...]:
-    """Return every item that a study does not meet, in the order of the manifest."""
-    return (*_of_the_images(requires, known), *_of_the_masks(requires, known), *_of_the_patient(requires, known))
+    """Return every item that a study does not meet: first what is known to be otherwise, then what is not known.
+
+    Both are in the order of the manifest.
+    """
+    found = [*_of_the_images(requires, known), *_of_the_masks(requires, known), *_of_the_patient(requires, known)]
+    return tuple(sorted(found, key=lambda one: one.found == _UNKNOWN))
 
 
 def _of_the_images(requires: Requires, known: Known) -> Iterator[Unmet]:
