@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import SimpleITK
 from made_seg import Drawn, write_seg
 from pydicom import dcmread
+from rich.console import Console
 from scipy import ndimage
 from sr_reading import children, name, number, walk
 from studies import Study, analyse
@@ -20,6 +22,10 @@ from studies import Study, analyse
 from node.core.codes import Structure
 from node.core.settings import Settings
 from node.phantom import PhantomFiles, covering_grid, standard_anatomy, write_phantom
+from node.review import pages
+from node.review.rules import RULES
+from node.review.subject import subjects
+from node.review.verdict import State, judge
 from workers.measurement.radiomics import images, table
 from workers.records import AlgorithmType, Region
 from workers.signature import folder
@@ -105,6 +111,18 @@ def test_the_score_of_a_phantom_is_a_page_of_its_summary(planned: Study) -> None
     assert planned.dataset("summary.dcm").NumberOfFrames == len(
         [file for file in planned.outcome.files if file.startswith("key-images/")]
     )
+
+
+def test_the_report_commands_know_the_score(planned: Study, files: PhantomFiles) -> None:
+    """`report check` finds no fault in SR and Summary, `report show` prints the score and what each feature gives."""
+    for subject in subjects([planned.path("sr.dcm"), planned.path("summary.dcm")], [files.ct[0].parent]):
+        assert [one.rule.id for one in judge(subject, RULES[subject.kind]) if one.state is State.BROKEN] == []
+    console = Console(file=StringIO(), width=120)
+    assert pages.show(console, planned.path("sr.dcm"), identity=False)
+    assert isinstance(console.file, StringIO)
+    one, text = answer(planned, TUMOUR), console.file.getvalue()
+    assert f"{one['score']:.2f}" in text
+    assert all(part["feature"] in text for part in one["contributions"])
 
 
 def test_what_the_extraction_took_is_in_the_run_manifest(planned: Study) -> None:

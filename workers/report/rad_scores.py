@@ -72,13 +72,14 @@ def about(one: Scored, words: Words) -> Iterator[str]:
     """Yield what a reader should know of a signature: what it foretells, whom it was made from, how good it was."""
     signature = one.signature
     yield words("rad.foretells", endpoint=signature.endpoint.name, text=signature.endpoint.text)
-    yield words("rad.population", population=signature.population, source="; ".join(signature.citation))
-    for figure in signature.validation:
-        yield words("rad.figure", name=figure.name, figure=_figure(figure, words), method=figure.method)
+    yield words("rad.population", population=signature.population.rstrip("."), source="; ".join(signature.citation))
     yield words("rad.use", use=signature.intended_use)
+    for found in signature.validation:
+        yield words("rad.figure", name=found.name, figure=figure(found, words), method=found.method)
 
 
-def _figure(one: Figure, words: Words) -> str:
+def figure(one: Figure, words: Words) -> str:
+    """Return a figure of validation with its interval."""
     if one.low is None:
         return f"{one.value:.3f}"
     return words("rad.interval", value=one.value, low=one.low, high=one.high)

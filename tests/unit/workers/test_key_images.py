@@ -480,7 +480,7 @@ def test_a_rad_score_has_a_page_with_its_contributions() -> None:
     assert texts.index("+5.000") < texts.index("−0.500") < texts.index("+0.100")
     cover = said(pages, "cover")
     assert "high" in cover
-    assert "Rad score, contributions: tcia-crlm-os" not in cover
+    assert "Rad score: tcia-crlm-os" not in cover
 
 
 def test_many_features_find_room() -> None:
