@@ -210,7 +210,9 @@ def _rad_scores(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
     """Print what each signature says: the score with its group and its place in training, or all that is not met."""
     rows = []
     for one in found:
-        why = f"{one['reason']}: {'; '.join(one['why'])}" if one["reason"] else ""
+        short = one["reason"] == NotComputed.SIGNATURE_INCOMPLETE  # `signature show` lists all that was never published
+        told = _SENTENCES[one["reason"]] if short else "; ".join(one["why"])
+        why = f"{one['reason']}: {told}" if one["reason"] else ""
         if one["score"] is not None:
             outside = [part["feature"] for part in one["contributions"] if part["outside"]]
             why = f"{100 * one['place']:.0f} % in training had a lower score"

@@ -64,7 +64,7 @@ class NotComputed(Coded):
     LEVEL_NOT_COVERED = "level-not-covered", "The vertebral level is not covered by the scan."
     LESION_NONE = "lesion-none", "Lesions were searched for and none was found."
     INPUT_LOSSY = "input-lossy", "The images were compressed with loss."
-    OUT_OF_SCOPE = "out-of-scope", "The study does not meet what it requires."
+    OUT_OF_SCOPE = "out-of-scope", "The study does not meet the signature's needs."
     ROI_MISMATCH = "roi-mismatch", "The region is of another kind than the signature's."
     SIGNATURE_INCOMPLETE = "signature-incomplete", "The signature was published without its numbers."
     FEATURE_FAILED = "feature-failed", "A feature of the signature could not be computed."
