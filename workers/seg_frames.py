@@ -1,8 +1,8 @@
 """The frames of a DICOM SEG, laid on the slices of a volume by their plane positions (PS3.3 C.7.6.16.2.3).
 
-Comes in: a SEG, the numbers of segments, the grid of a volume. Goes out: a region for each segment, never resampled.
-What can go wrong: it is not of this grid, and there are no regions; or it is no sound SEG (`FAULTS`). Next:
-`segmentation.imported`, `extraction`.
+Comes in: a SEG, the numbers of segments, the grid of a volume. Goes out: a region for each segment and one for all
+others together, never resampled. What can go wrong: it is not of this grid, and there are no regions; or it is no
+sound SEG (`FAULTS`). Next: `segmentation.imported`, `extraction`.
 """
 
 from collections import defaultdict
@@ -18,19 +18,22 @@ from pydicom import Dataset
 from node.core.grid import Geometry
 from workers.records import Region
 
+OTHERS = 0
+"""What stands for all segments that were not asked for; the standard's numbers begin with 1."""
 _GRID_TOLERANCE_VOXELS = 0.05
 # What pydicom and highdicom raise on an object that is no sound SEG.
 FAULTS = (AttributeError, EOFError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
 def regions(seg: hd.seg.Segmentation, segments: Collection[int], geometry: Geometry) -> dict[int, Region] | None:
-    """Return the region of each of some segments that is not empty, by its number.
+    """Return the region of each of some segments by its number, and that of all others together as `OTHERS`.
 
-    None where the SEG is of another frame of reference, or a frame of it is off the volume's grid.
+    One that is empty is not there. None where the SEG is of another frame of reference, or a frame of it is off the
+    volume's grid.
     """
     if seg.get("FrameOfReferenceUID") != geometry.frame_of_reference_uid:
         return None
-    planes: dict[int, list[tuple[int, NDArray[np.bool_]]]] = defaultdict(list)
+    planes: dict[int, dict[int, NDArray[np.bool_]]] = defaultdict(dict)
     inverse = np.asarray(np.linalg.inv(geometry.affine), dtype=np.float64)
     placements: dict[tuple[float, ...], _Placement | None] = {}
     for frame, position, orientation, spacing in _frames(seg):
@@ -41,13 +44,16 @@ def regions(seg: hd.seg.Segmentation, segments: Collection[int], geometry: Geome
         if placement is None:
             return None
         for number, mask in _masks(seg, segments, frame):
-            planes[number].append((placement.slice, placement.lay(mask, geometry.shape)))
+            plane, layers = placement.lay(mask, geometry.shape), planes[number]
+            if (before := layers.get(placement.slice)) is not None:
+                plane |= before
+            layers[placement.slice] = plane
     found = {}
     for number, layers in planes.items():
-        first, last = min(layer[0] for layer in layers), max(layer[0] for layer in layers)
+        first, last = min(layers), max(layers)
         stacked = np.zeros((last - first + 1, *geometry.shape[1:]), dtype=bool)
-        for index, mask in layers:
-            stacked[index - first] |= mask
+        for index, mask in layers.items():
+            stacked[index - first] = mask
         if (region := Region.of(stacked, (first, 0, 0))) is not None:
             found[number] = region
     return found
@@ -125,14 +131,17 @@ def _place(
 
 
 def _masks(seg: hd.seg.Segmentation, segments: Collection[int], frame: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Yield those of the segments that a frame has with their masks, in the frame's own rows and columns."""
+    """Yield those of the segments that a frame has, and the others, in the frame's own rows and columns."""
     if seg.SegmentationType == "LABELMAP":
         stored: NDArray[Any] = seg.get_stored_frame(frame)
+        others = stored != 0
         for number in segments:
             if (mask := stored == number).any():
                 yield number, mask
+                others &= ~mask
+        if others.any():
+            yield OTHERS, others
         return
     number = int(_group(seg, frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)
-    if number in segments:
-        threshold = int(seg.MaximumFractionalValue) / 2 if seg.SegmentationType == "FRACTIONAL" else 0
-        yield number, seg.get_stored_frame(frame) > threshold
+    threshold = int(seg.MaximumFractionalValue) / 2 if seg.SegmentationType == "FRACTIONAL" else 0
+    yield number if number in segments else OTHERS, seg.get_stored_frame(frame) > threshold

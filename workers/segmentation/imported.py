@@ -3,7 +3,9 @@
 Which SEG may be imported was decided by the site's rules (stage 4). Here its segments are matched to structures by
 code and laterality (SNOMED CT; the older SRT codes count as the same), then by label; `seg_frames` lays its frames on
 the slices of the volume. Where several SEG hold one structure, MANUAL stands before SEMIAUTOMATIC before AUTOMATIC,
-then the newest; what is then still open is `Untrusted`.
+then the newest; what is then still open is `Untrusted`. Of segments that mean nothing to us the labels are kept, and
+where they lie, all of them together: a signature may ask which labels a segmentation has, and for the liver without
+all other masks.
 """
 
 import re
@@ -23,7 +25,7 @@ from node.core.reasons import StudyRefusal
 from node.core.records import Instance, JobRequest
 from node.core.spool import Spool
 from workers import seg_frames
-from workers.records import IMPORTED, AlgorithmType, LabelMap, Region, Segment, Volume
+from workers.records import IMPORTED, AlgorithmType, Import, LabelMap, Region, Segment, Volume, union
 
 _LESION_TYPES = (
     STRUCTURES[Structure.LESION].type,
@@ -37,11 +39,12 @@ _PRECEDENCE = (AlgorithmType.MANUAL, AlgorithmType.SEMIAUTOMATIC, AlgorithmType.
 
 @dataclass(frozen=True)
 class _Source:
-    """One SEG and the segments of it that mean something to us."""
+    """One SEG, the segments of it that mean something to us, and the labels of all."""
 
     instance: Instance
     seg: hd.seg.Segmentation
     structures: Mapping[int, Structure]
+    labels: tuple[str, ...]
 
     @property
     def written_at(self) -> tuple[str, str]:
@@ -61,25 +64,28 @@ def segment(volume: Volume, request: JobRequest, spool: Spool) -> LabelMap | Non
         `input-untrusted`: two segmentations of one structure, and no rule says which counts.
     """
     found: dict[Structure, list[tuple[_Source, Segment]]] = defaultdict(list)
+    laid: list[_Laid] = []
     searched: set[Structure] = set()
     for instance in request.segmentations:
         content = spool.verified(instance)
         try:
             source = _open(instance, content, request.imports.labels)
-            segments = _lay(source, volume.geometry)
+            lain = _lay(source, volume.geometry)
         except seg_frames.FAULTS as error:
             detail = f"segmentation {instance.sop_instance_uid}: {type(error).__name__}"
             raise NotAnalysable(StudyRefusal.PIXELS_UNREADABLE, detail) from error
-        if segments is None:
+        if lain is None:
             continue
+        laid.append(lain)
         searched.update(source.structures.values())
-        for one in segments:
+        for one in lain.segments:
             found[one.structure].append((source, one))
     if not searched:
         return None
     chosen = tuple(one for structure in Structure for one in _choose(structure, found[structure]))
     series_uid = volume.candidate.series_instance_uid
-    return LabelMap(volume.geometry, series_uid, IMPORTED, frozenset(searched), chosen)
+    imports = tuple(one.imported(chosen) for one in laid)
+    return LabelMap(volume.geometry, series_uid, IMPORTED, frozenset(searched), chosen, imports=imports)
 
 
 def match(description: Dataset, labels: Mapping[str, Structure]) -> Structure | None:
@@ -126,13 +132,32 @@ def _code(sequence: Sequence[Dataset] | None) -> Code | None:
 def _open(instance: Instance, content: bytes, labels: Mapping[str, Structure]) -> _Source:
     seg = hd.seg.segread(BytesIO(content))
     matches = {int(item.SegmentNumber): match(item, labels) for item in seg.SegmentSequence}
-    return _Source(instance, seg, {number: structure for number, structure in matches.items() if structure})
+    known = {number: structure for number, structure in matches.items() if structure}
+    return _Source(instance, seg, known, tuple(str(item.SegmentLabel) for item in seg.SegmentSequence))
 
 
-def _lay(source: _Source, geometry: Geometry) -> list[Segment] | None:
-    """Return the segments of a SEG on the volume; None where it is of another frame of reference, or off the grid."""
+@dataclass(frozen=True)
+class _Laid:
+    """A SEG on the volume: its segments that mean something to us, and where all others lie."""
+
+    source: _Source
+    segments: tuple[Segment, ...]
+    others: Region | None
+
+    def imported(self, chosen: Sequence[Segment]) -> Import:
+        """Return what is kept of the SEG; segments of it that were not chosen are others too."""
+        left = [one.region for one in self.segments if not any(one is kept for kept in chosen)]
+        regions = [*left, *([self.others] if self.others else [])]
+        return Import(self.source.instance, self.source.labels, union(regions))
+
+
+def _lay(source: _Source, geometry: Geometry) -> _Laid | None:
+    """Return a SEG on the volume; None where it is of another frame of reference, or off the grid."""
     regions = seg_frames.regions(source.seg, source.structures, geometry)
-    return None if regions is None else [_segment(source, number, region) for number, region in regions.items()]
+    if regions is None:
+        return None
+    others = regions.pop(seg_frames.OTHERS, None)
+    return _Laid(source, tuple(_segment(source, number, region) for number, region in regions.items()), others)
 
 
 def _segment(source: _Source, number: int, region: Region) -> Segment:
