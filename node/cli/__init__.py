@@ -2,7 +2,7 @@
 
 Exit codes: 0 done, 1 the job failed or was refused, 2 wrong use. An expected failure is one sentence on stderr.
 Commands of the workers are looked up by name (entry-point group `crlm_node.commands`): the node never imports them.
-Modules by subject: `processes`, `studies`, `backfill`, `upkeep`, `trail`, `configuration`, `facts`, `report`,
+Modules by subject: `processes`, `studies`, `backfill`, `upkeep`, `trail`, `configuration`, `doctor`, `facts`, `report`,
 `radiomics`, `signature`, on `application`.
 """
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 from node.cli import (  # noqa: F401 - they add their commands
     backfill,
     configuration,
+    doctor,
     facts,
     processes,
     radiomics,
