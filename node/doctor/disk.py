@@ -12,7 +12,7 @@ from node.core.ailments import Ailment
 from node.core.errors import Unavailable
 from node.core.findings import Finding, fault, fine, note, warning
 from node.core.settings import FolderDestination, Settings
-from node.core.spool import Spool
+from node.core.spool import Spool, sync_folder
 from node.doctor.visit import Visit, account
 
 _MB = 10**6
@@ -48,15 +48,14 @@ def _is_there(folder: Path) -> bool:
 
 def _used(spool: Spool) -> Finding:
     """Use the spool as intake and workers do."""
-    name = f"tmp/doctor-{os.getpid()}"
     begun = time.monotonic()
     try:
         for folder in ("instances", "work"):
             os.listdir(spool.root / folder)  # noqa: PTH208 - one that may not be read must say so
-        spool.write(name, _PROBE)
-        took_s = time.monotonic() - begun
-        same = spool.read(name) == _PROBE
-        spool.remove(name)
+        with spool.staged(_PROBE) as file:
+            sync_folder(file.parent)
+            took_s = time.monotonic() - begun
+            same = file.read_bytes() == _PROBE
     except (OSError, Unavailable) as error:
         said = error.detail if isinstance(error, Unavailable) else f"{error.filename}: {error.strerror}"
         return _unusable(spool, said)
