@@ -115,7 +115,7 @@ class Drill:
                     (desk.segment if stage is Stage.SEGMENT else desk.measure)(key)
                 for key in _pending(ledger):
                     desk.deliver(key, "pacs")
-                time.sleep(0.05)
+                time.sleep(0.2)
         finally:
             ledger.close()
 
@@ -183,11 +183,12 @@ def drill(
 
 
 def test_a_destroyed_site_is_restored(drill: tuple[Drill, Callable[[], None]], press: Press, tmp_path: Path) -> None:
-    """Saved with one study delivered, one refused, one in a worker's hands; what came later is sent again."""
+    """Saved with one study measured, one refused, one in a worker's hands; what came later is sent again.
+
+    A file that the ledger tells of and that is gone is named by the next backup.
+    """
     site, destroy = drill
-    measured, refused, held, later = (
-        press.make(form) for form in (Form.MEASURED, Form.REFUSED, Form.MEASURED, Form.MEASURED)
-    )
+    measured, refused, held, later = (press.make(form) for form in (Form.MEASURED, Form.FEW, Form.REFUSED, Form.FEW))
     site.receive(measured, refused)
     site.rest()
     site.receive(held)
@@ -215,6 +216,12 @@ def test_a_destroyed_site_is_restored(drill: tuple[Drill, Callable[[], None]], p
     site.receive(later)
     site.rest()
     assert site.judged(site.log.read(), measured, refused, held, later) == []
+
+    [(path,), *_] = site.books.rows("SELECT path FROM instance ORDER BY path")
+    (site.settings.spool_dir / path).unlink()
+    ledger = Ledger.of(site.settings)
+    assert backup.save(site.settings, ledger, tmp_path / "second").wrong == (f"spool/{path}",)
+    ledger.close()
 
 
 @pytest.fixture
