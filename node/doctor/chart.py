@@ -52,10 +52,9 @@ def summary(console: Console, found: Sequence[Finding]) -> None:
     for level, name in ((Level.NOTE, "note"), (Level.WARNING, "warning"), (Level.FAULT, "fault")):
         if number := counts[level]:
             words += f", [{_MARKS[level][2]}]{number} {name}{'s' if number > 1 else ''}[/]"
-    end = (
-        "Mend the faults first, in the order above." if counts[Level.FAULT] else "Nothing stands in the way of a study."
-    )
-    console.print(f"\n{words}. {end}", highlight=False)
+    console.print(f"\n{words}.", highlight=False)
+    end = "Mend the faults in this order." if counts[Level.FAULT] else "Nothing stands in the way of a study."
+    console.print(end, highlight=False)
 
 
 def as_json(found: Sequence[tuple[Part, Finding]]) -> str:
