@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.application import FAILED, OK, WrongUse, app, config_option, err, out
+from node.cli.application import FAILED, OK, WrongUse, app, config_option, out
 from node.core import log
 from node.core.findings import Finding, Level, Part
 
@@ -39,7 +39,7 @@ def doctor(
         raise WrongUse(f"--orthanc is an URL as http://HOST:8042, not {orthanc}")
     log.configure("error", "console")  # what the modules would say of it, the findings say
     found: list[tuple[Part, Finding]] = []
-    waiting = nullcontext() if as_json else err.status("looks at the settings")
+    waiting = out.status("looks at the settings") if out.is_terminal and not as_json else nullcontext()
     with waiting as spinner:
 
         def begin(part: Part) -> None:

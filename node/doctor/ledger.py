@@ -29,7 +29,7 @@ def look(visit: Visit) -> Iterator[Finding]:
         return
     try:
         ledger.require_schema()
-        yield fine("ledger.schema", f"The ledger {where} answers and has the schema {SCHEMA}.")
+        yield fine("ledger.schema", f"The ledger answers and has the schema {SCHEMA}: {where}.")
         yield from _paused(ledger)
         yield from _unheard(ledger, visit.settings)
     except SchemaMismatch as error:

@@ -17,7 +17,7 @@ from pydicom import dcmread
 from node.core.ailments import Ailment
 from node.core.errors import Unavailable
 from node.core.findings import Finding, fault, fine, note
-from node.core.peer import Peer, Stored
+from node.core.peer import NothingAccepted, Peer, Stored
 from node.core.reasons import Outage
 from node.doctor import http, orthanc
 from node.doctor.orthanc import Rest
@@ -65,8 +65,11 @@ def make(folder: Path) -> Made:
 def _sent(peer: Peer, made: Made, visit: Visit) -> Iterator[Finding]:
     try:
         outcomes = peer.store(made.files)
-    except Unavailable as error:
+    except NothingAccepted as error:
         yield fault("phantom.stored", Ailment.PHANTOM_REFUSED, f"{error.detail}.", str(peer))
+        return
+    except Unavailable:  # why is told of among the peers
+        yield note("phantom.stored", f"Nothing was stored at {peer}: there is no association with it.", str(peer))
         return
     stored = [one for one in outcomes if one.error is None]
     finding = _stored(peer, outcomes, stored)
