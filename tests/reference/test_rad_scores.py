@@ -26,7 +26,8 @@ from node.review import pages
 from node.review.rules import RULES
 from node.review.subject import subjects
 from node.review.verdict import State, judge
-from workers.measurement.radiomics import images, table
+from workers.extraction import table
+from workers.measurement.radiomics import images
 from workers.records import AlgorithmType, Region
 from workers.signature import folder
 from workers.signature.manifest import Signature

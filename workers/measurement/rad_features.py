@@ -27,6 +27,8 @@ from workers.records import LabelMap, Region, Segment, Volume, union
 from workers.signature.manifest import Choice, Extraction, Roi, Signature
 
 _NOTHING = "nothing of it is there"
+_IN_THE_FORM = {"carcinoembryonic_antigen": "cea_ng_ml"}
+"""Facts that the public collection calls otherwise than the site's form, in the same unit."""
 Values = Mapping[str, float | None]
 
 
@@ -215,5 +217,5 @@ def _computed(signature: Signature, wanted: Mapping[str, _Wanted], facts: Patien
 
 def _fact(name: str, facts: PatientFacts) -> float | None:
     """Return a fact of the site's form by its name, yes and no as 1 and 0; None where it is not known, or none."""
-    value = getattr(facts.clinical or ClinicalFacts(), name, None)
+    value = getattr(facts.clinical or ClinicalFacts(), _IN_THE_FORM.get(name, name), None)
     return float(value) if isinstance(value, bool | int | float) else None

@@ -15,7 +15,8 @@ from node.core.settings import Settings
 from node.phantom import PhantomFiles
 
 COMMANDS = (
-    *("demo", "up", "listen", "steward", "worker", "send", "analyse", "series", "phantom", "status", "audit"),
+    *("demo", "up", "listen", "steward", "worker", "send", "analyse", "radiomics", "series", "phantom"),
+    *("status", "audit", "doctor", "backup", "restore"),
     *("replay", "pause", "resume", "backfill"),
     *("quarantine list", "quarantine show", "quarantine release", "quarantine delete"),
     *("ledger upgrade", "ledger check", "ledger rebuild"),
@@ -23,7 +24,7 @@ COMMANDS = (
     *("report show", "report check"),
     *("config check", "config show", "config reference"),
     *("models list", "models verify", "models fetch"),
-    *("signature list", "signature show", "signature score"),
+    *("signature list", "signature show", "signature score", "signature fit"),
 )
 
 

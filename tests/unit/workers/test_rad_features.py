@@ -136,7 +136,7 @@ def test_a_region_without_features_says_why() -> None:
 
 def test_facts_come_from_the_form() -> None:
     """By their names, yes and no as 1 and 0; what is not known has no value, and nothing is extracted."""
-    names = ("cea_ng_ml", "node_positive_primary", "extrahepatic_disease", "shoe_size")
+    names = ("cea_ng_ml", "carcinoembryonic_antigen", "node_positive_primary", "extrahepatic_disease", "shoe_size")
     one = signature(
         rois=(),
         extraction=None,
