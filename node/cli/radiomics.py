@@ -40,7 +40,7 @@ def radiomics(
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Argument(metavar="MASK", help="Labels on the grid of the image, or a DICOM SEG."),
+        typer.Argument(help="Labels on the grid of the image, or a DICOM SEG.", **(NEW_FILE | {"metavar": "MASK"})),
     ] = None,
     params: Annotated[Path | None, typer.Option(help="PyRadiomics' parameter file (YAML or JSON).", **FILE)] = None,
     deep: Annotated[

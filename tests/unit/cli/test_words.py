@@ -55,7 +55,7 @@ def test_help_is_complete(words: str, crlm_node: Callable[..., Any]) -> None:
     for parameter in ALL[words].params:
         assert parameter.help, parameter.name
         assert max(*parameter.opts, key=len) in done.out or parameter.metavar in done.out
-    assert "<path>" not in done.out
+    assert "<path>" not in done.out.replace("IMAGE <path>", "")  # that one is a file or a folder
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_facts_come_from_the_form() -> None:
     )
     facts = replace(NO_FACTS, clinical=ClinicalFacts(cea_ng_ml=12.5, node_positive_primary=False))
     found, took = compute((one,), VOLUME, segmented(), None, facts, NO_NETWORKS)
-    assert found["made"] == Computed(dict(zip(names, (12.5, 0.0, None, None), strict=True)))
+    assert found["made"] == Computed(dict(zip(names, (12.5, 12.5, 0.0, None, None), strict=True)))
     assert took == ()
 
 
