@@ -145,5 +145,6 @@ class Outage(Coded):
     ENGINE_MEMORY = "engine-memory", "The segmentation took more memory than its limit and was ended."
     ENGINE_LOST = "engine-lost", "The segmentation process ended while it worked."
     DEVICE_MISSING = "device-missing", "The device that networks should run on is not there."
+    ALERT_FAILED = "alert-failed", "An alert could not be sent to the site."
     WORKER_FAILED = "worker-failed", "The worker failed while it worked on the study."
     WORKER_LOST = "worker-lost", "The worker stopped answering while it worked on the study."
