@@ -14,9 +14,7 @@ from node.passwords import WeakPassword
 user_app = group("user", "Add, list and remove accounts of the page and the API.")
 
 Name = Annotated[str, typer.Argument(help="Name of the account.", show_default=False)]
-PasswordFile = Annotated[
-    Path | None, typer.Option(help="File with the password, in place of asking for it.", show_default=False, **FILE)
-]
+PasswordFile = Annotated[Path | None, typer.Option(help="File with the password, in place of asking for it.", **FILE)]
 
 
 @user_app.command("add")

@@ -7,6 +7,7 @@ DICOMweb server whether it answers at all, a folder for the right to write into 
 import os
 import threading
 import time
+from http import HTTPStatus
 
 import requests
 
@@ -83,5 +84,5 @@ def _ask_web(destination: WebDestination) -> None:
             answer = session.get(f"{destination.url.rstrip('/')}/studies?limit=1", timeout=_TIMEOUT_S)
         except (requests.RequestException, OSError) as error:
             raise Unavailable(Outage.DESTINATION_UNREACHABLE, type(error).__name__) from error
-    if answer.status_code >= requests.codes.server_error:
+    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Unavailable(Outage.DESTINATION_UNREACHABLE, f"answers {answer.status_code}")

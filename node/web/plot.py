@@ -77,7 +77,11 @@ def draw(points: Sequence[Point]) -> Plot:
 
     marks = [
         Mark(
-            x(one.on), y(one.value), *((y(one.interval[0]), y(one.interval[1])) if one.interval else (None, None)), one
+            x=x(one.on),
+            y=y(one.value),
+            low=y(one.interval[0]) if one.interval else None,
+            high=y(one.interval[1]) if one.interval else None,
+            point=one,
         )
         for one in points
     ]
@@ -91,8 +95,8 @@ def draw(points: Sequence[Point]) -> Plot:
 def _step(low: float, high: float) -> float:
     """Return a round step that divides a range into a few parts."""
     span = high - low or abs(high) or 1.0
-    size = 10.0 ** math.floor(math.log10(span / _TICKS))
-    return next(factor * size for factor in (1, 2, 5, 10) if factor * size * _TICKS >= span)
+    size = math.pow(10.0, math.floor(math.log10(span / _TICKS)))
+    return next(factor * size for factor in (1.0, 2.0, 5.0, 10.0) if factor * size * _TICKS >= span)
 
 
 def _text(value: float, step: float) -> str:

@@ -97,7 +97,7 @@ def _unless(kind: DeliveryState) -> ColumnElement[bool]:
     return exists().where(Delivery.job_key == Job.key, Delivery.state == kind, Delivery.substitute_uid.is_(None))
 
 
-def _jobs_with(*kinds: DeliveryState) -> Select[tuple[str]]:
+def _jobs_with(*kinds: DeliveryState) -> Select[str]:
     return select(Delivery.job_key).where(Delivery.state.in_(kinds), Delivery.substitute_uid.is_(None))
 
 
@@ -209,7 +209,7 @@ def _found(query: Select[tuple[object, ...]], search: Search) -> Select[tuple[ob
     if search.reason:
         query = query.where(or_(Study.reason == search.reason, Job.reason == search.reason))
     if search.condition is not None:
-        query = query.where(_CONDITION.is_not_distinct_from(search.condition.value))
+        query = query.where(_CONDITION.in_((search.condition.value,)))
         if search.condition in _NARROW:
             query = query.where(_NARROW[search.condition])
     return query
