@@ -29,9 +29,11 @@ class _Server(uvicorn.Server):
         self._pulse = pulse
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End, as a signal says."""
+        """End, as a signal says, and at once by a second one; it is not raised again when all is done."""
+        del sig, frame
         self._pulse.ended = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def run(settings: Settings) -> None:

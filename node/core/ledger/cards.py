@@ -7,14 +7,19 @@ corrected. It is patient data, as the instances of the spool are, and is nowhere
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from node.core.dicom import IMAGE_CLASSES
 from node.core.ledger.tables import StoredInstance, Study, StudyCard
+
+_IS_IMAGE = case((StoredInstance.sop_class_uid.in_(IMAGE_CLASSES), 1), else_=0)
 
 
 def wanted(session: Session, since: datetime | None, limit: int) -> Sequence[StoredInstance]:
-    """Return an instance of each study that has no card, or the one whose card is of other content than its file.
+    """Return an instance to read of each study that has no card, or one of something else than its file says now.
+
+    An image is read where there is one: a segmentation need not hold what people look a study up by.
 
     Parameters
     ----------
@@ -31,13 +36,27 @@ def wanted(session: Session, since: datetime | None, limit: int) -> Sequence[Sto
     if since is not None:
         lacking = lacking.where(Study.last_received_at >= since)
         corrected = corrected.where(Study.last_received_at >= since)
+    uids = {*session.scalars(lacking.limit(limit)), *session.scalars(_without_image(since).limit(limit))}
     first = (
-        select(func.min(StoredInstance.sop_instance_uid))
-        .where(StoredInstance.study_uid.in_(lacking.limit(limit)))
-        .group_by(StoredInstance.study_uid)
+        select(StoredInstance.study_uid, _IS_IMAGE, func.min(StoredInstance.sop_instance_uid))
+        .where(StoredInstance.study_uid.in_(uids))
+        .group_by(StoredInstance.study_uid, _IS_IMAGE)
+        .order_by(_IS_IMAGE)
     )
-    new = session.scalars(select(StoredInstance).where(StoredInstance.sop_instance_uid.in_(first))).all()
+    best = {study: uid for study, _, uid in session.execute(first)}  # an image comes last
+    new = session.scalars(select(StoredInstance).where(StoredInstance.sop_instance_uid.in_(best.values()))).all()
     return [*new, *session.scalars(corrected.limit(limit))]
+
+
+def _without_image(since: datetime | None) -> Select[str]:
+    """Select studies whose card is of no image, though an image has come."""
+    image = exists().where(StoredInstance.study_uid == Study.uid, StoredInstance.sop_class_uid.in_(IMAGE_CLASSES))
+    read = exists().where(
+        StoredInstance.sop_instance_uid == StudyCard.sop_instance_uid,
+        StoredInstance.sop_class_uid.not_in(IMAGE_CLASSES),
+    )
+    query = select(Study.uid).join(StudyCard).where(read, image)
+    return query.where(Study.last_received_at >= since) if since is not None else query
 
 
 def write(session: Session, card: StudyCard) -> None:

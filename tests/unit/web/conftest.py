@@ -17,7 +17,7 @@ from node.core.settings import Settings
 from node.core.states import StudyState
 from node.web.application import make
 
-PASSWORD = "correct horse battery"
+PASSWORD = "correct horse battery"  # noqa: S105 - of accounts that live as long as a test
 Sign = Callable[..., TestClient]
 Known = Callable[..., str]
 
@@ -28,6 +28,26 @@ def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     monkeypatch.setattr(passwords, "_HASHER", hasher)
     monkeypatch.setattr(passwords, "_NOBODY", hasher.hash("nobody"))
+
+
+@pytest.fixture(scope="session")
+def made_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of an empty ledger, to be copied: the migrations have tests of their own."""
+    path = tmp_path_factory.mktemp("made") / "ledger.sqlite"
+    one = Ledger(f"sqlite:///{path}")
+    one.upgrade()
+    one.close()
+    return path
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, made_ledger: Path) -> Iterator[Ledger]:
+    """A migrated ledger of this test alone."""
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(made_ledger.read_bytes())
+    one = Ledger(f"sqlite:///{path}")
+    yield one
+    one.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Who gets in, who does not, and what keeps it so."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -12,8 +11,8 @@ from node.core.ledger import Ledger, accounts, audit
 from node.core.ledger.accounts import Role
 from node.core.ledger.audit import AuditEvent
 from node.passwords import WeakPassword, hashed
-from node.web.application import _LOOK, _ORDER
 from node.web.api import DOORS
+from node.web.application import _LOOK, _ORDER
 from node.web.throttle import ACCOUNT_TRIES, HOST_TRIES, WINDOW_S, Throttle
 
 from .conftest import PASSWORD, Known, Sign, forgery_token
@@ -39,12 +38,12 @@ def test_nobody_orders_without_signing_in(client: TestClient, path: str) -> None
 def test_a_wrong_password_is_told_no_more_than_a_wrong_name(client: TestClient, ledger: Ledger) -> None:
     """The same answer, and an entry in the trail for both."""
     orders.add(ledger, "anna", Role.READER, PASSWORD)
-    wrong, unknown = (
-        client.post("/sign-in", data={"name": name, "password": "x" * 12}) for name in ("anna", "nobody")
-    )
+    wrong, unknown = (client.post("/sign-in", data={"name": name, "password": "x" * 12}) for name in ("anna", "nobody"))
     assert (wrong.status_code, wrong.text) == (401, unknown.text)
     with ledger.reading() as session:
-        told = [(row.user_id, row.outcome) for row in audit.rows(session) if row.event == AuditEvent.SIGNED_IN.value.codes]
+        told = [
+            (row.user_id, row.outcome) for row in audit.rows(session) if row.event == AuditEvent.SIGNED_IN.value.codes
+        ]
     assert told == [("anna", 8), ("nobody", 8)]
 
 
@@ -130,7 +129,10 @@ def test_a_reader_looks_and_orders_nothing(sign_in: Sign, known: Known, order: s
     assert f"/{order}" not in page.replace(f'action="/studies/{uid}/facts"', "")
     sent = {"forgery-token": forgery_token(page)}
     assert client.post(f"/studies/{uid}/{order}", data=sent).status_code == 403
-    assert client.post(f"/api/studies/{uid}/{order}", headers={"x-forgery-token": sent["forgery-token"]}).status_code == 403
+    assert (
+        client.post(f"/api/studies/{uid}/{order}", headers={"x-forgery-token": sent["forgery-token"]}).status_code
+        == 403
+    )
 
 
 @pytest.mark.parametrize("path", ["/audit", "/accounts", "/api/audit", "/api/users"])
@@ -174,9 +176,9 @@ def test_a_body_that_is_too_large_is_not_read(sign_in: Sign, known: Known) -> No
     assert client.post(f"/studies/{uid}/replay", content=b"x" * 70_000).status_code == 400
 
 
-@pytest.mark.parametrize("forward", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "forward", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
 def test_the_sign_in_leads_nowhere_else(client: TestClient, forward: str) -> None:
     """A link that was sent around must not lead to another site after the password."""
     assert 'name="next" value="/"' in client.get("/sign-in", params={"next": forward}).text
-
-
