@@ -44,7 +44,8 @@ class Machine:
 
     disk_free_bytes: int
     disk_total_bytes: int
-    cpu_load: float
+    load: float
+    processors: int
     memory_used_bytes: int
     memory_total_bytes: int
     gpus: Sequence[Gpu]
@@ -53,8 +54,8 @@ class Machine:
 def look(spool: Path) -> Machine:
     """Look at the machine; the disk is that of the spool."""
     disk, memory = _disk(spool), psutil.virtual_memory()
-    load = psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
-    return Machine(disk.free, disk.total, load, memory.total - memory.available, memory.total, gpus())
+    load, processors = psutil.getloadavg()[0], psutil.cpu_count() or 1
+    return Machine(disk.free, disk.total, load, processors, memory.total - memory.available, memory.total, gpus())
 
 
 def disk_free_bytes(spool: Path) -> int:

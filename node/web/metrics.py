@@ -36,14 +36,14 @@ def show(request: Request) -> Response:
 def registry_of(site: Site) -> CollectorRegistry:
     """Return what the metrics of a site are gathered by."""
     registry = CollectorRegistry()
-    registry.register(_Now(site, Stopwatch(site.ledger, registry)))
+    registry.register(_Now(site, Stopwatch(site.ledger)))
     return registry
 
 
 class Stopwatch:
     """Times of stages and deliveries, and rejected associations, by what the ledger has been told since it was made."""
 
-    def __init__(self, ledger: Ledger, registry: CollectorRegistry) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._lock = threading.Lock()
         self._began: dict[str, tuple[str, datetime]] = {}
@@ -54,11 +54,16 @@ class Stopwatch:
             "Time of a stage, or of a delivery until its proof.",
             ["stage"],
             buckets=_SECONDS,
-            registry=registry,
+            registry=None,
         )
         self._rejected = Counter(
-            "crlm_rejected_associations", "Associations that were not let in.", ["reason"], registry=registry
+            "crlm_rejected_associations", "Associations that were not let in.", ["reason"], registry=None
         )
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what was counted."""
+        yield from self._seconds.collect()
+        yield from self._rejected.collect()
 
     def read(self) -> None:
         """Take in what is new."""
@@ -104,7 +109,7 @@ class _Now(Collector):
         yield from self._machine()
         try:
             self._stopwatch.read()
-            ledger = list(self._ledger())
+            ledger = [*self._ledger(), *self._stopwatch.collect()]
         except Unavailable:
             yield GaugeMetricFamily("crlm_ledger_up", "Whether the ledger answers.", value=0)
             return

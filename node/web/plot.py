@@ -94,7 +94,7 @@ def draw(points: Sequence[Point]) -> Plot:
 
 def _step(low: float, high: float) -> float:
     """Return a round step that divides a range into a few parts."""
-    span = high - low or abs(high) or 1.0
+    span = high - low or abs(high) / 5 or 1.0
     size = math.pow(10.0, math.floor(math.log10(span / _TICKS)))
     return next(factor * size for factor in (1.0, 2.0, 5.0, 10.0) if factor * size * _TICKS >= span)
 

@@ -65,7 +65,9 @@ def show(request: Request, person: Person) -> Response:
         person,
         "_study.html" if part else "study.html",
         account=account,
-        figures=figures_of(account.result),
+        figures=(figures := figures_of(account.result)),
+        shared=shared_notes(account.result),
+        ranged=any(one.interval for group in figures.values() for one in group),
         facts=FACTS,
         typed=typed(account),
         here=f"/studies/{uid}" + (f"?job={job}" if job else ""),
@@ -96,6 +98,14 @@ def figures_of(result: Mapping[str, Any] | None) -> Mapping[str, Sequence[Figure
         if title is not None:
             found[title].append(_figure(name, one, psoas))
     return found
+
+
+def shared_notes(result: Mapping[str, Any] | None) -> Sequence[Mapping[str, str]]:
+    """Return the notes that every number of a result carries, which are told once."""
+    if result is None or result["refusal"]:
+        return ()
+    carried = [one["notes"] for one in result["measurements"].values() if one["value"] is not None]
+    return [note for note in carried[0] if all(note in notes for notes in carried)] if len(carried) > 1 else ()
 
 
 def _figure(name: str, one: Mapping[str, Any], psoas: str) -> Figure:

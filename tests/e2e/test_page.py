@@ -113,6 +113,7 @@ def study(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Sent:
         ds.save_as(path)
     seg = dcmread(made.seg)
     seg.PatientName, seg.PatientID = "Page^Jane", "PAGE-1"
+    seg.pop("PatientSize", None)
     seg.save_as(made.seg)
     return made
 

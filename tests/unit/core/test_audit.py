@@ -46,6 +46,9 @@ def _one_of_each(ledger: Ledger) -> None:
         audit.write(session, audit.delivered(Outcome.SUCCESS, destination="pacs", study_uid=STUDY, detail="seg proven"))
         audit.write(session, audit.Entry(AuditEvent.RECEIVED, Outcome.SUCCESS, "SCANNER", "192.0.2.5", STUDY, "3"))
         audit.write(session, audit.queried("OLDPACS", "192.0.2.7", "3 queries, 2 studies"))
+        audit.write(session, audit.signed_in("anna", "192.0.2.8"))
+        audit.write(session, audit.signed_out("anna", "192.0.2.8"))
+        audit.write(session, audit.looked_at(STUDY, "page"))
         audit.write(session, audit.trail_read("0 rows"))
     with audit.running(ledger, "listen"):
         pass
@@ -88,6 +91,16 @@ def test_a_process_is_audited_from_start_to_stop(ledger: Ledger, monkeypatch: py
     assert (started.event, stopped.event) == ("110100/110120", "110100/110121")
     assert re.fullmatch(r"steward \d+, version \S+", started.detail)
     assert started.user_id == stopped.user_id == pwd.getpwuid(os.getuid()).pw_name
+
+
+def test_what_somebody_orders_on_the_page_is_theirs(ledger: Ledger) -> None:
+    """By name and address, in the block alone; what comes after is of this process again."""
+    with audit.on_behalf_of("anna", "192.0.2.8"):
+        audit.note(ledger, audit.commanded("replay", study_uid=STUDY))
+    audit.note(ledger, audit.commanded("replay", study_uid=STUDY))
+    first, second = _rows(ledger)
+    assert (first.user_id, first.host) == ("anna", "192.0.2.8")
+    assert second.user_id == pwd.getpwuid(os.getuid()).pw_name
 
 
 def test_an_association_is_one_row_for_each_study(ledger: Ledger, store: Callable[..., list[str]]) -> None:

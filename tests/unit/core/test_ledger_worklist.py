@@ -103,27 +103,27 @@ def test_a_superseded_job_says_nothing(ledger: Ledger, enter: Enter, request_of:
         ]
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("acc-1", {"1.1"}),
-        ("acc", {"1.1", "1.2"}),
-        ("cc-1", set()),
-        ("p7", {"1.2"}),
-        ("doe", {"1.1"}),
-        ("jane doe", {"1.1"}),
-        ("doe acc-2", set()),
-        ("1.", {"1.1", "1.2"}),
-        ("%", set()),
-        ("_", set()),
-    ],
-)
-def test_what_people_name_finds_studies(ledger: Ledger, enter: Enter, text: str, found: set[str]) -> None:
+FOUND = {
+    "acc-1": {"1.1"},
+    "acc": {"1.1", "1.2"},
+    "cc-1": set(),
+    "p7": {"1.2"},
+    "doe": {"1.1"},
+    "jane doe": {"1.1"},
+    "doe acc-2": set(),
+    "1.": {"1.1", "1.2"},
+    "%": set(),
+    "_": set(),
+}
+
+
+def test_what_people_name_finds_studies(ledger: Ledger, enter: Enter) -> None:
     """The beginning of a number, any part of a name, all words at once; signs of a pattern mean themselves."""
     enter("1.1", accession_number="ACC-1", patient="p1", name="doe jane")
     enter("1.2", accession_number="ACC-2", patient="p7", name="roe jim")
     with ledger.reading() as session:
-        assert {row.uid for row in worklist.page(session, Search(text=text)).rows} == found
+        for text, found in FOUND.items():
+            assert {row.uid for row in worklist.page(session, Search(text=text)).rows} == found, text
 
 
 def test_dates_and_reasons_narrow_the_list(ledger: Ledger, enter: Enter) -> None:

@@ -60,9 +60,10 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def client(settings: Settings, ledger: Ledger) -> TestClient:
+def client(settings: Settings, ledger: Ledger) -> Iterator[TestClient]:
     """A browser that nobody has signed in with, and that follows no redirection."""
-    return TestClient(make(settings, ledger), follow_redirects=False)
+    with TestClient(make(settings, ledger), follow_redirects=False) as made:
+        yield made
 
 
 @pytest.fixture
