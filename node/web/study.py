@@ -63,7 +63,8 @@ def show(request: Request, person: Person) -> Response:
     return pages.render(
         request,
         person,
-        "_study.html" if part else "study.html",
+        "_study_part.html" if part else "study.html",
+        part=part,
         account=account,
         figures=(figures := figures_of(account.result)),
         shared=shared_notes(account.result),
