@@ -37,6 +37,7 @@ def is_right(password: str, known: str | None) -> bool:
     """Say whether a password is that of a hash; of None, the hash of nobody, it never is."""
     try:
         with _AT_ONCE:
-            return _HASHER.verify(known or _NOBODY, password[:LONGEST]) and known is not None
+            _HASHER.verify(known or _NOBODY, password[:LONGEST])
     except (VerificationError, InvalidHashError):
         return False
+    return known is not None

@@ -61,7 +61,7 @@ class Plot:
 
 def draw(points: Sequence[Point]) -> Plot:
     """Return the picture of points, at least one, in the order of their dates."""
-    values = [end for one in points for end in (one.value, *(one.interval or ()))]
+    values: list[float] = [end for one in points for end in (one.value, *(one.interval or ()))]
     step = _step(min(values), max(values))
     low, high = math.floor(min(values) / step) * step, math.ceil(max(values) / step) * step
     if low == high:

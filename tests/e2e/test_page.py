@@ -217,8 +217,6 @@ def test_no_page_has_a_grave_fault_for_who_cannot_see_it(
         page.screenshot(
             path=shots / f"page-{scheme}-{path.strip('/').split('/')[-1][:12] or 'worklist'}.png", full_page=True
         )
-        session = page.context.new_cdp_session(page)
-        session.send("Page.setBypassCSP", {"enabled": True})
         page.evaluate(axe)
         found = [one for one in page.evaluate(AXE) if one["impact"] in GRAVE]
         assert found == [], path
