@@ -177,11 +177,11 @@ def test_a_strangers_words_break_no_line(ledger: Ledger) -> None:
 def test_reading_the_trail_is_audited(ledger: Ledger) -> None:
     """Whoever reads it leaves a row, which the next reader sees; what was asked for is what comes."""
     _one_of_each(ledger)
-    assert [row.study_uid for row in reader.read(ledger, since=None, study_uid=STUDY)] == [STUDY] * 4
+    assert [row.study_uid for row in reader.read(ledger, since=None, study_uid=STUDY)] == [STUDY] * 5
     assert reader.read(ledger, since=now() + timedelta(days=1), study_uid=None) == []
     last = _rows(ledger)[-2:]
     assert [row.event for row in last] == ["110101", "110101"]
-    assert last[0].detail == f"4 rows study {STUDY}"
+    assert last[0].detail == f"5 rows study {STUDY}"
 
 
 # The schema of PS3.15 section A.5.1.1, as far as our messages use it: attributes with what they may hold, children in
