@@ -34,18 +34,58 @@ def listed(console: Console, lines: Sequence[Any]) -> None:
 
 
 def fitted(console: Console, report: Mapping[str, Any]) -> None:
-    """Print how good a procedure is on patients that it has not seen, beside what needs no procedure."""
-    table = _table("Outer folds", "C-index>", "95 % interval>", "Patients>")
+    """Print whom a signature was fitted on, how good the procedure is on unseen patients, and its terms."""
+    _cohort(console, report["data"])
+    table = _table("Patients that were not seen", "C-index>", "95 % interval>", "Patients>")
     rows = [("the whole procedure", report["outer"])]
     rows += [(f"{name} alone", one["outer"]) for name, one in report["candidates"].items()]
     rows += [(f"{name}, as it stands", one) for name, one in report["baselines"].items()]
-    for name, one in rows:
+    for place, (name, one) in enumerate(rows):
         if one["c_index"] is not None:
             interval = f"{one['low']:.3f} to {one['high']:.3f}"
-            table.add_row(escape(name), f"{one['c_index']:.3f}", interval, f"{one['patients']}")
+            style = "bold" if place == 0 else None
+            table.add_row(escape(name), f"{one['c_index']:.3f}", interval, f"{one['patients']}", style=style)
     console.print(table)
+    console.print()
+    for sentence in _verdict(report):
+        _line(console, sentence)
     chosen = report["signature"]
-    _line(console, f"On all patients: {chosen['method']}, {len(chosen['features'])} features.")
+    _section(console, f"Signature of all patients ({chosen['method']})")
+    terms = _table("Feature", "Coefficient>", "Mean>", "SD>")
+    for one in chosen["features"]:
+        name = f"ln(1 + {one['name']})" if one["logarithm"] else one["name"]
+        terms.add_row(escape(name), f"{one['coefficient']:+.4f}", f"{one['mean']:.4g}", f"{one['sd']:.4g}")
+    console.print(terms)
+
+
+def _cohort(console: Console, data: Mapping[str, Any]) -> None:
+    """Print how many patients there are, and why others are not among them."""
+    gone = [f"{count} ({why})" for why, count in data["left_out"].items() if count]
+    words = f"{data['patients']} patients, {data['events']} events, {data['features']} features"
+    _line(console, words + (f"; left out: {', '.join(gone)}" if gone else ""))
+    if data["refused"]:
+        _line(console, f"Without features: {', '.join(data['refused'])}; report.json says why")
+    console.print()
+
+
+def _verdict(report: Mapping[str, Any]) -> Iterable[str]:
+    """Yield what the outer folds say, and what they do not."""
+    groups = report["groups"]
+    ratio = f"{groups['hazard_ratio']:.2f} ({groups['low']:.2f} to {groups['high']:.2f})"
+    yield f"Groups: hazard ratio {ratio}, log-rank p {groups['log_rank_p']:.2g}, folds as strata."
+    yield f"Calibration slope {report['calibration']['slope']:.2f}; 1 is right."
+    if found := report["permutation"]:
+        yield f"With shuffled follow-up ({found['shuffles']} times) the mean C-index is {found['mean']:.3f}."
+    if report["outer"]["low"] <= 0.5:
+        yield "The interval holds 0.5: on unseen patients this may be no better than a coin."
+    better = [
+        name
+        for name, one in report["baselines"].items()
+        if one["c_index"] is not None and one["c_index"] >= one["signature_on_the_same"]["c_index"]
+    ]
+    if better:
+        yield "No worse on the same patients, without any fitting:"
+        yield from (f"- {name}" for name in better)
 
 
 def shown(console: Console, signature: Any) -> None:
@@ -97,12 +137,15 @@ def _numbers(console: Console, signature: Any) -> None:
     """Print the terms of the score, its groups and how it is spread in training."""
     if not signature.features:
         return
-    _section(console, "Score = sum of coefficient x (value - mean) / SD")
+    _section(console, "Score = sum of coefficient x (value - mean) / SD, of `ln(1 + ...)` where it says so")
     table = _table("Feature", "Coefficient>", "Mean>", "SD>", "Training>")
     for one in signature.features:
         spread = f"{one.training.least:.4g} to {one.training.most:.4g}"
-        table.add_row(escape(one.column), f"{one.coefficient:+.4f}", f"{one.mean:.4g}", f"{one.sd:.4g}", spread)
+        name = f"ln(1 + {one.column})" if one.logarithm else one.column
+        table.add_row(escape(name), f"{one.coefficient:+.4f}", f"{one.mean:.4g}", f"{one.sd:.4g}", spread)
     console.print(table)
+    for id_, digest in signature.weights.items():
+        _line(console, f"Deep features: by the network {id_}, digest {digest}")
     names, bounds = signature.groups.names, signature.groups.cut_offs
     parts = [names[0], *(f"above {bound:.4f} {name}" for bound, name in zip(bounds, names[1:], strict=True))]
     _line(console, f"Groups: {', '.join(parts)} ({signature.groups.method})")

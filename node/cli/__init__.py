@@ -3,7 +3,7 @@
 Exit codes: 0 done, 1 the job failed or was refused, 2 wrong use. An expected failure is one sentence on stderr.
 Commands of the workers are looked up by name (entry-point group `crlm_node.commands`): the node never imports them.
 Modules by subject: `processes`, `studies`, `backfill`, `upkeep`, `trail`, `configuration`, `facts`, `report`,
-`radiomics`, `signature`, `users`, on `application`.
+`radiomics`, `signature`, `signature_fit`, `users`, on `application`.
 """
 
 import sys
@@ -19,6 +19,7 @@ from node.cli import (  # noqa: F401 - they add their commands
     radiomics,
     report,
     signature,
+    signature_fit,
     studies,
     trail,
     upkeep,

@@ -18,6 +18,7 @@ from node.cli.application import (
     err,
     of_the_workers,
     say,
+    settings_in_force,
     tell,
 )
 from node.core.errors import NotExtractable
@@ -33,12 +34,15 @@ class Engine(StrEnum):
 
 @app.command()
 def radiomics(
-    params: Annotated[Path, typer.Option(help="PyRadiomics' parameter file (YAML or JSON).", **FILE)],
     out: Annotated[Path, typer.Option(help="Table of features (CSV).", **NEW_FILE)],
     image: Annotated[
         Path | None, typer.Argument(metavar="IMAGE", help="NIfTI, NRRD, or a folder with one DICOM series.")
     ] = None,
     mask: Annotated[Path | None, typer.Argument(metavar="MASK", help="Labels on the grid of the image.")] = None,
+    params: Annotated[Path | None, typer.Option(help="PyRadiomics' parameter file (YAML or JSON).", **FILE)] = None,
+    deep: Annotated[
+        str | None, typer.Option(metavar="ID", help="Network of deep features, which come after the others.")
+    ] = None,
     engine: Annotated[Engine, typer.Option(help="Ours, or PyRadiomics itself.")] = Engine.FAST,
     label: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Label of the region, in place of the file's.")
@@ -48,7 +52,7 @@ def radiomics(
         typer.Option(help="List of regions: columns Image, Mask, and Label.", **(FILE | {"metavar": "CSV"})),
     ] = None,
 ) -> None:
-    """Compute radiomic features under the names and definitions of PyRadiomics.
+    """Compute radiomic features under the names and definitions of PyRadiomics, or deep features, or both.
 
     The table has the columns of PyRadiomics' own command. What the parameter file asks for and is not offered is
     refused by its name. With --batch a region that has no features leaves them empty, and the exit code is 1.
@@ -56,17 +60,20 @@ def radiomics(
     table = of_the_workers("radiomics")
     if (batch is None) == (image is None or mask is None) or (batch and (image or mask or label)):
         raise WrongUse("give IMAGE and MASK, or --batch CSV")
+    if params is None and deep is None:
+        raise WrongUse("give --params, --deep, or both")
     if not out.absolute().parent.is_dir():
         raise WrongUse(f"{out.parent} is not there")
     try:
         regions = table.listed(batch) if batch else [table.one(image, mask, label)]
-        code = _run(table, regions, params, engine, out)
+        network = table.network(settings_in_force().models, deep) if deep else None
+        code = _run(table, regions, params, engine, network, out)
     except NotExtractable as error:
         code = tell(f"{error.code}: {error}", FAILED)
     raise typer.Exit(code)
 
 
-def _run(table: Any, regions: Any, params: Path, engine: Engine, out: Path) -> int:
+def _run(table: Any, regions: Any, params: Path | None, engine: Engine, network: Any, out: Path) -> int:
     """Compute with a bar on a terminal; a region without features is a line on stderr."""
     columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     several = len(regions) > 1
@@ -82,7 +89,7 @@ def _run(table: Any, regions: Any, params: Path, engine: Engine, out: Path) -> i
                 name = f"{region.mask.name}: " if several else ""
                 tell(f"{name}{why.code}: {why}", FAILED)
 
-        done = table.run(regions, params, engine.value, out, stop=stop, on_end=ended)
+        done = table.run(regions, params, engine.value, out, deep=network, stop=stop, on_end=ended)
     if done.waiting:
         say(f"Stopped: {done.measured} of {len(regions)} regions are in {out}")
         return INTERRUPTED

@@ -4,16 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from node import signatures
 from node.cli.application import (
     FAILED,
     FILE,
     NEW_FILE,
-    NEW_FOLDER,
     WrongUse,
-    err,
     group,
     of_the_workers,
     out,
@@ -98,64 +95,6 @@ def signature_score(
         say(f"Written: {scores}")
     if not any(signatures.has_score(one.answer) for one in verdicts):
         raise typer.Exit(FAILED)
-
-
-@signature_app.command("fit")
-def signature_fit(
-    features: Annotated[Path, typer.Option(help="CSV of features, a row for each patient.", **FILE)],
-    followup: Annotated[Path, typer.Option(help="CSV of the follow-up, a row for each patient.", **FILE)],
-    id_column: Annotated[str, typer.Option("--id", metavar="COL", help="Column of patients.", show_default=False)],
-    time: Annotated[str, typer.Option(metavar="COL", help="Column of times to the event.", show_default=False)],
-    event: Annotated[str, typer.Option(metavar="COL", help="Column of events, 1 or 0.", show_default=False)],
-    prefix: Annotated[
-        str,
-        typer.Option(metavar="PREFIX", help="What the names of the wanted features begin with.", show_default=False),
-    ],
-    folder: Annotated[Path, typer.Option("--out", help="Where the signature is written.", **NEW_FOLDER)],
-    facts: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fact",
-            metavar="COL",
-            help="A column of the follow-up that joins the features; repeatable.",
-            show_default=False,
-        ),
-    ] = None,
-    baselines: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--baseline",
-            metavar="COL",
-            help="A column of the follow-up to compare with, more is worse; repeatable.",
-            show_default=False,
-        ),
-    ] = None,
-    about: Annotated[
-        Path | None, typer.Option(help="TOML of what no table holds: title, population, `requires`...", **FILE)
-    ] = None,
-    unit: Annotated[str, typer.Option(help="Unit of the times: days, months or years.")] = "months",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same signature.")] = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats and folds: a first look.")] = False,
-) -> None:
-    """Fit a signature to a cohort, and judge the whole procedure on patients that it has not seen.
-
-    Features and method are chosen inside the folds of a nested cross-validation. A cell that is empty or -999 is
-    missing: such a patient is left out.
-    """
-    command = of_the_workers("signature-fit", "fit")
-    if unit not in command.UNITS:
-        raise WrongUse(f"--unit is one of {', '.join(command.UNITS)}")
-    tables = command.Sources(
-        features, followup, id_column, time, event, prefix, tuple(facts or ()), tuple(baselines or ())
-    )
-    with Progress(console=err, transient=True) as bar:
-        task = bar.add_task("fits", total=command.fits(quick=quick))
-        try:
-            outcome = command.fit(tables, folder, about, unit, seed, quick=quick, told=lambda: bar.advance(task))
-        except command.WrongCohort as error:
-            raise WrongUse(str(error)) from error
-    signatures.fitted(out, outcome.report)
-    say(f"Written to {folder}: {', '.join(outcome.files)}")
 
 
 def _found(id_: str) -> Any:

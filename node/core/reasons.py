@@ -80,6 +80,9 @@ class RegionRefusal(Coded):
     MASK_EMPTY = "mask-empty", "The mask does not hold the region that was asked for."
     REGION_OUTSIDE = "region-outside", "The region reaches beyond the image."
     REGION_TOO_SMALL = "region-too-small", "The region is smaller than the parameters ask for."
+    REGION_TOO_LARGE = "region-too-large", "The region is larger than the network of the deep features takes."
+    NETWORK_MISSING = "network-missing", "The network of the deep features is not installed."
+    NETWORK_UNTRUSTED = "network-untrusted", "The network of the deep features is not what its digest says."
     ENGINE_MISSING = "engine-missing", "PyRadiomics is not installed here."
     ENGINE_REFUSED = "engine-refused", "PyRadiomics gives no features of this region."
 

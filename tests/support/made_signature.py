@@ -78,3 +78,13 @@ def known(**changes: Any) -> Known:
         "indication": Indication.RESECTION,
     }
     return Known(**{**facts, **changes})
+
+
+def deep_signature(network: str, **changes: Any) -> Signature:
+    """Return a signature of two deep features and a fact; `network` is the digest of the one that is `made`."""
+    terms = (
+        feature("deep_000", 1, 2, 0.5),
+        feature("deep_255", -1, 2, -0.25),
+        feature("age", 60, 10, 0.1, roi=None),
+    )
+    return signature(**{"features": terms, "extraction": None, "weights": {"made": network}, **changes})

@@ -115,7 +115,7 @@ def _answer(
     study = known.known({**for_all, **own}, (roi.id for roi in signature.rois))
     if withheld := refusal(signature, study):
         return withheld
-    if other := tuple(table.strayed(signature.extraction, row, prefixes)):
+    if other := tuple(table.strayed(signature, row, prefixes)):
         return Withheld(signature, NotComputed.FEATURE_FAILED, other)
     return score(signature, table.values(signature, row, prefixes, absent), study)
 

@@ -4,18 +4,18 @@ Comes in: the fields, from `folder` or from a training. Goes out: `Signature`, f
 digest. What can go wrong: pydantic's `ValidationError`. A signature of which something was never published names it in
 `missing` and has no numbers at all: it refuses every study. Next: `folder`, `score`.
 
-    Score = sum over features of coefficient * (value - mean) / sd
+    Score = sum over features of coefficient * (x - mean) / sd, x the value or, where the feature says so, ln(1 + value)
 """
 
-import hashlib
-import json
+import math
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from node.core.codes import Structure
-from workers.signature.parts import Distribution, Endpoint, Figure, Groups, Part, Training
+from workers.signature.deep import NAMES, is_deep
+from workers.signature.parts import Distribution, Endpoint, Figure, Groups, Part, Sealed, Training
 from workers.signature.scope import Requires
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
@@ -54,21 +54,41 @@ class Extraction(Part):
 class Feature(Part):
     """One term of the score."""
 
-    name: str = Field(min_length=1, description="PyRadiomics' name, or that of a fact known before treatment.")
+    name: str = Field(
+        min_length=1, description="PyRadiomics' name, deep_000 to deep_255, or that of a fact known before treatment."
+    )
     roi: Slug | None = Field(description="The region of interest; null: it is a fact and no feature of an image.")
     text: str = Field("", description="Of a fact: what it is, with unit or coding.")
+    logarithm: bool = Field(False, description="Whether ln(1 + value) stands for the value, in mean and SD too.")
     mean: float = Field(description="Subtracted from the value.")
     sd: float = Field(gt=0, description="The difference is divided by it.")
     coefficient: float = Field(description="Weight of the standardised value.")
     training: Distribution = Field(description="The values of the patients in training.")
+
+    @model_validator(mode="after")
+    def _is_one_of_the_deep(self) -> Self:
+        if self.deep and self.name not in NAMES:
+            raise ValueError(f"deep features are {NAMES[0]} to {NAMES[-1]}")
+        return self
+
+    @property
+    def deep(self) -> bool:
+        """Whether a network computes it."""
+        return self.roi is not None and is_deep(self.name)
 
     @property
     def column(self) -> str:
         """What tells it apart from all others of its signature."""
         return f"{self.roi}:{self.name}" if self.roi else self.name
 
+    def standardised(self, value: float) -> float:
+        """Return a value on the scale of the score; NaN where it has no logarithm and needs one."""
+        if self.logarithm:
+            value = math.log1p(value) if value > -1 else math.nan
+        return (value - self.mean) / self.sd
 
-class Signature(Part):
+
+class Signature(Sealed):
     """A signature."""
 
     schema_version: Literal["1.0"] = Field(SCHEMA_VERSION, description="Version of this form.")
@@ -88,7 +108,7 @@ class Signature(Part):
     groups: Groups | None = Field(None, description="How the score is parted into groups.")
     training: Training | None = Field(None, description="Whom the numbers were found on.")
     weights: dict[str, Sha256] = Field(
-        default_factory=dict, description="SHA-256 of the networks behind deep features, by their names."
+        default_factory=dict, description="The network behind deep features, by its id: the digest of its description."
     )
     validation: tuple[Figure, ...] = Field((), description="How good it was, each figure with its method.")
 
@@ -113,14 +133,10 @@ class Signature(Part):
             raise ValueError("each region of interest and each feature is there once")
         if not self.missing and used != set(ids):
             raise ValueError("features are of the regions of interest, and each of those has some")
-        if used and self.extraction is None:
-            raise ValueError("features of an image need the extraction")
+        if self.extraction is None and any(one.roi and not one.deep for one in self.features):
+            raise ValueError("radiomic features need the extraction")
+        if not self.missing and len(self.weights) != any(one.deep for one in self.features):
+            raise ValueError("deep features are of the one network in weights, which has some")
         if self.requires and set(self.requires.mask_provenance) != set(ids):
             raise ValueError("mask_provenance has each region of interest")
         return self
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the content: sorted keys, no spaces, whatever the file's own layout is."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()

@@ -4,6 +4,8 @@ Comes in: plain values. Goes out: frozen records, valid once built. What can go 
 Next: `manifest`.
 """
 
+import hashlib
+import json
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -21,6 +23,16 @@ class Part(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, json_schema_serialization_defaults_required=True
     )
+
+
+class Sealed(Part):
+    """A whole that is named by the digest of its content."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content: sorted keys, no spaces, whatever the file's own layout is."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 class Distribution(Part):

@@ -4,7 +4,7 @@ Comes in: a signature, the values of its features by `Feature.column`, what is k
 with its group and contributions, or `Withheld` with a code of the closed list. `refusal` answers before any feature is
 computed. Nothing can go wrong. Next: the command, a result.
 
-    Score = sum over features of coefficient * (value - mean) / sd
+    Score = sum over features of coefficient * (x - mean) / sd, x the value or its logarithm (`Feature.standardised`)
 """
 
 import math
@@ -25,7 +25,7 @@ class Contribution:
     name, roi
         The feature, and its region of interest; None where it is a fact.
     standardised
-        (value - mean) / sd.
+        (value - mean) / sd, or that of its logarithm.
     points
         coefficient * standardised.
     least, most
@@ -103,7 +103,7 @@ def score(signature: Signature, values: Mapping[str, float | None], known: Known
     failed = []
     for feature in signature.features:
         value = values.get(feature.column)
-        if value is None or not math.isfinite(value):
+        if value is None or not math.isfinite(feature.standardised(value)):
             failed.append(f"{feature.column}: {'no value' if value is None else value}")
         else:
             contributions.append(_contribution(feature, value))
@@ -122,7 +122,7 @@ def score(signature: Signature, values: Mapping[str, float | None], known: Known
 
 
 def _contribution(feature: Feature, value: float) -> Contribution:
-    standardised = (value - feature.mean) / feature.sd
+    standardised = feature.standardised(value)
     return Contribution(
         feature.name,
         feature.roi,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workers.signature.manifest import Extraction, Signature
+from workers.signature.deep import DIGEST
+from workers.signature.manifest import Signature
 from workers.signature.score import Answer, Scored, Withheld
 
 _SETTINGS, _IMAGE_TYPES = "diagnostics_Configuration_Settings", "diagnostics_Configuration_EnabledImageTypes"
@@ -67,12 +68,16 @@ def values(signature: Signature, row: Row, prefixes: Mapping[str, str], absent: 
     return found
 
 
-def strayed(extraction: Extraction | None, row: Row, prefixes: Mapping[str, str]) -> Iterator[str]:
-    """Yield each setting that features were not computed with as the signature asks, if the table says so.
+def strayed(signature: Signature, row: Row, prefixes: Mapping[str, str]) -> Iterator[str]:
+    """Yield what features were not computed with as the signature asks, if the table says so.
 
-    A table that PyRadiomics wrote has the settings in columns of diagnostics; of another nothing is known.
+    A table that PyRadiomics or `crlm-node radiomics` wrote has settings and network in columns of diagnostics; of
+    another nothing is known.
     """
-    if extraction is None:
+    for id_, digest in signature.weights.items():
+        if any(row.get(prefix + DIGEST, digest) != digest for prefix in prefixes.values()):
+            yield f"deep features are of {id_}, and of another network in the table"
+    if (extraction := signature.extraction) is None:
         return
     wanted: dict[str, Mapping[str, Any]] = {_SETTINGS: extraction.settings, _IMAGE_TYPES: extraction.image_types}
     for prefix in prefixes.values():

@@ -1,6 +1,7 @@
 """Train the demonstration model from nothing, or validate one that is there: `python -m workers.training COMMAND`.
 
-`train --out DIR [--minutes N] [--seed N]` and `validate --model DIR [--results FILE]`.
+`train --out DIR [--minutes N] [--seed N]`, `validate --model DIR [--results FILE]`; and `deep --model DIR --out DIR`,
+which makes the example of a network of deep features of it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from workers.measurement.deep import folder as networks
 from workers.segmentation.demo.folder import proven
 from workers.segmentation.demo.model import load
 from workers.segmentation.demo.tasks import LEVELS_TASK, STRUCTURES_TASK
 from workers.training.card import CARD, model_card, with_results
+from workers.training.deep import convert
 from workers.training.evaluate import UNSEEN_SEEDS, Result, evaluate
 from workers.training.export import write_log, write_manifest, write_network
 from workers.training.train import Record, Run, train
@@ -73,6 +76,17 @@ def validate(
     card.write_text(with_results(card.read_text(encoding="utf-8"), found), encoding="utf-8")
     write_manifest(model, summed_up(found, model_digest(model)))
     raise typer.Exit(_verdict(found))
+
+
+@app.command()
+def deep(
+    model: Annotated[Path, typer.Option(help="Folder of the demonstration model.")],
+    out: Annotated[Path, typer.Option(help="Folder of models; the network goes to deep/ in it.")],
+) -> None:
+    """Make the example of a network of deep features: the model's encoder, pooled and projected."""
+    proven(model)
+    description, weights = convert(model)
+    console.print(f"{networks.write(out, description, weights)}: {description.digest}")
 
 
 def evaluate_all(folder: Path, store: Path | None = None) -> list[Result]:

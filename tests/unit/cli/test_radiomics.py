@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import SimpleITK
+from made_network import INPUT, installed
 from made_regions import Made, made
 
 from node.cli import radiomics
+from workers.measurement.deep.description import Input
 from workers.measurement.radiomics import table
 
 Row = dict[str, str]
@@ -92,6 +94,47 @@ def test_a_list_measures_what_it_can(crlm_node: Callable[..., Any], files: Path)
         "original_firstorder_Minimum",
     ]
     assert found[0]["Image"] == str(files / "image.nii.gz")
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of models with the made network, which the settings name."""
+    monkeypatch.setenv("CRLM_NODE_MODELS_DIR", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def test_deep_features_come_after_the_others(crlm_node: Callable[..., Any], files: Path, models: Path) -> None:
+    """256 of them with their network, beside the radiomic ones or alone; a region that has none has nothing."""
+    digest = installed(models, input=Input(**{**INPUT, "least_voxels": (1, 1, 1), "most_voxels": 6000})).digest
+    (files / "list.csv").write_text("Image,Mask,Label\nimage.nii.gz,mask.nii.gz,\nimage.nii.gz,mask.nii.gz,2\n")
+    words = ("radiomics", "--batch", files / "list.csv", "--deep", "made", "--out", files / "o.csv")
+    done = crlm_node(*words, "--params", files / "params.yaml")
+    assert (done.code, "mask-empty" in done.err) == (1, True)
+    both, nothing = rows(files / "o.csv")
+    assert list(both)[-259:-256] == [
+        "original_shape_VoxelVolume",
+        "original_firstorder_Mean",
+        "original_firstorder_Minimum",
+    ]
+    assert list(both)[-256:] == [f"deep_{number:03d}" for number in range(256)]
+    assert (both["diagnostics_Deep_Network"], both["diagnostics_Deep_Digest"]) == ("made", digest)
+    assert not any(value for name, value in nothing.items() if name not in ("Image", "Mask", "Label"))
+    crlm_node(*words)
+    alone = rows(files / "o.csv")[0]
+    assert len(alone) == 3 + 2 + 256
+    assert {name: both[name] for name in alone} == alone
+
+
+def test_a_network_that_cannot_be_had_is_named(crlm_node: Callable[..., Any], files: Path, models: Path) -> None:
+    """Before an image is read."""
+    installed(models)
+    words = ("radiomics", "i.nii", "m.nii", "--out", files / "o.csv")
+    done = crlm_node(*words, "--deep", "other")
+    assert (done.code, done.sentence.startswith("network-missing: ")) == (1, True)
+    (models / "deep" / "made" / "weights.safetensors").write_bytes(b"")
+    done = crlm_node(*words, "--deep", "made")
+    assert (done.code, done.sentence.startswith("network-untrusted: ")) == (1, True)
+    assert crlm_node(*words).sentence == "give --params, --deep, or both"
 
 
 @pytest.mark.parametrize(

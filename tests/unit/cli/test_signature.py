@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_signature import CONTRAST, MEAN, SCORE, incomplete, signature
+from made_signature import CONTRAST, MEAN, SCORE, deep_signature, incomplete, signature
 
 from workers.signature import folder
 from workers.signature.command import Tables
@@ -158,6 +158,22 @@ def test_a_case_whose_features_are_not_those_of_the_signature_has_no_score(
     assert done.code == 1
     assert "1 without a score: feature-failed" in done.out
     assert f"- {sentence}" in done.out
+
+
+@pytest.mark.parametrize(("digest", "code"), [("0" * 64, 0), ("1" * 64, 1), (None, 0)])
+def test_deep_features_of_another_network_are_not_scored(
+    digest: str | None, code: int, crlm_node: Run, models: Path, tmp_path: Path
+) -> None:
+    """A table that says so is not scored; one without the column is taken at its word."""
+    folder.write(models, deep_signature("0" * 64))
+    case = {"": "A1", "tumor_deep_000": "2", "tumor_deep_255": "0", "age": "70"}
+    if digest:
+        case["tumor_diagnostics_Deep_Digest"] = digest
+    features = table(tmp_path / "f.csv", case)
+    done = crlm_node("signature", "score", "made", "--features", features, "--prefix", "tumor_", *STATED)
+    assert done.code == code
+    assert ("of another network in the table" in done.out) == bool(code)
+    assert f"by the network made, digest {'0' * 64}" in crlm_node("signature", "show", "made").out
 
 
 def test_facts_come_from_a_table_of_their_own(models: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from made_signature import feature, incomplete, requires, signature
+from made_signature import deep_signature, feature, incomplete, requires, signature
 from pydantic import ValidationError
 
 from node.core.errors import Untrusted
@@ -23,7 +23,9 @@ def changed(path: Path, change: dict[str, Any]) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **change}), encoding="utf-8")
 
 
-@pytest.mark.parametrize("one", [signature(), incomplete()], ids=["whole", "incomplete"])
+@pytest.mark.parametrize(
+    "one", [signature(), incomplete(), deep_signature("0" * 64)], ids=["whole", "incomplete", "deep"]
+)
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path, one: Any) -> None:
     """Every field comes back, the settings of extraction with their kinds of number, and it is a file of the schema."""
     path = folder.write(tmp_path, one)
@@ -106,6 +108,29 @@ def test_a_signature_is_whole_or_is_none(change: dict[str, Any]) -> None:
     """It lacks nothing, or has no numbers; features, regions and what is required name the same things."""
     with pytest.raises(ValidationError):
         signature(**change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": {}},
+        {"weights": {"made": "0" * 64, "other": "0" * 64}},
+        {"features": (feature("age", 60, 10, 0.1, roi=None),), "rois": (), "requires": requires(mask_provenance={})},
+        {"features": (feature("deep_000", 1, 2, 0.5), feature("original_glcm_Contrast", 8, 2, 1))},
+    ],
+    ids=["no network", "two networks", "nothing deep", "a radiomic one without extraction"],
+)
+def test_deep_features_are_of_the_one_network_that_is_named(change: dict[str, Any]) -> None:
+    """They need it and it needs them; radiomic ones beside them need the extraction."""
+    with pytest.raises(ValidationError):
+        deep_signature("0" * 64, **change)
+
+
+def test_there_is_no_257th_deep_feature() -> None:
+    """A name that looks like one is one of the 256; a fact may have any name."""
+    with pytest.raises(ValidationError, match="deep_000 to deep_255"):
+        feature("deep_256", 0, 1, 1)
+    assert not feature("deep_256", 0, 1, 1, roi=None).deep
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

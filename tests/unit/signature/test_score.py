@@ -1,13 +1,15 @@
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from made_signature import CONTRAST, MEAN, SCORE, VALUES, incomplete, known, requires, signature
+from made_signature import CONTRAST, MEAN, SCORE, VALUES, feature, incomplete, known, requires, signature
 
 from node.core.reasons import NotComputed
 from node.core.records import Indication
 from node.core.settings import Settings
 from workers.signature import folder
+from workers.signature.parts import Distribution
 from workers.signature.scope import ContrastPhase, Known, KnownMask, MaskOrigin, unmet
 from workers.signature.score import Scored, Withheld, refusal, score
 
@@ -19,6 +21,26 @@ def scored(values: dict[str, Any]) -> Scored:
     found = score(signature(), values, known())
     assert isinstance(found, Scored)
     return found
+
+
+def test_of_a_skewed_fact_the_logarithm_counts() -> None:
+    """By hand: 0.5 * (ln(1 + 6.389056) - 1) / 0.5 = 1. The value is told as it is; -1 has none."""
+    fact = feature("marker", 1.0, 0.5, 0.5, roi=None).model_copy(
+        update={"logarithm": True, "training": Distribution.of([0.0, 3.0, 8.0])}
+    )
+    of_one = signature(features=(*signature().features[:2], fact))
+    found = score(of_one, VALUES | {"marker": math.e**2 - 1}, known())
+    assert isinstance(found, Scored)
+    last = found.contributions[-1]
+    assert (last.value, last.standardised, last.points) == pytest.approx((math.e**2 - 1, 2.0, 1.0))
+    assert not last.outside
+    assert (
+        of_one.digest
+        != signature(features=(*signature().features[:2], fact.model_copy(update={"logarithm": False}))).digest
+    )
+    failed = score(of_one, VALUES | {"marker": -1.0}, known())
+    assert isinstance(failed, Withheld)
+    assert (failed.reason, failed.why) == (NotComputed.FEATURE_FAILED, ("marker: -1.0",))
 
 
 def test_a_score_is_the_sum_of_its_terms() -> None:

@@ -29,7 +29,7 @@ def test_a_follow_up_dealt_at_random_is_not_foretold() -> None:
     A choice that had seen the patients it is judged on would lift the mean: see the next test.
     """
     values, time, event = made(110, 25, PLANTED, 5)
-    found = permuted(values, time, event, replace(FAST, shuffles=200), np.random.SeedSequence(9))
+    found = permuted(values, time, event, replace(FAST, folds=3, steps=3, shuffles=200), np.random.SeedSequence(9))
     assert found.mean() == pytest.approx(0.5, abs=0.02)
     assert found.std() > 0.01
 

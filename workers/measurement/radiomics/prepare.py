@@ -78,7 +78,7 @@ def prepare(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -
     NotExtractable
         See the module.
     """
-    mask, region = _labelled(image, mask, settings)
+    mask, region = labelled(image, mask, settings.label)
     steps = [_step("original", mask, region)]
     domain = Domain(SimpleITK.GetArrayViewFromImage(image), Frame.of(image), _normalisation(image, settings), image)
     if settings.interpolator is not None and settings.resampled_pixel_spacing is not None:
@@ -96,15 +96,21 @@ def prepare(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -
     return _resegmented(domain, region, steps, settings)
 
 
-def _labelled(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> tuple[SimpleITK.Image, Region]:
-    """Return the mask as whole numbers, and the region of the label in its grid."""
+def labelled(image: SimpleITK.Image, mask: SimpleITK.Image, label: int) -> tuple[SimpleITK.Image, Region]:
+    """Return the mask as whole numbers, and the region of the label in its grid.
+
+    Raises
+    ------
+    NotExtractable
+        Image or mask is no volume, or the label is on no voxel or on all.
+    """
     if image.GetDimension() != 3 or mask.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise NotExtractable(RegionRefusal.IMAGE_UNREADABLE, "not a volume with one value a voxel")
     if mask.GetNumberOfComponentsPerPixel() > 1:
         mask = SimpleITK.VectorIndexSelectionCast(mask, 0)  # PyRadiomics takes the first
     if "float" in mask.GetPixelIDTypeAsString():
         mask = SimpleITK.Cast(mask, SimpleITK.sitkUInt32)
-    return mask, _require_label(mask, settings.label)
+    return mask, _require_label(mask, label)
 
 
 def _require_label(mask: SimpleITK.Image, label: int) -> Region:

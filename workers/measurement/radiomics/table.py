@@ -19,9 +19,14 @@ import SimpleITK
 
 from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
+from workers.measurement.deep.folder import Network
+from workers.measurement.deep.folder import read as network
 from workers.measurement.radiomics import images, parameters
-from workers.measurement.radiomics.engine import Engine, extract_each
+from workers.measurement.radiomics.engine import Engine
 from workers.measurement.radiomics.features import Features
+from workers.measurement.radiomics.wanted import Wanted
+
+__all__ = ["Ended", "Listed", "listed", "network", "one", "run"]
 
 IMAGE, MASK, LABEL = "Image", "Mask", "Label"
 _AT_ONCE = 8  # regions of an image, whose masks are held together
@@ -87,10 +92,11 @@ def _listed(source: Path, number: int, row: dict[str | None, Any]) -> Listed:
 
 def run(
     regions: Sequence[Listed],
-    parameter_file: Path,
+    parameter_file: Path | None,
     engine: str,
     out: Path,
     *,
+    deep: Network | None = None,
     stop: Event,
     on_end: Callable[[Listed, NotExtractable | None], None],
 ) -> Ended:
@@ -98,6 +104,10 @@ def run(
 
     Parameters
     ----------
+    parameter_file
+        Of PyRadiomics; None: deep features alone.
+    deep
+        The network of deep features, which come after the others; None: there are none.
     on_end
         Is told of each region when it has ended, and why it has no features.
 
@@ -106,14 +116,14 @@ def run(
     NotExtractable
         The parameter file asks for what is not offered.
     """
-    wanted = parameters.load(parameter_file)
+    wanted = Wanted(parameters.load(parameter_file) if parameter_file else None, Engine(engine), deep)
     read = lru_cache(maxsize=2)(images.read)  # a list names an image, and often a mask, once for each region
     rows: list[dict[str, Any]] = []
     failed = 0
     for group in _of_one_image(regions):
         if stop.is_set():
             break
-        for region, found in zip(group, _features(group, wanted, Engine(engine), read), strict=True):
+        for region, found in zip(group, _features(group, wanted, read), strict=True):
             why = found if isinstance(found, NotExtractable) else None
             rows.append({**region.row, **_cells(found)})
             failed += why is not None
@@ -130,20 +140,19 @@ def _of_one_image(regions: Sequence[Listed]) -> Iterator[list[Listed]]:
 
 
 def _features(
-    group: Sequence[Listed], wanted: parameters.Parameters, engine: Engine, read: Callable[[Path], SimpleITK.Image]
+    group: Sequence[Listed], wanted: Wanted, read: Callable[[Path], SimpleITK.Image]
 ) -> list[Features | NotExtractable]:
     """Return the features of regions of one image, or why one has none."""
     found: list[Features | NotExtractable | None] = [None] * len(group)
     asked = []
     for number, region in enumerate(group):
-        own = wanted if region.label is None else wanted.of_label(region.label)
         try:
             read(region.image)
-            asked.append((number, read(region.mask), own))
+            asked.append((number, read(region.mask), region.label))
         except NotExtractable as error:
             found[number] = error
     if asked:
-        each = extract_each(read(group[0].image), [(mask, own) for _, mask, own in asked], engine)
+        each = wanted.of_each(read(group[0].image), [(mask, label) for _, mask, label in asked])
         for (number, _, _), one in zip(asked, each, strict=True):
             found[number] = one
     return [one for one in found if one is not None]

@@ -14,7 +14,8 @@ from node.core.codes import Structure
 from workers.signature.manifest import Choice, Roi, Slug
 from workers.signature.parts import Endpoint, Part
 from workers.signature.scope import MaskOrigin, Provenance, Requires
-from workers.training.signature.cohort import Sources, WrongCohort
+from workers.training.signature.cohort import Sources
+from workers.training.signature.tables import WrongCohort
 
 _KNOWN_ROIS = {
     "tumor": (Structure.LESION, Choice.LARGEST, "The largest tumour."),
@@ -38,6 +39,7 @@ class About(Part):
     requires: Requires
     rois: tuple[Roi, ...] = ()
     facts: dict[str, str] = Field(default_factory=dict, description="What each fact is, with unit or coding.")
+    remarks: tuple[str, ...] = Field((), description="What a reader of the model card must know of how it came about.")
 
 
 def read(path: Path) -> About:
@@ -83,5 +85,5 @@ def plain(sources: Sources, out: Path) -> About:
         intended_use="Research on the procedure; not for patients.",
         requires=Requires(lossless=True, untreated_tumour=True, mask_provenance={name: Provenance(origins=_DRAWN)}),
         rois=(Roi(id=name, structure=structure, choice=choice, without_other_masks=False, text=text),),
-        facts={fact: f"column {fact} of {sources.followup.name}" for fact in sources.facts},
+        facts={fact: f"column {fact} of {sources.followup.name}" for fact in sources.every_fact},
     )

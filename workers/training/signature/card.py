@@ -3,7 +3,8 @@
 In: the manifest and the report. Out: Markdown. What can go wrong: nothing. Next: a reader.
 """
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from workers.signature.manifest import Signature
@@ -11,9 +12,10 @@ from workers.signature.manifest import Signature
 NAME = "MODEL_CARD.md"
 
 
-def card(signature: Signature, report: Mapping[str, Any]) -> str:
-    """Return the card."""
-    return "\n".join([*_head(signature, report), *_performance(report), *_numbers(signature), *_making(report), ""])
+def card(signature: Signature, report: Mapping[str, Any], remarks: Sequence[str] = ()) -> str:
+    """Return the card; `remarks` are what a person has to say of how it came about."""
+    parts = (_head(signature, report), _remarks(remarks), _performance(report), _numbers(signature))
+    return "\n".join([line for part in parts for line in part] + [*_making(report), *_command(signature, report), ""])
 
 
 def _head(signature: Signature, report: Mapping[str, Any]) -> Iterator[str]:
@@ -30,6 +32,12 @@ def _head(signature: Signature, report: Mapping[str, Any]) -> Iterator[str]:
     yield f"- Patients left out: {left_out}"
     yield f"- Licence: {signature.licence}"
     yield from (f"- Source: {one}" for one in signature.citation)
+
+
+def _remarks(remarks: Sequence[str]) -> Iterator[str]:
+    if remarks:
+        yield "\n## To know before reading the figures\n"
+        yield from (f"- {one}" for one in remarks)
 
 
 def _performance(report: Mapping[str, Any]) -> Iterator[str]:
@@ -64,10 +72,11 @@ def _performance(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _numbers(signature: Signature) -> Iterator[str]:
     yield "\n## What it is made of\n"
-    yield "Score = sum of coefficient x (value - mean) / SD.\n"
+    yield "Score = sum of coefficient x (value - mean) / SD; of a feature in `ln(1 + ...)` that is its value.\n"
     yield "| feature | coefficient | mean | SD |\n|---|---|---|---|"
     for one in signature.features:
-        yield f"| `{one.name}` | {one.coefficient:+.4f} | {one.mean:.6g} | {one.sd:.6g} |"
+        name = f"ln(1 + {one.name})" if one.logarithm else one.name
+        yield f"| `{name}` | {one.coefficient:+.4f} | {one.mean:.6g} | {one.sd:.6g} |"
     if signature.groups:
         low, high = signature.groups.names
         yield f"\nGroup `{high}` above {signature.groups.cut_offs[0]:.4f}, else `{low}` ({signature.groups.method})."
@@ -87,6 +96,21 @@ def _making(report: Mapping[str, Any]) -> Iterator[str]:
     for name, one in report["candidates"].items():
         yield f"| {name} | {_figure(one['outer'], 'c_index')} | {one['chosen']:.0%} |"
     yield "\n`report.json` has the log of every signature that was tried."
+
+
+def _command(signature: Signature, report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the command that gives the same files again, with the names of the tables in place of their paths."""
+    told = report["columns"]
+    words = [("--features", told["features"]), ("--followup", told["followup"]), ("--id", told["id"])]
+    words += [("--time", told["time"]), ("--event", told["event"]), ("--prefix", told["prefix"])]
+    for option, names in (("--fact", "facts"), ("--log-fact", "log_facts"), ("--baseline", "baselines")):
+        words += [(option, name) for name in told[names]]
+    words += [("--unit", report["data"]["unit_of_time"]), ("--seed", str(report["seed"]))]
+    lines = [f"{option} {shlex.quote(word)}" for option, word in words]
+    yield "\n## The command\n"
+    yield "With the file of words beside this card as `--about`, the same files and the same libraries:\n"
+    quick = " --quick" if report["quick"] else ""
+    yield "```\ncrlm-node signature fit \\\n    " + " \\\n    ".join(lines) + f" --out {signature.id}{quick}\n```"
 
 
 def _row(name: str, one: Mapping[str, Any], key: str) -> str:

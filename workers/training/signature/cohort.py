@@ -4,12 +4,11 @@ In: a table of features as PyRadiomics' own command writes it (one row a patient
 region), a follow-up table, the names of its columns. Out: a `Cohort` of complete patients, and how many were left out
 and why. What can go wrong: `WrongCohort`, with the sentence. Next: `nested`.
 
-A cell that is empty, not a finite number or -999 is missing. Nothing is imputed: no default stands in for a fact, so a
-patient with a missing value in a wanted column is left out and counted.
+Nothing is imputed: no default stands in for a fact, so a patient with a missing value in a wanted column is left out
+and counted.
 """
 
 import ast
-import csv
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.training.signature import tables
+from workers.training.signature.tables import Table, WrongCohort
+
 Array = NDArray[np.float64]
-_MISSING = -999.0
 _DIAGNOSTICS = "diagnostics_"
 _SETTINGS = "diagnostics_Configuration_Settings"
 _IMAGE_TYPES = "diagnostics_Configuration_EnabledImageTypes"
@@ -30,16 +31,13 @@ _EVENT_VALUES = (0.0, 1.0)
 _FEWEST_EVENTS = 20
 
 
-class WrongCohort(ValueError):
-    """The tables do not make a cohort that a signature can be fitted on; the message says why."""
-
-
 @dataclass(frozen=True)
 class Sources:
     """Where a cohort is read from: two files, the columns of the follow-up, the prefix of the features.
 
-    `facts` are columns of the follow-up table that join the features; `baselines` are columns of it that the signature
-    is compared with as they stand.
+    `facts` are columns of the follow-up table, or volumes in the table of features, that join the features; of
+    `log_facts` ln(1 + value) does. `baselines` are columns of the follow-up that the signature is compared with as they
+    stand.
     """
 
     features: Path
@@ -50,6 +48,12 @@ class Sources:
     prefix: str
     facts: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
+    log_facts: tuple[str, ...] = ()
+
+    @property
+    def every_fact(self) -> tuple[str, ...]:
+        """The facts, then those of which the logarithm is taken."""
+        return (*self.facts, *self.log_facts)
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,12 @@ class Cohort:
 
     Attributes
     ----------
+    measured
+        Features as the tables have them, (patients, features).
     values
-        Features, (patients, features), in the units of the table.
+        Features, (patients, features), in the units of the table, or their logarithms.
+    logarithms
+        The names of those that `values` has the logarithms of.
     time
         Follow-up, (patients,), in the unit of the table, above 0.
     event
@@ -76,7 +84,9 @@ class Cohort:
 
     ids: tuple[str, ...]
     names: tuple[str, ...]
+    measured: Array
     values: Array
+    logarithms: frozenset[str]
     time: Array
     event: NDArray[np.bool_]
     extraction: Mapping[str, Any]
@@ -91,27 +101,32 @@ def read(sources: Sources) -> Cohort:
     Raises
     ------
     WrongCohort
-        A column is missing, an identifier repeats, rows were extracted in different ways, or too few patients or events
-        remain.
+        A column is missing, a cell is no number, a patient repeats, rows were extracted in different ways, or too few
+        patients or events remain.
     """
-    features = _table(sources.features, sources.id)
-    followup = _table(sources.followup, sources.id)
+    features, followup = tables.read(sources.features, sources.id), tables.read(sources.followup, sources.id)
     columns = _feature_columns(features, sources.prefix)
-    for name in (sources.time, sources.event, *sources.facts, *sources.baselines):
-        if name not in next(iter(followup.values())):
-            raise WrongCohort(f"{sources.followup.name} has no column {name}")
+    volumes = _volumes(features, sources.prefix)
+    facts = [name for name in sources.every_fact if name not in volumes]
+    followup.require([sources.time, sources.event, *facts, *sources.baselines])
+    common = [one for one in features.rows if one in followup.rows]
+    if not common:
+        first, other = next(iter(features.rows)), next(iter(followup.rows))
+        raise WrongCohort(
+            f"{features.name} and {followup.name} have no {sources.id} in common: {first} is the first of one, {other} "
+            "of the other"
+        )
     left_out = {
-        "features without follow-up": len(features.keys() - followup.keys()),
-        "follow-up without features": len(followup.keys() - features.keys()),
+        "features without follow-up": len(features.rows) - len(common),
+        "follow-up without features": len(followup.rows) - len(common),
         "time or event missing": 0,
         "a feature missing": 0,
     }
     kept, rows, times, events = [], [], [], []
-    for one in (name for name in features if name in followup):
-        time, event = number(followup[one][sources.time]), number(followup[one][sources.event])
-        row = [number(features[one][name]) for name in columns] + [
-            number(followup[one][name]) for name in sources.facts
-        ]
+    for one in common:
+        time, event = followup.number(one, sources.time), _event(followup, one, sources.event)
+        row = [features.number(one, name) for name in columns]
+        row += [volumes[name][one] if name in volumes else followup.number(one, name) for name in sources.every_fact]
         if math.isnan(time) or math.isnan(event) or time <= 0:
             left_out["time or event missing"] += 1
         elif any(math.isnan(value) for value in row):
@@ -121,71 +136,69 @@ def read(sources: Sources) -> Cohort:
             rows.append(row)
             times.append(time)
             events.append(event)
-    if strange := set(events) - set(_EVENT_VALUES):
-        raise WrongCohort(f"{sources.event} is 1 for an event and 0 for none, and holds {min(strange):g}")
     if sum(events) < _FEWEST_EVENTS:
-        raise WrongCohort(f"{int(sum(events))} events in {len(kept)} complete patients: at least {_FEWEST_EVENTS}")
-    used = {one: features[one] for one in kept}
+        raise WrongCohort(_too_few(left_out, len(kept), int(sum(events))))
+    names = (*(name.removeprefix(sources.prefix) for name in columns), *sources.every_fact)
+    measured = np.array(rows)
+    known = {name: np.array([found[one] for one in kept]) for name, found in volumes.items()}
     return Cohort(
         ids=tuple(kept),
-        names=(*(name.removeprefix(sources.prefix) for name in columns), *sources.facts),
-        values=np.array(rows),
+        names=names,
+        measured=measured,
+        values=_with_logarithms(measured, sources.log_facts),
+        logarithms=frozenset(sources.log_facts),
         time=np.array(times),
         event=np.array(events) == 1,
-        extraction=_extraction(used, sources.prefix),
-        baselines=_volumes(used, sources.prefix)
-        | {name: np.array([number(followup[one][name]) for one in kept]) for name in sources.baselines},
+        extraction=_extraction([features.rows[one] for one in kept], sources.prefix),
+        baselines=known | {name: np.array([followup.number(one, name) for one in kept]) for name in sources.baselines},
         left_out=left_out,
         digests={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(sources)},
     )
-
-
-def number(cell: str) -> float:
-    """Return the number of a cell, NaN where it is missing."""
-    try:
-        value = float(cell)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) and value != _MISSING else math.nan
 
 
 def _files(sources: Sources) -> tuple[Path, Path]:
     return sources.features, sources.followup
 
 
-def _table(path: Path, key: str) -> dict[str, dict[str, str]]:
-    """Return the rows of a CSV file by identifier; a first column without a name is the identifier too."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, restval="")
-        header = reader.fieldnames or []
-        column = key if key in header else ""
-        if column not in header:
-            raise WrongCohort(f"{path.name} has no column {key}")
-        table: dict[str, dict[str, str]] = {}
-        for row in reader:
-            name = row[column].strip()
-            if not name or name in table:
-                raise WrongCohort(f"{path.name} has a row without {key}, or one that repeats (line {reader.line_num})")
-            table[name] = row
-    if not table:
-        raise WrongCohort(f"{path.name} has no rows")
-    return table
+def _event(followup: Table, patient: str, column: str) -> float:
+    event = followup.number(patient, column)
+    if not math.isnan(event) and event not in _EVENT_VALUES:
+        raise WrongCohort(f"{followup.name}: {column} of {patient} is {event:g}, and an event is 1 and none is 0")
+    return event
 
 
-def _feature_columns(table: Mapping[str, Mapping[str, str]], prefix: str) -> list[str]:
-    first = next(iter(table.values()))
-    wanted = [name for name in first if name and name.startswith(prefix) and _DIAGNOSTICS not in name]
-    found = [name for name in wanted if any(not math.isnan(number(row[name])) for row in table.values())]
+def _too_few(left_out: Mapping[str, int], patients: int, events: int) -> str:
+    """Say that too few events remain, and where patients went."""
+    why = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
+    return (
+        f"{events} events in {patients} complete patients: at least {_FEWEST_EVENTS} are needed"
+        f"{f' (left out: {why})' if why else ''}"
+    )
+
+
+def _with_logarithms(measured: Array, log_facts: Sequence[str]) -> Array:
+    """Return the values with ln(1 + value) in the last columns."""
+    values = measured.copy()
+    for column, name in enumerate(log_facts, measured.shape[1] - len(log_facts)):
+        if measured[:, column].min() < 0:
+            raise WrongCohort(f"{name} has values below 0, so no logarithm is taken of it")
+        values[:, column] = np.log1p(measured[:, column])
+    return values
+
+
+def _feature_columns(table: Table, prefix: str) -> list[str]:
+    wanted = [name for name in table.columns if name.startswith(prefix) and _DIAGNOSTICS not in name]
+    found = [name for name in wanted if table.has_number(name)]
     if not found:
-        raise WrongCohort(f"no column of numbers begins with {prefix}")
+        raise WrongCohort(f"{table.name}: no column of numbers begins with {prefix}")
     return found
 
 
-def _extraction(rows: Mapping[str, Mapping[str, str]], prefix: str) -> dict[str, Any]:
+def _extraction(rows: Sequence[Mapping[str, str]], prefix: str) -> dict[str, Any]:
     """Return how the features were computed, which has to be the same in all rows."""
     said: dict[str, Any] = {}
     for key, column in (("settings", _SETTINGS), ("image_types", _IMAGE_TYPES), ("pyradiomics", _VERSION)):
-        cells = {row[prefix + column] for row in rows.values() if prefix + column in row}
+        cells = {row[prefix + column] for row in rows if prefix + column in row}
         if len(cells) > 1:
             raise WrongCohort(f"{prefix}{column} differs between rows: they were not extracted in one way")
         if cells:
@@ -194,22 +207,24 @@ def _extraction(rows: Mapping[str, Mapping[str, str]], prefix: str) -> dict[str,
     return said
 
 
-def _volumes(rows: Mapping[str, Mapping[str, str]], prefix: str) -> dict[str, Array]:
-    """Return volumes in mL, where the table tells them: of each region as it was segmented, and of the wanted one as it
-    was resampled and resegmented.
+def _volumes(table: Table, prefix: str) -> dict[str, dict[str, float]]:
+    """Return volumes in mL by name and patient, where the table tells them: of each region as it was segmented, and of
+    the wanted one as it was resampled and resegmented.
     """
-    first = next(iter(rows.values()), {})
     ends = f"{_DIAGNOSTICS}Mask-original_VoxelNum"
-    regions = [name.removesuffix(ends) for name in first if name and name.endswith(ends)]
+    regions = [name.removesuffix(ends) for name in table.columns if name.endswith(ends)]
     masks = {f"{region}volume_ml": f"{region}{_DIAGNOSTICS}Mask-original" for region in regions}
     masks["roi_volume_ml"] = f"{prefix}{_DIAGNOSTICS}Mask-resegmented"
     return {
-        name: np.array([_volume_ml(row[f"{mask}_VoxelNum"], row[f"{mask}_Spacing"]) for row in rows.values()])
+        name: {one: _volume_ml(table, one, mask) for one in table.rows}
         for name, mask in masks.items()
-        if f"{mask}_VoxelNum" in first and f"{mask}_Spacing" in first
+        if f"{mask}_VoxelNum" in table.columns and f"{mask}_Spacing" in table.columns
     }
 
 
-def _volume_ml(count: str, spacing: str) -> float:
+def _volume_ml(table: Table, patient: str, mask: str) -> float:
+    spacing = table.rows[patient][f"{mask}_Spacing"]
+    if not spacing:
+        return math.nan
     sides_mm: Sequence[float] = ast.literal_eval(spacing)
-    return number(count) * math.prod(sides_mm) / 1000
+    return table.number(patient, f"{mask}_VoxelNum") * math.prod(sides_mm) / 1000

@@ -6,7 +6,7 @@ there, and no manifest. Next: a reader; `crlm-node signature score`.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import numpy as np
 
 from workers.signature import folder
 from workers.training.signature import about, card, cohort, export, figures, nested, report
-from workers.training.signature.cohort import Sources, WrongCohort
+from workers.training.signature.cohort import Sources
 from workers.training.signature.judgement import judge
 from workers.training.signature.procedure import QUICK, Plan, chosen, fit_each
+from workers.training.signature.tables import WrongCohort
 
 __all__ = ["REPORT", "UNITS", "Sources", "WrongCohort", "fit", "fits"]
 
@@ -48,6 +49,8 @@ def fit(
     seed: int = 0,
     *,
     quick: bool = False,
+    classes: Mapping[str, list[str]] | None = None,
+    refused: Mapping[str, str] | None = None,
     told: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Fit a signature and write it into `out`; files of an earlier run are replaced.
@@ -56,6 +59,10 @@ def fit(
     ----------
     words
         TOML file of what no table holds (`about`).
+    classes
+        The classes of features that were asked for, with their names; else those that the table has.
+    refused
+        Why a patient has no row in the table of features, by patient.
     told
         Is called after each run of the procedure that it is judged by.
 
@@ -66,29 +73,35 @@ def fit(
     """
     read = cohort.read(sources)
     said = about.read(words) if words else about.plain(sources, out)
-    if strange := set(sources.facts) ^ said.facts.keys():
+    if strange := set(sources.every_fact) ^ said.facts.keys():
         raise WrongCohort(f"the facts of the command and those of the words differ: {', '.join(sorted(strange))}")
-    run = _run(read, QUICK if quick else Plan(), seed, unit, told)
+    run = _run(sources, read, seed, unit, quick=quick, told=told)
+    run = replace(run, refused=refused or {})
     out.mkdir(parents=True, exist_ok=True)
     document = report.document(run)
     (out / REPORT).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     drawn = figures.draw(run, UNITS[unit], out)
-    signature = export.manifest(read, run.fitted, run.judged, said, run.plan)
-    (out / card.NAME).write_text(card.card(signature, document), encoding="utf-8")
+    signature = export.manifest(read, run.fitted, run.judged, said, run.plan, classes)
+    (out / card.NAME).write_text(card.card(signature, document, said.remarks), encoding="utf-8")
     (out / folder.NAME).write_text(folder.text(signature), encoding="utf-8")
     named = (folder.NAME, card.NAME, REPORT, *(f"{path.parent.name}/{path.name}" for path in drawn))
     return Outcome(document, named)
 
 
-def _run(read: cohort.Cohort, plan: Plan, seed: int, unit: str, told: Callable[[], None]) -> report.Run:
+def _run(
+    sources: Sources, read: cohort.Cohort, seed: int, unit: str, *, quick: bool, told: Callable[[], None]
+) -> report.Run:
+    plan = QUICK if quick else Plan()
     outer_seed, all_seed, draw_seed, bootstrap_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(5)
     values, time, event = read.values, read.time, read.event
     outer = nested.validate(values, time, event, plan, outer_seed, told)
     tried = fit_each(values, time, event, plan, all_seed)
     return report.Run(
+        sources=sources,
         cohort=read,
         plan=plan,
         seed=seed,
+        quick=quick,
         unit=unit,
         fitted=tried[chosen(tried)],
         tried=tried,

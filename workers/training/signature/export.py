@@ -4,14 +4,17 @@ In: cohort, the signature of all patients, the judgement, the words. Out: `Signa
 where words and numbers do not fit together, or where no feature was chosen. Next: `command` writes it.
 """
 
+from collections.abc import Mapping
+
 from pydantic import ValidationError
 
 from workers.signature.manifest import Extraction, Feature, Signature
 from workers.signature.parts import Distribution, Figure, Groups, Training
 from workers.training.signature.about import About
-from workers.training.signature.cohort import Cohort, WrongCohort
+from workers.training.signature.cohort import Cohort
 from workers.training.signature.judgement import Interval, Judgement
 from workers.training.signature.procedure import Fitted, Plan
+from workers.training.signature.tables import WrongCohort
 
 METHOD = (
     "outer folds of a {folds}-fold cross-validation, {repeats} times, of the whole procedure; pairs within a fold; "
@@ -19,8 +22,15 @@ METHOD = (
 )
 
 
-def manifest(cohort: Cohort, fitted: Fitted, judged: Judgement, about: About, plan: Plan) -> Signature:
-    """Return the manifest.
+def manifest(
+    cohort: Cohort,
+    fitted: Fitted,
+    judged: Judgement,
+    about: About,
+    plan: Plan,
+    classes: Mapping[str, list[str]] | None = None,
+) -> Signature:
+    """Return the manifest; `classes` are what was extracted, or else all of each class that the cohort has some of.
 
     Raises
     ------
@@ -47,7 +57,7 @@ def manifest(cohort: Cohort, fitted: Fitted, judged: Judgement, about: About, pl
             intended_use=about.intended_use,
             requires=about.requires,
             rois=about.rois,
-            extraction=_extraction(cohort, facts) if about.rois else None,
+            extraction=_extraction(cohort, facts, classes) if about.rois else None,
             features=tuple(_feature(cohort, fitted, place, about) for place in range(len(fitted.places))),
             groups=Groups(
                 names=about.groups, cut_offs=(fitted.cut_off,), method="median of the scores of the training patients"
@@ -66,16 +76,16 @@ def manifest(cohort: Cohort, fitted: Fitted, judged: Judgement, about: About, pl
         raise WrongCohort(f"the manifest does not fit together: {first['msg']}") from error
 
 
-def _extraction(cohort: Cohort, facts: set[str]) -> Extraction:
-    """Return what the diagnostics columns say; the classes are those of the table's features."""
-    classes = {name.split("_")[1] for name in cohort.names if name not in facts and name.count("_") > 1}
+def _extraction(cohort: Cohort, facts: set[str], classes: Mapping[str, list[str]] | None) -> Extraction:
+    """Return what the diagnostics columns say."""
+    there = {name.split("_")[1] for name in cohort.names if name not in facts and name.count("_") > 1}
     said = cohort.extraction
     if "settings" not in said:
         raise WrongCohort("the table of features has no diagnostics columns, so nobody can compute them again")
     return Extraction(
         engine=f"PyRadiomics {str(said.get('pyradiomics', 'of unknown version')).removeprefix('v')}",
         image_types=said.get("image_types", {}),
-        feature_classes={name: [] for name in sorted(classes)},
+        feature_classes=classes or {name: [] for name in sorted(there)},
         settings=said["settings"],
     )
 
@@ -87,10 +97,11 @@ def _feature(cohort: Cohort, fitted: Fitted, place: int, about: About) -> Featur
         name=name,
         roi=None if name in about.facts else about.rois[0].id,
         text=about.facts.get(name, ""),
+        logarithm=name in cohort.logarithms,
         mean=float(fitted.mean[place]),
         sd=float(fitted.sd[place]),
         coefficient=float(fitted.coefficients[place]),
-        training=Distribution.of(cohort.values[:, column].tolist()),
+        training=Distribution.of(cohort.measured[:, column].tolist()),
     )
 
 

@@ -28,6 +28,12 @@ FOLDER = "figures"
 _LOW, _HIGH, _INK, _SOFT, _FAINT = "#00798c", "#d1495b", "#22303c", "#6b7a89", "#d9dfe5"
 _DPI = 200
 _SHOWN = 15
+_STEPS = {
+    "lasso": "step of the path: a smaller penalty",
+    "elastic-net": "step of the path: a smaller penalty",
+    "boosting": "step of the path: more updates",
+    "stability": "features",
+}
 _STYLE: Any = {
     "font.size": 10,
     "font.family": "DejaVu Sans",
@@ -69,9 +75,9 @@ def survival(run: Run, year: float) -> Figure:
     axes, table = figure.subplots(2, 1, height_ratios=(5, 1), sharex=True)
     cohort, judged = run.cohort, run.judged
     end = np.ceil(np.quantile(cohort.time, 0.95) / year)
-    ticks = np.arange(0, end + 1) * year
+    ticks = np.arange(0, end + 1)
     for row, (name, colour, who) in enumerate((("high", _HIGH, judged.high), ("low", _LOW, ~judged.high))):
-        time, event = cohort.time[who], cohort.event[who]
+        time, event = cohort.time[who] / year, cohort.event[who]
         curve = kaplan_meier(time, event)
         x, lines = np.append(curve.time, time.max()), (curve.survival, curve.low, curve.high)
         mid, low, high = (np.append(one, one[-1]) for one in lines)
@@ -84,13 +90,14 @@ def survival(run: Run, year: float) -> Figure:
         axes.plot([], [], color=colour, linewidth=2, label=f"{name} score, {who.sum()} patients, {event.sum()} events")
     _begin(axes, "Survival of the groups, by scores that had not seen the patient")
     effect, p = judged.groups, judged.log_rank_p
-    words = f"hazard ratio {effect.value:.2f} ({effect.low:.2f} to {effect.high:.2f})\nlog-rank p = {p:.2g}"
+    ratio_text = f"hazard ratio {effect.value:.2f} ({effect.low:.2f} to {effect.high:.2f})"
+    words = f"{ratio_text}\nlog-rank p = {p:.2g}, folds as strata"
     axes.text(0.99, 0.98, words, transform=axes.transAxes, ha="right", va="top", linespacing=1.4)
     axes.legend(loc="lower left", frameon=False)
-    axes.set(ylim=(0, 1.02), xlim=(0, end * year), ylabel="survival", xticks=ticks)
+    axes.set(ylim=(0, 1.02), xlim=(0, end), ylabel="survival", xticks=ticks)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.tick_params(axis="x", labelbottom=True)
-    table.set(ylim=(-0.6, 1.6), yticks=(0, 1), xlabel=f"time ({run.unit})")
+    table.set(ylim=(-0.6, 1.6), yticks=(0, 1), xlabel="years")
     table.set_yticklabels(["low", "high"])
     table.set_title("at risk", loc="left", fontsize=10, color=_SOFT)
     table.spines[:].set_visible(False)
@@ -109,9 +116,10 @@ def auc(run: Run) -> Figure:
     for x, one in zip(years, found, strict=True):
         axes.annotate(f"{one.value:.2f}", (x, one.value), (0, 8), textcoords="offset points", ha="center")
     axes.axhline(0.5, color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
-    axes.text(0.01, 0.505, "a coin", transform=axes.get_yaxis_transform(), color=_SOFT, va="bottom")
+    axes.text(0.99, 0.495, "a coin", transform=axes.get_yaxis_transform(), color=_SOFT, ha="right", va="top")
     low = min([0.4, *(one.low for one in found)])
-    axes.set(xticks=years, xlabel="years", ylabel="AUC (cumulative/dynamic)", ylim=(low - 0.03, 1.0))
+    high = max([0.8, *(one.high for one in found)])
+    axes.set(xticks=years, xlabel="years", ylabel="AUC (cumulative/dynamic)", ylim=(low - 0.03, min(1.0, high + 0.03)))
     axes.margins(x=0.08)
     return figure
 
@@ -157,7 +165,7 @@ def path(run: Run) -> Figure:
             ends.append((float(row[-1]), _short(run.cohort.names[column]), colour))
     axes.axhline(0, color=_SOFT, linewidth=0.8)
     axes.axvline(fitted.step + 1, color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
-    axes.set(xlabel="step of the path (a smaller penalty, or more updates)", ylabel="coefficient per SD")
+    axes.set(xlabel=_STEPS[fitted.method], ylabel="coefficient per SD")
     side = -1 if fitted.step + 1 > steps[-1] / 2 else 1
     axes.annotate(
         "chosen", (fitted.step + 1, 1), (4 * side, -4), xycoords=("data", "axes fraction"),

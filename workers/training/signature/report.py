@@ -6,13 +6,14 @@ nothing. Next: `card`, and a reader.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.training.signature.cohort import Cohort
+from workers.training.signature.cohort import Cohort, Sources
 from workers.training.signature.concordance import harrell
 from workers.training.signature.cox import Risk, univariate
 from workers.training.signature.curves import kaplan_meier
@@ -37,11 +38,15 @@ class Run:
         Of each bootstrap sample, (bootstraps,).
     permuted
         Outer C-index of each shuffle of the follow-up, (shuffles,).
+    refused
+        Why a patient has no features, by patient; of a cohort that is read from studies.
     """
 
+    sources: Sources
     cohort: Cohort
     plan: Plan
     seed: int
+    quick: bool
     unit: str
     fitted: Fitted
     tried: Mapping[str, Fitted]
@@ -49,6 +54,7 @@ class Run:
     judged: Judgement
     optimism: Array
     permuted: Array
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def document(run: Run) -> dict[str, Any]:
@@ -57,7 +63,9 @@ def document(run: Run) -> dict[str, Any]:
     whole: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "seed": run.seed,
+        "quick": run.quick,
         "plan": asdict(run.plan),
+        "columns": _columns(run.sources),
         "data": _data(run),
         "outer": _interval(judged.c_index, "c_index")
         | {"method": METHOD.format(folds=run.plan.folds, repeats=run.plan.repeats)},
@@ -99,6 +107,14 @@ def _interval(one: Interval, name: str) -> dict[str, Any]:
     return {name: one.value, "low": one.low, "high": one.high, "patients": one.patients}
 
 
+def _columns(sources: Sources) -> dict[str, Any]:
+    """Return what the command was told of the tables, files by their names."""
+    return {
+        name: value.name if isinstance(value, Path) else value
+        for name, value in ((one.name, getattr(sources, one.name)) for one in fields(sources))
+    }
+
+
 def _data(run: Run) -> dict[str, Any]:
     cohort = run.cohort
     followed = kaplan_meier(cohort.time, ~cohort.event)
@@ -109,6 +125,7 @@ def _data(run: Run) -> dict[str, Any]:
         "events": int(cohort.event.sum()),
         "features": len(cohort.names),
         "left_out": dict(cohort.left_out),
+        "refused": dict(run.refused),
         "unit_of_time": run.unit,
         "median_follow_up": float(reached[0]) if len(reached) else None,
         "extraction": dict(cohort.extraction),
@@ -142,7 +159,13 @@ def _signature(cohort: Cohort, fitted: Fitted) -> dict[str, Any]:
         "step": fitted.step,
         "cut_off": fitted.cut_off,
         "features": [
-            {"name": cohort.names[place], "mean": float(mean), "sd": float(sd), "coefficient": float(coefficient)}
+            {
+                "name": cohort.names[place],
+                "logarithm": cohort.names[place] in cohort.logarithms,
+                "mean": float(mean),
+                "sd": float(sd),
+                "coefficient": float(coefficient),
+            }
             for place, mean, sd, coefficient in columns
         ],
     }
