@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from pydicom.uid import SegmentationStorage
 
 from node.cards import Cards
 from node.core.ledger import Ledger, worklist
@@ -56,6 +57,19 @@ def test_a_corrected_patient_gets_another_card(
         row.digest = "changed"
     cards.round()
     assert card(ledger).patient_name == "Roe Jill"
+
+
+def test_an_image_is_read_rather_than_a_segmentation(
+    ledger: Ledger, spool: Spool, receive: Callable[..., Any], series: Callable[..., Any]
+) -> None:
+    """Also where the segmentation came first and has a card already: it need not know the accession number."""
+    receive(series("1.2.3.0", count=1, SOPClassUID=SegmentationStorage, Modality="SEG"))
+    cards = Cards(ledger, spool)
+    cards.round()
+    assert card(ledger).accession_number == ""
+    receive(series("1.2.3.8", count=1, **ASKED))
+    cards.round()
+    assert card(ledger).accession_number == "ACC-1"
 
 
 @pytest.mark.parametrize("content", [b"", b"no DICOM at all"])
