@@ -1,4 +1,4 @@
-"""The processes of one machine, started and kept: listener, steward, and a worker for each queue.
+"""The processes of one machine, started and kept: listener, steward, a worker for each queue, the page.
 
 Each is `crlm-node` again with another command, so that what `up` runs is what a service manager would run. A process
 that ends is started again after a pause, which grows while it ends soon; all are ended together. Output goes to one
