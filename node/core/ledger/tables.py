@@ -7,7 +7,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import Enum, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import Enum, Float, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from node.core.states import DeliveryState, JobState, Stage, StudyState
@@ -291,7 +291,7 @@ class Echo(Base):
 
     destination: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[datetime]
-    seconds: Mapped[float]
+    seconds: Mapped[float] = mapped_column(Float)
     fault: Mapped[str] = mapped_column(Text)
 
 

@@ -15,11 +15,12 @@ from node.core.settings import Settings
 from node.phantom import PhantomFiles
 
 COMMANDS = (
-    *("demo", "up", "listen", "steward", "worker", "send", "analyse", "series", "phantom", "status", "audit"),
-    *("replay", "pause", "resume", "backfill"),
+    *("demo", "up", "listen", "steward", "worker", "web", "send", "analyse", "series", "phantom", "status", "audit"),
+    *("replay", "priority", "pause", "resume", "backfill"),
+    *("user add", "user list", "user password", "user remove"),
     *("quarantine list", "quarantine show", "quarantine release", "quarantine delete"),
     *("ledger upgrade", "ledger check", "ledger rebuild"),
-    *("facts check", "facts template"),
+    *("facts check", "facts enter", "facts template"),
     *("report show", "report check"),
     *("config check", "config show", "config reference"),
     *("models list", "models verify", "models fetch"),

@@ -87,6 +87,7 @@ def test_a_key_image_is_of_its_study_alone(sign_in: Sign, known: Known, ledger: 
     assert (found.status_code, found.content) == (200, PNG)
     for path in (
         f"/studies/{other}/jobs/{key}/images/cover.png",
+        f"/studies/{uid}/jobs/{key}/images/none.png",
         f"/studies/{uid}/jobs/{key}/images/..%2fresult.json",
         f"/studies/{uid}/jobs/..%2f{key}/images/cover.png",
     ):
