@@ -13,7 +13,7 @@ from pathlib import Path
 
 from node import __version__
 from node.content import Choice, StudyContent
-from node.core import log
+from node.core import log, signatures
 from node.core.ledger import Ledger, jobs, queues, studies
 from node.core.reasons import StudyRefusal
 from node.core.records import EarlyRefusal, JobRequest, PatientFacts
@@ -36,7 +36,13 @@ def build_request(
     refusal: EarlyRefusal | None = None,
     forced: str = "",
 ) -> JobRequest:
-    """Return all that a worker is told about an analysis that is asked for `now`; `forced` is the content's."""
+    """Return all that a worker is told about an analysis that is asked for `now`; `forced` is the content's.
+
+    Raises
+    ------
+    Unavailable
+        `signature-unreadable`: a signature that the site asks cannot be read.
+    """
     return JobRequest(
         study_instance_uid=study_instance_uid,
         requested_at=now,
@@ -51,6 +57,7 @@ def build_request(
         refusal=refusal,
         forced=forced,
         report=settings.report,
+        signatures=signatures.asked(settings),
     )
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from node.core.codes import LESION_COUNT, MEASUREMENTS, UNIT_DISPLAY, MeasurementCoding
+from node.core.codes import LESION_COUNT, RAD_PREFIX, UNIT_DISPLAY, MeasurementCoding, coding_of
 from node.core.ledger import Ledger, deliveries, history, jobs, queues, studies
 from node.core.ledger.tables import Delivery, Job, Study, StudyFlag
 from node.core.peer import Peer, Stored
@@ -70,14 +70,14 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
     if document["refusal"]:
         _refusal(console, document)
         return
-    numbers = document["measurements"]
+    numbers = {name: one for name, one in document["measurements"].items() if not name.startswith(RAD_PREFIX)}
     computed = {name: one for name, one in numbers.items() if one["status"] == "computed"}
     marks = _marks(computed)
     console.print(f"\n[bold]Measurements[/] (research use only) of {_measured(document)}", highlight=False)
     console.print(f"Segmentation: {escape(document['quality']['segmentation']['engine'])}", highlight=False)
     rows = []
     for name, one in computed.items():
-        coding = MEASUREMENTS[name]
+        coding = coding_of(name)
         true = (truth or {}).get(name, {}).get("value")
         own = dict.fromkeys(marks[_note(note)] for note in one["notes"])
         beside = [_number(true, coding), _difference(one["value"], true, coding)] if truth else []
@@ -89,6 +89,7 @@ def result(console: Console, document: Mapping[str, Any], truth: Mapping[str, An
     _intervals(console, document, {name: one for name, one in computed.items() if one["interval"]}, truth)
     _context(console, computed)
     _scores(console, document["scores"])
+    _rad_scores(console, document["rad_scores"])
     _missing(console, {name: one for name, one in numbers.items() if name not in computed}, truth)
 
 
@@ -188,7 +189,7 @@ def _context(console: Console, computed: Mapping[str, Any]) -> None:
         for beside in one["context"]:
             differs = f" [{_WARNING}]Here: {escape(', '.join(beside['outside']))}.[/]" if beside["outside"] else ""
             told = f"{beside['text']}. {beside['source']}: {beside['population']}; {beside['protocol']}."
-            grid.add_row(f"{MEASUREMENTS[name].name}:", escape(told) + differs)
+            grid.add_row(f"{coding_of(name).name}:", escape(told) + differs)
     if grid.rows:
         console.print("\n[bold]Published values[/] to read them beside, no verdicts", highlight=False)
         console.print(grid, highlight=False)
@@ -205,6 +206,24 @@ def _scores(console: Console, scores: Sequence[Mapping[str, Any]]) -> None:
     console.print(_table(("Clinical score", "Points", "Why"), rows))
 
 
+def _rad_scores(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    """Print what each signature says: the score with its group and its place in training, or all that is not met."""
+    rows = []
+    for one in found:
+        short = one["reason"] == NotComputed.SIGNATURE_INCOMPLETE  # `signature show` lists all that was never published
+        told = _SENTENCES[one["reason"]] if short else "; ".join(one["why"])
+        why = f"{one['reason']}: {told}" if one["reason"] else ""
+        if one["score"] is not None:
+            outside = [part["feature"] for part in one["contributions"] if part["outside"]]
+            why = f"{100 * one['place']:.0f} % in training had a lower score"
+            why += f"; outside training: {', '.join(outside)}" if outside else ""
+        score = "" if one["score"] is None else f"{one['score']:+.3f}"
+        rows.append([one["signature"], score, escape(one["group"] or ""), escape(why)])
+    if rows:
+        console.print()
+        console.print(_table(("Rad score", "Score>", "Group", "Why"), rows))
+
+
 def _intervals(
     console: Console, document: Mapping[str, Any], found: Mapping[str, Any], truth: Mapping[str, Any] | None
 ) -> None:
@@ -213,7 +232,7 @@ def _intervals(
         return
     rows = []
     for name, one in found.items():
-        coding, ends = MEASUREMENTS[name], one["interval"]
+        coding, ends = coding_of(name), one["interval"]
         true = [_number((truth or {}).get(name, {}).get("value"), coding)] if truth else []
         unit = UNIT_DISPLAY.get(coding.unit, coding.unit)
         rows.append([coding.name, *(_number(end, coding) for end in ends), unit, *true])
@@ -235,7 +254,7 @@ def _missing(console: Console, missing: Mapping[str, Any], truth: Mapping[str, A
     rows, dim = [], []
     told: set[str] = set()
     for name, one in sorted(missing.items(), key=lambda item: item[1]["reason"] == NotComputed.NOT_BUILT):
-        reason, coding = one["reason"], MEASUREMENTS[name]
+        reason, coding = one["reason"], coding_of(name)
         figures = [note["text"] for note in one["notes"] if note["code"] == NoteCode.IMPLAUSIBLE]
         parts = [reason if reason in told else f"{reason}: {_SENTENCES.get(reason, '')}"]
         parts += [escape(figure) for figure in figures if figure not in told]

@@ -2,22 +2,30 @@
 
 Each function reads what the one before left in the job's work folder and writes its own files there whole, so that
 any of them can be repeated alone: `tried.json`, `labels.npz`, `result.json`, `seg.dcm`, `sr.dcm`, `sr-viewer.dcm`,
-`summary.dcm`, `key-images/*.png`, and `seg-labelmap.dcm` where it is asked for.
+`summary.dcm`, `key-images/*.png`, and `seg-labelmap.dcm` where it is asked for. `run.json` says what stages 8 and 9 ran
+with and how long they took; it is no part of the result, for the same job makes the same result again.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
 
 from node.core.errors import NodeError, NotAnalysable, Unavailable
 from node.core.reasons import Outage, StudyRefusal
 from node.core.records import JobRequest
 from node.core.spool import Spool, WorkFolder
 from workers import measurement, report, segmentation, volume
+from workers.measured import Measured
 from workers.records import Volume
-from workers.report.document import Findings, Tried
+from workers.report.document import Findings, Tried, versions
 from workers.segmentation.port import Networks
+from workers.signature import folder
+from workers.signature.manifest import Signature
 from workers.stored_labels import parse_labels
 from workers.trials import LABELS, TRIED, Trials
+
+RUN = "run.json"
 
 # A further candidate that is too much for the engine does not take away what the ones before it gave.
 _TOO_MUCH = (Outage.ENGINE_TIMEOUT, Outage.ENGINE_MEMORY)
@@ -85,20 +93,42 @@ def segment(request: JobRequest, spool: Spool, work: WorkFolder, networks: Netwo
     return _report(Findings(request, refused, None, None, refusal, trials.tried()), spool, work)
 
 
-def measure(request: JobRequest, spool: Spool, work: WorkFolder, *, label_map: bool = False) -> Outcome:
+def measure(request: JobRequest, spool: Spool, work: WorkFolder, models: Path, *, label_map: bool = False) -> Outcome:
     """Stages 8 and 9: measure the segmented series and write the result set, with `label_map` the SEG as such as well.
+
+    `models` is the folder that the signatures of the request lie below.
 
     Raises
     ------
     Untrusted, Unavailable
-        See the stages.
+        See the stages; a signature that is not as it was asked is `signature-unreadable`.
     """
+    signatures = folder.asked(models, request.signatures)
     labels = parse_labels(work.read(LABELS))
     trials = json.loads(work.read(TRIED))
     tried = tuple(Tried(**one) for one in trials["tried"])
     read = volume.read(request.candidates[trials["chosen"]], spool, request.measurement)
-    measured = measurement.measure(read, labels, request.facts, request.measurement, request.notes)
-    return _report(Findings(request, read, labels, measured, None, tried), spool, work, label_map=label_map)
+    begin = perf_counter()
+    measured = measurement.measure(read, labels, request.facts, request.measurement, request.notes, signatures)
+    between = perf_counter()
+    outcome = _report(Findings(request, read, labels, measured, None, tried), spool, work, label_map=label_map)
+    seconds = {"measure": between - begin, "report": perf_counter() - between}
+    work.write(RUN, _run(request, signatures, measured, seconds))
+    return outcome
+
+
+def _run(
+    request: JobRequest, signatures: tuple[Signature, ...], measured: Measured, seconds: dict[str, float]
+) -> bytes:
+    """Return the run manifest: versions, digests of signatures, seconds of the stages and of each extraction."""
+    content = {
+        "job": request.key,
+        "versions": versions(request),
+        "signatures": {one.id: one.digest for one in signatures},
+        "seconds": seconds,
+        "extracted": [asdict(one) for one in measured.extracted],
+    }
+    return json.dumps(content, indent=1).encode()
 
 
 def _report(findings: Findings, spool: Spool, work: WorkFolder, *, label_map: bool = False) -> Outcome:

@@ -13,10 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from node.core.errors import NotAnalysable, Untrusted
+from node.core import signatures
+from node.core.errors import NotAnalysable, Unavailable, Untrusted
 from node.core.ledger import Ledger, audit
 from node.core.records import EarlyRefusal, JobRequest
-from node.core.settings import Settings
+from node.core.settings import Settings, SettingsError
 from node.core.spool import Spool
 from node.core.states import Stage
 from node.core.tls import require_caller_files
@@ -27,6 +28,7 @@ from workers.segmentation import download, manifest, weights
 from workers.segmentation.data_sets import Psoas
 from workers.segmentation.demo import folder as demo_folder
 from workers.segmentation.port import Networks
+from workers.signature.folder import asked as signatures_of
 
 _NETWORK_LIBRARIES = ("torch", "totalsegmentator", "nnunetv2")
 _UNTRUSTED = "NOT TRUSTED"
@@ -48,11 +50,15 @@ def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> N
         The ledger belongs to another version.
     WrongTlsFile
         A file for TLS towards a destination cannot be used.
+    SettingsError
+        A signature that the site asks is not to be trusted.
     """
     from workers import app, tasks  # here, because `analyse` has no need of Celery, which is slow to import
 
     if Stage.DELIVER in queues:
         require_caller_files(settings)
+    if Stage.MEASURE in queues:
+        require_signatures(settings)
     ledger = Ledger.of(settings)
     ledger.require_schema()
     spool = Spool(settings.spool_dir)
@@ -77,12 +83,13 @@ def analyse(
         See the stages.
     """
     require_own(out)
+    require_signatures(settings)
     out.mkdir(parents=True, exist_ok=True)
     with (
         TemporaryDirectory(dir=out, prefix=WORK) as folder,
         networks_of(settings, Path(folder) / "engine.log", force_demo=force_demo) as networks,
     ):
-        return measure(forced(request) if force_demo else request, out, networks)
+        return measure(forced(request) if force_demo else request, out, networks, settings.models)
 
 
 def require_own(out: Path) -> None:
@@ -112,8 +119,12 @@ def forced(request: JobRequest) -> JobRequest:
     return replace(request, engine=f"{request.engine}, demonstration model forced")
 
 
-def measure(request: JobRequest, out: Path, networks: Networks | None) -> tuple[dict[str, Any], list[str]]:
+def measure(
+    request: JobRequest, out: Path, networks: Networks | None, models: Path
+) -> tuple[dict[str, Any], list[str]]:
     """Run stages 6 to 9 into a folder that is there, in place of an earlier result; result.json is there last, whole.
+
+    `models` is the folder that the signatures of the request lie below.
 
     Raises
     ------
@@ -121,7 +132,7 @@ def measure(request: JobRequest, out: Path, networks: Networks | None) -> tuple[
         See the stages.
     """
     with TemporaryDirectory(dir=out, prefix=WORK) as folder:
-        document, files = _analyse(request, Spool(Path(folder)), networks)
+        document, files = _analyse(request, Spool(Path(folder)), networks, models)
         ready = Path(folder, "result")
         for name, content in files.items():
             (ready / name).parent.mkdir(parents=True, exist_ok=True)
@@ -155,6 +166,20 @@ def networks_of(settings: Settings, log_file: Path, *, force_demo: bool = False)
         engine.close()
 
 
+def require_signatures(settings: Settings) -> None:
+    """Require that each signature that the site asks is what its digest says.
+
+    Raises
+    ------
+    SettingsError
+        One is not; the message names it.
+    """
+    try:
+        signatures_of(settings.models, signatures.asked(settings))
+    except Unavailable as error:
+        raise SettingsError(f"signatures: {error.detail}") from error
+
+
 def require_networks(settings: Settings) -> None:
     """Require the libraries of networks, where the site has switched networks on.
 
@@ -169,7 +194,9 @@ def require_networks(settings: Settings) -> None:
         raise NetworksNotInstalled(f"networks = true needs {', '.join(missing)}: pip install 'crlm-node[worker]'")
 
 
-def _analyse(request: JobRequest, spool: Spool, networks: Networks | None) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _analyse(
+    request: JobRequest, spool: Spool, networks: Networks | None, models: Path
+) -> tuple[dict[str, Any], dict[str, bytes]]:
     spool.prepare()
     try:
         outcome = analysis.segment(request, spool, spool.work(request.key), networks)
@@ -178,7 +205,7 @@ def _analyse(request: JobRequest, spool: Spool, networks: Networks | None) -> tu
         outcome = analysis.segment(request, spool, spool.work(request.key), networks)
     work = spool.work(request.key)
     if not outcome.final:
-        outcome = analysis.measure(request, spool, work)
+        outcome = analysis.measure(request, spool, work, models)
     files = {name: work.read(name) for name in outcome.files}
     document: dict[str, Any] = json.loads(files[RESULT])
     return document, files

@@ -82,6 +82,16 @@ class Burden:
 
 
 @dataclass(frozen=True)
+class Extracted:
+    """What one extraction of radiomic features took: of which region of interest, its voxels, how many features."""
+
+    roi: str
+    voxels: int
+    features: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Measured:
     """What stage 8 hands to stage 9.
 
@@ -99,6 +109,8 @@ class Measured:
         The clinical scores that these numbers and the patient facts belong to.
     rad_scores
         What each signature that was asked says of the study.
+    extracted
+        The extractions that these needed.
     """
 
     measurements: dict[str, Measurement]
@@ -107,6 +119,7 @@ class Measured:
     burden: Burden | None
     scores: tuple["Score", ...] = ()
     rad_scores: tuple[Answer, ...] = ()
+    extracted: tuple[Extracted, ...] = ()
 
     @property
     def largest_lesion(self) -> tuple[Region, int] | None:

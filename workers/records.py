@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from node.core.codes import Structure
 from node.core.grid import Geometry
 from node.core.records import Candidate, Instance
+from workers.signature.stated import NOTHING, Stated
 from workers.validation import Validation
 
 Mask = NDArray[np.bool_]
@@ -55,6 +56,8 @@ class Volume:
         One per slice, in the order of the slices.
     frames
         Which frame of its instance each slice is, from 1; empty where the instances have one frame.
+    stated
+        What the header that was read first says of tumour and indication.
     """
 
     hu: NDArray[Any]
@@ -63,6 +66,7 @@ class Volume:
     instances: tuple[Instance, ...]
     acquisition: Acquisition
     frames: tuple[int, ...] = ()
+    stated: Stated = NOTHING
 
     @property
     def sha1(self) -> str:
@@ -151,6 +155,19 @@ class Region:
         return whole
 
 
+def union(regions: Sequence[Region]) -> Region | None:
+    """Return the voxels of any of some regions; None where there are none."""
+    if len(regions) < 2:
+        return regions[0] if regions else None
+    boxes = [region.box for region in regions]
+    first = [min(box[axis].start for box in boxes) for axis in range(3)]
+    whole = np.zeros([max(box[axis].stop for box in boxes) - first[axis] for axis in range(3)], dtype=bool)
+    for region, box in zip(regions, boxes, strict=True):
+        own = tuple(slice(part.start - begin, part.stop - begin) for part, begin in zip(box, first, strict=True))
+        whole[own] |= region.mask
+    return Region((first[0], first[1], first[2]), whole)
+
+
 class AlgorithmType(StrEnum):
     """Segment Algorithm Type (0062,0008)."""
 
@@ -172,6 +189,23 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Import:
+    """A SEG that came with the study, as a whole.
+
+    Parameters
+    ----------
+    labels
+        Of all its segments, known or not, in their order.
+    others
+        Where those of its segments lie that are none of the label map's; None where there is no voxel of them.
+    """
+
+    source: Instance
+    labels: tuple[str, ...]
+    others: Region | None
+
+
+@dataclass(frozen=True)
 class LabelMap:
     """A segmentation of a volume; segments may overlap (a lesion lies in the liver).
 
@@ -189,6 +223,8 @@ class LabelMap:
         Whether a network saw the tilted volume resampled to upright slices, and its masks were brought back.
     validation
         What was measured of the network on known truths; None where nothing was.
+    imports
+        The SEG that segments were imported from.
     """
 
     geometry: Geometry
@@ -199,6 +235,7 @@ class LabelMap:
     reduced: str = ""
     seen_upright: bool = False
     validation: Validation | None = None
+    imports: tuple[Import, ...] = ()
 
     @property
     def demonstration(self) -> bool:

@@ -53,7 +53,9 @@ class Desk:
         """Stages 8 and 9."""
         with _behind_the_door(job_key, Stage.MEASURE):
             label_map = any(Kind.SEG_LABELMAP in one.objects for one in self.settings.destinations)
-            self._guarded(job_key, Stage.MEASURE, partial(analysis.measure, label_map=label_map))
+            self._guarded(
+                job_key, Stage.MEASURE, partial(analysis.measure, models=self.settings.models, label_map=label_map)
+            )
 
     def deliver(self, job_key: str, destination: str) -> None:
         """Stage 10."""

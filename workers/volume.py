@@ -27,6 +27,7 @@ from workers.acquisition import acquisition, joined
 from workers.pixels import Range, Slice, Values, in_pieces, slices, slices_in_pieces
 from workers.plain import Pattern, like, pattern
 from workers.records import Acquisition, Volume
+from workers.signature.stated import NOTHING, Stated, stated
 
 _SINGLE_FRAME, _MULTI_FRAME = IMAGE_CLASSES
 _AHEAD = 3  # files that are read and hashed while one is decoded
@@ -81,6 +82,7 @@ def _read(candidate: Candidate, spool: Spool, settings: MeasurementSettings) -> 
         tuple(instance for instance, _ in ordered),
         replace(heap.acquisition, padding_hu=tuple(sorted(heap.padding_hu)), padding_voxels=heap.padding_voxels),
         tuple(frame for _, frame in ordered if frame is not None),
+        heap.stated,
     )
 
 
@@ -109,6 +111,7 @@ class _Heap:
     planes: list[Plane] = field(default_factory=list)
     sources: list[tuple[Instance, int | None]] = field(default_factory=list)
     acquisition: Acquisition | None = None
+    stated: Stated = NOTHING
     padding_hu: set[Range] = field(default_factory=set)
     padding_voxels: int = 0
     _header: Dataset | None = None
@@ -126,6 +129,7 @@ class _Heap:
         if one.header is not self._header:
             known, self._header = self.acquisition, one.header
             self.acquisition = acquisition(one.header) if known is None else joined(known, one.header)
+            self.stated = stated(one.header) if known is None else self.stated
         shape = (self.count, first.rows, first.columns)
         if (one.plane.rows, one.plane.columns) != shape[1:]:
             self.hu = None

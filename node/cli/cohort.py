@@ -28,7 +28,7 @@ def measure(source: Path, out: Path, settings: Settings, at_once: int | None, *,
     if settings.patient_facts:
         load(settings.patient_facts)  # a faulty form is told once, and not by each case
     with err.status("looks for studies"):
-        planned = plan(source, out, batch.taken())
+        planned = plan(source, out, batch.taken(settings))
     out.mkdir(parents=True, exist_ok=True)
     with alone(out / ".lock", f"A batch writes to {out} already"):
         try:

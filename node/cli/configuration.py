@@ -7,7 +7,7 @@ from sqlalchemy.engine import make_url
 
 from node import screens, selection
 from node.cli.application import FAILED, config_file, group, of_the_workers, out, say, settings_in_force
-from node.core import settings, tls
+from node.core import settings, signatures, tls
 from node.form import load
 from node.probe import ask
 from node.reference import settings_page
@@ -47,6 +47,7 @@ def config_check(
     loaded = settings.load(config_file())
     make_url(loaded.ledger)
     selection.load(loaded.series_rules)
+    signatures.require(loaded)
     if loaded.tls is not None:
         tls.listener_context(loaded.tls)
     tls.require_caller_files(loaded)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from node.cli.application import FILE, FOLDER, WrongUse, app, config_file, of_the_workers, out, say, settings_in_force
+from node.core import signatures
 from node.core.ledger import Ledger
 from node.core.settings import Settings, address_of
 from node.core.spool import OWNER_ALONE
@@ -95,6 +96,11 @@ def worker(
 
 
 def _settings_of_a_process() -> Settings:
-    """Return the settings; from here on, what this process and its children write is readable by this user alone."""
+    """Return the settings; from here on, what this process and its children write is readable by this user alone.
+
+    The signatures that the site asks must be there.
+    """
     os.umask(OWNER_ALONE)
-    return settings_in_force()
+    settings = settings_in_force()
+    signatures.require(settings)
+    return settings

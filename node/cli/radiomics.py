@@ -36,9 +36,12 @@ class Engine(StrEnum):
 def radiomics(
     out: Annotated[Path, typer.Option(help="Table of features (CSV).", **NEW_FILE)],
     image: Annotated[
-        Path | None, typer.Argument(metavar="IMAGE", help="NIfTI, NRRD, or a folder with one DICOM series.")
+        Path | None, typer.Argument(metavar="IMAGE", help="NIfTI, NRRD, or a folder with one CT series.")
     ] = None,
-    mask: Annotated[Path | None, typer.Argument(metavar="MASK", help="Labels on the grid of the image.")] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Argument(metavar="MASK", help="Labels on the grid of the image, or a DICOM SEG."),
+    ] = None,
     params: Annotated[Path | None, typer.Option(help="PyRadiomics' parameter file (YAML or JSON).", **FILE)] = None,
     deep: Annotated[
         str | None, typer.Option(metavar="ID", help="Network of deep features, which come after the others.")
@@ -47,9 +50,12 @@ def radiomics(
     label: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Label of the region, in place of the file's.")
     ] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="LABEL|NUMBER", help="Segment of the DICOM SEG, where it holds several.")
+    ] = None,
     batch: Annotated[
         Path | None,
-        typer.Option(help="List of regions: columns Image, Mask, and Label.", **(FILE | {"metavar": "CSV"})),
+        typer.Option(help="List of regions: columns Image, Mask; Label or Segment.", **(FILE | {"metavar": "CSV"})),
     ] = None,
 ) -> None:
     """Compute radiomic features under the names and definitions of PyRadiomics, or deep features, or both.
@@ -58,14 +64,14 @@ def radiomics(
     refused by its name. With --batch a region that has no features leaves them empty, and the exit code is 1.
     """
     table = of_the_workers("radiomics")
-    if (batch is None) == (image is None or mask is None) or (batch and (image or mask or label)):
+    if (batch is None) == (image is None or mask is None) or (batch and (image or mask or label or segment)):
         raise WrongUse("give IMAGE and MASK, or --batch CSV")
     if params is None and deep is None:
         raise WrongUse("give --params, --deep, or both")
     if not out.absolute().parent.is_dir():
         raise WrongUse(f"{out.parent} is not there")
     try:
-        regions = table.listed(batch) if batch else [table.one(image, mask, label)]
+        regions = table.listed(batch) if batch else [table.one(image, mask, label, segment)]
         network = table.network(settings_in_force().models, deep) if deep else None
         code = _run(table, regions, params, engine, network, out)
     except NotExtractable as error:
@@ -91,7 +97,12 @@ def _run(table: Any, regions: Any, params: Path | None, engine: Engine, network:
 
         done = table.run(regions, params, engine.value, out, deep=network, stop=stop, on_end=ended)
     if done.waiting:
-        say(f"Stopped: {done.measured} of {len(regions)} regions are in {out}")
+        told = done.measured + done.failed
+        say(
+            f"Stopped: {told} of {len(regions)} regions are in {out}"
+            if told
+            else "Stopped before the first region had ended: nothing is written"
+        )
         return INTERRUPTED
     if done.measured:
         say(f"Written to {out}: {done.measured} of {len(regions)} regions" if several else f"Written to {out}")

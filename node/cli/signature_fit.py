@@ -48,7 +48,10 @@ def signature_fit(
     ] = None,
     label: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Label of the region in the masks, in place of the file's."),
+        typer.Option(metavar="N", min=1, help="Label of the region in masks of numbers, in place of the file's."),
+    ] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="LABEL|NUMBER", help="Segment of each DICOM SEG, where it holds several.")
     ] = None,
     facts: Annotated[
         list[str] | None,
@@ -93,10 +96,14 @@ def signature_fit(
     command = of_the_workers("signature-fit", "fit")
     if unit not in command.UNITS:
         raise WrongUse(f"--unit is one of {', '.join(command.UNITS)}")
-    if (features is None) == (studies is None) or (studies is None) != (params is None) or (features and label):
+    alone = features is not None and not (studies or params or label or segment)
+    if not alone and (features or not studies or not params):
         raise WrongUse("give --features CSV, or --studies DIR and --params YAML")
     try:
-        extracted = _extracted(studies, params, label, followup, id_column, prefix, folder) if studies else None
+        extracted = None
+        if studies:
+            cohort = (studies, params, id_column, prefix, label, segment)
+            extracted = _extracted(cohort, followup, folder)
         tables = command.Sources(
             extracted.features if extracted else features,
             *(followup, id_column, time, event, prefix, tuple(facts or ()), tuple(baselines or ())),
@@ -111,12 +118,10 @@ def signature_fit(
     say(f"Written to {folder}: {', '.join(outcome.files)}")
 
 
-def _extracted(
-    studies: Path, params: Path | None, label: int | None, followup: Path, id_column: str, prefix: str, folder: Path
-) -> Any:
+def _extracted(words: tuple[Any, ...], followup: Path, folder: Path) -> Any:
     """Compute the features of a cohort of studies; each patient without features is a line on stderr."""
     command = of_the_workers("signature-studies")
-    cohort = command.Studies(studies, params, id_column, prefix, label)
+    cohort = command.Studies(*words)
     patients = command.waiting(cohort, followup)
     with until_told() as stop, _bar("patients", len(patients)) as on:
 

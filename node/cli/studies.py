@@ -26,6 +26,7 @@ from node.cli.application import (
 from node.cli.application import (
     out as console,
 )
+from node.core import signatures
 from node.core.peer import Peer
 from node.folder import rank_folder, request_for_folder
 from node.send import files_below
@@ -82,6 +83,7 @@ def analyse(
     settings_ = settings_in_force()
     if facts is not None:
         settings_ = settings_.model_copy(update={"patient_facts": facts})
+    signatures.require(settings_)
     if batch is not None:
         if folder is not None or seg is not None:
             raise WrongUse("--batch goes with neither a folder nor --seg: a CSV file names segmentations")
@@ -129,6 +131,10 @@ def phantom(
             show_default=False,
         ),
     ] = "",
+    before_resection: Annotated[
+        bool,
+        typer.Option("--before-resection", help="With headers that say so: a signature of such patients scores it."),
+    ] = False,
 ) -> None:
     """Write the synthetic abdomen and its truth.
 
@@ -138,12 +144,12 @@ def phantom(
     from node.phantom import write_phantom
 
     if awkward:
-        if seed is not None or truth is not None:
-            raise WrongUse("--awkward goes with neither --seed nor --truth")
+        if seed is not None or truth is not None or before_resection:
+            raise WrongUse("--awkward goes with none of --seed, --truth and --before-resection")
         _awkward(out, awkward)
         return
     try:
-        files = write_phantom(out, seed=seed, truth_file=truth)
+        files = write_phantom(out, seed=seed, truth_file=truth, planned=before_resection)
     except FileExistsError as error:
         raise WrongUse(str(error)) from error
     say(f"{len(files.ct)} slices in {out / 'ct'}, truth as SEG in {files.seg}, numbers in {files.truth_file}")

@@ -6,7 +6,7 @@ no standard scheme has gets a private code, never a guessed one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pydicom.sr.coding import Code
@@ -185,8 +185,6 @@ def of_muscle(text: str, psoas: str) -> str:
 
 _HU = "[hnsf'U]"
 _LEFT, _RIGHT = Structure.ILIOPSOAS_LEFT, Structure.ILIOPSOAS_RIGHT
-SIGNATURES = ("kha-2026", "tcia-crlm-os")
-
 MEASUREMENTS: Mapping[str, MeasurementCoding] = {
     "liver.volume": MeasurementCoding("Liver volume", "mL", VOLUME, structure=Structure.LIVER, grows=True),
     "liver.mean_hu": MeasurementCoding("Liver attenuation, mean", _HU, ATTENUATION, MEAN, Structure.LIVER),
@@ -205,11 +203,25 @@ MEASUREMENTS: Mapping[str, MeasurementCoding] = {
     "burden.count": MeasurementCoding("Liver lesions", "1", LESION_COUNT),
     "burden.max_diameter": MeasurementCoding("Largest axial diameter", "mm", MAXIMUM_DIAMETER),
     "burden.tbs": MeasurementCoding("Tumour burden score", "1", TBS),
-} | {
-    f"rad_score.{signature}.{part}": MeasurementCoding(f"{name}, {signature}", unit, concept)
-    for signature in SIGNATURES
-    for part, name, unit, concept in (
-        ("score", "Rad score", "1", RAD_SCORE),
-        ("group", "Rad score group", "", RAD_GROUP),
-    )
 }
+
+# The numbers of a signature, whichever a site has: `rad_score.ID.score` and `rad_score.ID.group`.
+RAD_PREFIX = "rad_score."
+RAD_PARTS: Mapping[str, MeasurementCoding] = {
+    "score": MeasurementCoding("Rad score", "1", RAD_SCORE),
+    "group": MeasurementCoding("Rad score group", "", RAD_GROUP),
+}
+
+
+def rad_names(signature: str) -> tuple[str, ...]:
+    """Return the ids of the numbers of a signature."""
+    return tuple(f"{RAD_PREFIX}{signature}.{part}" for part in RAD_PARTS)
+
+
+def coding_of(name: str) -> MeasurementCoding:
+    """Return the row of any number by its id, those of a signature among them."""
+    if not name.startswith(RAD_PREFIX):
+        return MEASUREMENTS[name]
+    signature, _, part = name.removeprefix(RAD_PREFIX).rpartition(".")
+    of_all = RAD_PARTS[part]
+    return replace(of_all, name=f"{of_all.name}, {signature}")

@@ -119,6 +119,11 @@ ANSWERS: Mapping[Coded, Answer] = {
     Outage.ENGINE_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "See the engine's log beside the worker's."),
     Outage.DEVICE_MISSING: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the GPU and its driver, or set device = cpu."),
     Outage.ALERT_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the webhook and the mail server in alerts."),
+    Outage.SIGNATURE_UNREADABLE: Answer(
+        _NO_RESOURCES,
+        Verdict.RETRY,
+        "Mend its manifest below models_dir, or correct signatures; then replay the study.",
+    ),
     Outage.WORKER_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "See the worker's log for the job."),
     Outage.WORKER_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "See whether the worker was killed or ran out of memory."),
     **{

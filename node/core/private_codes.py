@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pydicom.sr.coding import Code
 
 from node.core import codes
-from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, of_muscle
+from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, RAD_PARTS, RAD_PREFIX, coding_of, of_muscle, rad_names
 from node.core.reasons import NotComputed, StudyRefusal
 
 STUDY_REFUSED = Code("study-refused", PRIVATE_SCHEME, "Study not measured")
@@ -86,7 +86,7 @@ _SHORT_NAMES: Mapping[str, str] = {
     "burden.count": "Liver lesions",
     "burden.max_diameter": "Largest axial diameter",
     "burden.tbs": "Tumour burden score",
-} | {name: coding.name for name, coding in MEASUREMENTS.items() if name.startswith("rad_score.")}
+}
 AT_LEAST = " ≥"
 
 _HEAD = f"""# Private codes
@@ -100,8 +100,9 @@ _Rows = Iterator[tuple[Code, str]]
 
 
 def number_code(name: str, psoas: str) -> Code:
-    """Return the code of a number of `MEASUREMENTS`, by its id; its meaning names the muscle that was measured."""
-    return Code(name, PRIVATE_SCHEME, of_muscle(_SHORT_NAMES[name], psoas))
+    """Return the code of a number by its id; its meaning names the muscle that was measured, or the signature."""
+    meaning = coding_of(name).name if name.startswith(RAD_PREFIX) else _SHORT_NAMES[name]
+    return Code(name, PRIVATE_SCHEME, of_muscle(meaning, psoas))
 
 
 def reason_code(reason: str) -> Code:
@@ -162,6 +163,8 @@ def _numbers() -> _Rows:
         written = [number_code(name, psoas) for psoas in ("iliopsoas", "psoas_major")]
         for code in {one.meaning: one for one in written}.values():
             yield code, f"`{coding.unit}`{cut}" if coding.unit else "a word"
+    for name, coding in zip(rad_names("ID"), RAD_PARTS.values(), strict=True):
+        yield number_code(name, ""), f"{f'`{coding.unit}`' if coding.unit else 'a word'}, of the signature `ID`"
 
 
 def _quality() -> Mapping[Code, str]:

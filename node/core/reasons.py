@@ -64,9 +64,9 @@ class NotComputed(Coded):
     LEVEL_NOT_COVERED = "level-not-covered", "The vertebral level is not covered by the scan."
     LESION_NONE = "lesion-none", "Lesions were searched for and none was found."
     INPUT_LOSSY = "input-lossy", "The images were compressed with loss."
-    OUT_OF_SCOPE = "out-of-scope", "The study does not meet what the signature requires."
-    ROI_MISMATCH = "roi-mismatch", "The region is not of the kind that the signature was made from."
-    SIGNATURE_INCOMPLETE = "signature-incomplete", "The signature was published without the numbers it needs."
+    OUT_OF_SCOPE = "out-of-scope", "The study does not meet the signature's needs."
+    ROI_MISMATCH = "roi-mismatch", "The region is of another kind than the signature's."
+    SIGNATURE_INCOMPLETE = "signature-incomplete", "The signature was published without its numbers."
     FEATURE_FAILED = "feature-failed", "A feature of the signature could not be computed."
 
 
@@ -149,5 +149,9 @@ class Outage(Coded):
     ENGINE_LOST = "engine-lost", "The segmentation process ended while it worked."
     DEVICE_MISSING = "device-missing", "The device that networks should run on is not there."
     ALERT_FAILED = "alert-failed", "An alert could not be sent to the site."
+    SIGNATURE_UNREADABLE = (
+        "signature-unreadable",
+        "A signature that studies are asked is not there, or is not what it was.",
+    )
     WORKER_FAILED = "worker-failed", "The worker failed while it worked on the study."
     WORKER_LOST = "worker-lost", "The worker stopped answering while it worked on the study."

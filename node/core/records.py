@@ -202,6 +202,14 @@ class Superseded:
 
 
 @dataclass(frozen=True)
+class AskedSignature:
+    """A signature that a study is asked a Rad score of: its id, and the SHA-256 of its manifest's file."""
+
+    id: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class JobRequest:
     """All that a worker is told about one analysis; stored in the ledger, never in the broker.
 
@@ -215,6 +223,9 @@ class JobRequest:
     is due; the key does not depend on it.
 
     `report` is how the result speaks; where that is as by default, the key is that of a request without it.
+
+    `signatures` are asked in their order. Where there are some the key depends on them, and on the phase of contrast
+    that each candidate was ranked by, which a site's rules decide.
     """
 
     study_instance_uid: str
@@ -232,6 +243,7 @@ class JobRequest:
     after: str = ""
     supersedes: Superseded | None = None
     report: ReportSettings = field(default_factory=ReportSettings)
+    signatures: tuple[AskedSignature, ...] = ()
 
     @property
     def revision(self) -> int:
@@ -261,9 +273,16 @@ class JobRequest:
             **({"forced": self.forced} if self.forced else {}),
             **({"after": self.after} if self.after else {}),
             **({"report": _plain(self.report)} if self.report != ReportSettings() else {}),
+            **(self._scored_by() if self.signatures else {}),
         }
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+    def _scored_by(self) -> dict[str, Any]:
+        return {
+            "signatures": [[one.id, one.sha256] for one in self.signatures],
+            "phases": [candidate.phase for candidate in self.candidates],
+        }
 
 
 class Status(StrEnum):

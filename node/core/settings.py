@@ -23,6 +23,7 @@ _LANGUAGES = Path(__file__).parents[2] / "workers" / "report" / "words"  # a fil
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+SignatureId = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 
 
 class SettingsError(ValueError):
@@ -235,6 +236,9 @@ class Settings(BaseSettings):
     ledger_password_file: Path | None = Field(None, description="File with the password of the ledger's database.")
     broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis of the job queue.")
     models_dir: Path | None = Field(None, description="Folder of models and signatures; empty: the installed ones.")
+    signatures: tuple[SignatureId, ...] | None = Field(
+        None, description="Signatures that each study is asked a Rad score of; absent: all in `models_dir`; `[]`: none."
+    )
     networks: bool = Field(True, description="Segment by networks what comes without a segmentation.")
     weights_dir: Path | None = Field(None, description="Folder of TotalSegmentator's weights; empty: in `home`.")
     device: str = Field("cpu", pattern=r"^(cpu|gpu(:\d+)?)$", description="Where networks run: `cpu`, `gpu`, `gpu:1`.")
@@ -292,6 +296,13 @@ class Settings(BaseSettings):
         names = [destination.name for destination in value]
         if len(set(names)) != len(names):
             raise ValueError("two destinations have the same name")
+        return value
+
+    @field_validator("signatures")
+    @classmethod
+    def _signatures_differ(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if len(set(value or ())) != len(value or ()):
+            raise ValueError("a signature is named twice")
         return value
 
     @field_validator("report")

@@ -14,6 +14,7 @@ from pathlib import Path
 from node.phantom.anatomy import Anatomy
 from node.phantom.dicom import seed_name, write_ct
 from node.phantom.grid import Grid, standard_grid
+from node.phantom.planned import before_resection
 from node.phantom.render import render
 from node.phantom.segments import write_seg
 from node.phantom.truth import Truth, truth
@@ -56,6 +57,7 @@ def write_phantom(
     truth_file: Path | None = None,
     grid: Grid | None = None,
     noise_sd_hu: float = NOISE_SD_HU,
+    planned: bool = False,
 ) -> PhantomFiles:
     """Write a synthetic abdomen.
 
@@ -71,6 +73,9 @@ def write_phantom(
         `standard_grid` by default. Another grid makes another series: it has UIDs of its own.
     noise_sd_hu : float
         SD of the noise.
+    planned : bool
+        As it would come before a liver resection: the headers say so (`node.phantom.planned`), and the segmentation
+        says that a person had a hand in it. It is a study of its own.
 
     Raises
     ------
@@ -84,8 +89,10 @@ def write_phantom(
     chosen = grid or standard_grid(anatomy)
     rendering = render(anatomy, chosen, seed=seed or 0, noise_sd_hu=noise_sd_hu)
     uid_seed = seed_name(anatomy) if grid is None else f"{seed_name(anatomy)} {chosen}"
-    ct = write_ct(folder, rendering, chosen, anatomy, uid_seed=uid_seed)
-    seg = write_seg(out / "seg.dcm", rendering, ct)
+    uid_seed += " before resection" if planned else ""
+    edit = before_resection if planned else None
+    ct = write_ct(folder, rendering, chosen, anatomy, uid_seed=uid_seed, edit=edit)
+    seg = write_seg(out / "seg.dcm", rendering, ct, semiautomatic=planned)
     numbers = truth(anatomy, noise_sd_hu)
     path = truth_file or out / "truth.json"
     write_truth(path, anatomy, numbers)

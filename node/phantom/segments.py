@@ -50,7 +50,12 @@ COLOURS = {
 
 
 def write_seg(
-    path: Path, rendering: Rendering, ct_files: Sequence[Path], *, only: Collection[str] | None = None
+    path: Path,
+    rendering: Rendering,
+    ct_files: Sequence[Path],
+    *,
+    only: Collection[str] | None = None,
+    semiautomatic: bool = False,
 ) -> Path:
     """Write the truth as one BINARY SEG whose frames point at the CT slices.
 
@@ -64,6 +69,8 @@ def write_seg(
         From `write_ct`, in the order of the slices; or the one file of an Enhanced CT image that holds all of them.
     only : collection of str, optional
         Names of the structures to write; all by default.
+    semiautomatic : bool
+        Say of each segment that a person had a hand in it.
 
     Returns
     -------
@@ -92,7 +99,9 @@ def write_seg(
         source_images=sources,
         pixel_array=stack,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_description(n + 1, name, seed) for n, (name, _) in enumerate(named)],
+        segment_descriptions=[
+            _description(n + 1, name, seed, semiautomatic=semiautomatic) for n, (name, _) in enumerate(named)
+        ],
         series_instance_uid=made_uid("seg series", seed),
         series_number=100,
         sop_instance_uid=made_uid("seg", seed),
@@ -137,8 +146,9 @@ def truth_masks(rendering: Rendering) -> list[tuple[str, Mask]]:
     return masks + [(f"lesion_{number}", mask) for number, mask in lesions]
 
 
-def _description(number: int, name: str, seed: str) -> hd.seg.SegmentDescription:
+def _description(number: int, name: str, seed: str, *, semiautomatic: bool) -> hd.seg.SegmentDescription:
     """One item of the Segment Sequence."""
+    types = hd.seg.SegmentAlgorithmTypeValues
     kinds = {
         "liver": (LIVER, None),
         "iliopsoas_left": (ILIOPSOAS, LEFT),
@@ -153,7 +163,7 @@ def _description(number: int, name: str, seed: str) -> hd.seg.SegmentDescription
         segment_label=name,
         segmented_property_category=ABNORMAL_STRUCTURE if lesion else ANATOMICAL_STRUCTURE,
         segmented_property_type=kind,
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_type=types.SEMIAUTOMATIC if semiautomatic else types.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name="phantom truth",
             family=codes.DCM.DeformableModels,

@@ -16,15 +16,23 @@ from made_seg import drawn, write_seg
 from pydicom import Dataset, dcmread
 from readers import Object, places_by_dcmqi
 from sr_reading import groups, name
-from studies import Study, run
+from studies import Study, analyse, run
 
 from node.core.codes import Structure
 from node.core.spool import Spool
+from node.phantom import covering_grid, standard_anatomy, write_phantom
 from workers import segmentation
 from workers.records import DEMONSTRATION, AlgorithmType, Mask
 
 # The suite's synthetic studies beside the awkward ones, which tests/reference/test_awkward.py puts to the same judges.
-SYNTHETIC = ("coarse_phantom", "corrected_phantom", "demonstration_phantom", "refused_phantom", "enhanced_phantom")
+SYNTHETIC = (
+    "coarse_phantom",
+    "planned_phantom",
+    "corrected_phantom",
+    "demonstration_phantom",
+    "refused_phantom",
+    "enhanced_phantom",
+)
 Program = Callable[[str], str]
 Harm = Callable[[Dataset], None]
 
@@ -35,6 +43,16 @@ def damaged(path: Path, target: Path, harm: Harm) -> Path:
     harm(ds)
     ds.save_as(target)
     return target
+
+
+@pytest.fixture(scope="session")
+def planned_phantom(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A phantom before a liver resection, very coarse: its SR and its Summary tell a Rad score."""
+    grid = covering_grid(standard_anatomy(), spacing_mm=(5.0, 4.0, 4.0))
+    files = write_phantom(tmp_path_factory.mktemp("planned"), grid=grid, planned=True)
+    study = analyse(files.ct[0].parent, files.seg, tmp_path_factory.mktemp("planned-home"))
+    assert any(one["score"] is not None for one in study.document["rad_scores"])
+    return study
 
 
 @pytest.fixture(scope="session")

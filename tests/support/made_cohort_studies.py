@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK
 from made_cohort import EVENT, ID, TIME
 
-from node.phantom import Structure, covering_grid, render, standard_anatomy, write_ct, write_seg
+from node.phantom import covering_grid, render, standard_anatomy, truth_masks, write_ct, write_seg
 
 PARAMS = """
 setting: {binWidth: 20, label: 1, resegmentRange: [-200, 300], additionalInfo: true}
@@ -27,7 +27,7 @@ def write(folder: Path, patients: int, dicom: int = 0) -> tuple[Path, Path, Path
     anatomy = standard_anatomy()
     grid = covering_grid(anatomy, spacing_mm=_SPACING_MM)
     picture = render(anatomy, grid, noise_sd_hu=10.0)
-    liver = picture.labels == Structure.LIVER
+    liver = dict(truth_masks(picture))["liver"]
     draw = np.random.default_rng(4)
     brighter = draw.normal(size=patients)
     months = np.round(draw.exponential(40 * np.exp(-brighter)), 1) + 0.1

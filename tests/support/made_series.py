@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from node.core.codes import Structure
-from node.core.records import Candidate, HeightSource, Instance, JobRequest, PatientFacts
+from node.core.records import AskedSignature, Candidate, HeightSource, Instance, JobRequest, PatientFacts
 from node.core.settings import ImportRules, MeasurementSettings, ReportSettings
 from node.core.spool import Spool, digest
 
@@ -142,6 +142,7 @@ def request(
     facts: PatientFacts | None = None,
     labels: Mapping[str, Structure] | None = None,
     language: str = "en",
+    signatures: Sequence[AskedSignature] = (),
     **measurement: Any,
 ) -> JobRequest:
     """Return the request to measure series of files, the first one first, on these segmentations."""
@@ -157,4 +158,5 @@ def request(
         engine="imported",
         version="0.1.0",
         report=ReportSettings(language=language),
+        signatures=tuple(signatures),
     )

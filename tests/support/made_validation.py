@@ -29,9 +29,7 @@ def validation(
 ) -> Validation:
     """Return a validation on five phantoms: these errors, or some for every number but the scores."""
     chosen: Mapping[str, Sequence[float]] = errors or {
-        name: DIFFERENCES_HU if coding.unit == "[hnsf'U]" else PARTS_OF_TRUTH
-        for name, coding in MEASUREMENTS.items()
-        if not name.startswith("rad_score.")
+        name: DIFFERENCES_HU if coding.unit == "[hnsf'U]" else PARTS_OF_TRUTH for name, coding in MEASUREMENTS.items()
     }
     return Validation(
         what="synthetic abdomens that the model never saw",

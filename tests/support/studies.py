@@ -90,5 +90,5 @@ def run(request: JobRequest, spool: Spool, *, label_map: bool = False) -> Study:
     work = spool.work(request.key)
     outcome = analysis.segment(request, spool, work)
     if not outcome.final:
-        outcome = analysis.measure(request, spool, work, label_map=label_map)
+        outcome = analysis.measure(request, spool, work, Settings().models, label_map=label_map)
     return Study(request, spool, outcome)

@@ -15,6 +15,7 @@ from threading import Event
 
 import psutil
 
+from node.core import signatures
 from node.core.cases import Case, Fate, Outcome
 from node.core.records import JobRequest
 from node.core.settings import Settings
@@ -41,9 +42,13 @@ class Ended:
     written: tuple[str, ...]
 
 
-def taken() -> frozenset[str]:
+def taken(settings: Settings) -> frozenset[str]:
     """Return the names that no column and no case of a user may have."""
-    return frozenset([*(column.name for column in table.columns()), *table.FILES, LOG])
+    return frozenset([*(column.name for column in _form((), settings).columns), *table.FILES, LOG])
+
+
+def _form(keys: Sequence[str], settings: Settings) -> table.Form:
+    return table.Form(tuple(keys), tuple(one.id for one in signatures.asked(settings)))
 
 
 def width(settings: Settings, cases: int) -> Width:
@@ -70,8 +75,11 @@ def require_ready(cases: Sequence[Case], out: Path, settings: Settings) -> None:
         The folder of a case holds a file that its result would overwrite, and that no earlier run has written.
     NetworksNotInstalled
         The settings ask for networks, and their libraries are not there.
+    SettingsError
+        A signature that the site asks is not to be trusted.
     """
     cli.require_networks(settings)
+    cli.require_signatures(settings)
     for case in cases:
         clear(out / case.name)
         cli.require_own(out / case.name)
@@ -103,7 +111,7 @@ def run(
         Is told of each case when it has ended.
     """
     ended = runner.run(cases, Task(prepare, settings, out, force_demo), at_once, stop, on_end)
-    outcomes, rows = {}, []
+    outcomes, rows, form = {}, [], _form(keys, settings)
     for case in cases:
         document = result_in(out / case.name)
         if (
@@ -113,5 +121,5 @@ def run(
             document = None
         outcome = ended.get(case.name) or Outcome(Fate.EARLIER if document else Fate.WAITING, None)
         outcomes[case.name] = outcome
-        rows.append(table.row(case, outcome, None if outcome.fate is Fate.FAILED else document, keys))
-    return Ended(outcomes, table.write(out, rows, keys))
+        rows.append(table.row(case, outcome, None if outcome.fate is Fate.FAILED else document, form))
+    return Ended(outcomes, table.write(out, rows, form))

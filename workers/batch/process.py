@@ -114,7 +114,7 @@ def _measure(case: Case, task: Task, networks: Networks | None) -> Outcome:
     kept = document is not None and _is_of(document, request)
     if document is None or not kept:
         folder.mkdir(exist_ok=True)
-        document, _ = cli.measure(request, folder, networks)
+        document, _ = cli.measure(request, folder, networks, task.settings.models)
     if refusal := document["refusal"]:
         return Outcome(Fate.REFUSED, FAILED, refusal["code"], refusal["text"], kept)
     return Outcome(Fate.MEASURED, DONE, kept=kept)

@@ -6,7 +6,7 @@ researcher.
 
 A cell is empty (null) where there is nothing to say: a number that was not computed is neither NaN nor 0, and its
 `.reason` says why. No column holds a name, a date of birth or a sentence of a header. A new fact is a line in `_FACTS`;
-numbers come from `node.core.codes.MEASUREMENTS`.
+numbers come from `node.core.codes.MEASUREMENTS`, then from the signatures that are asked.
 """
 
 import csv
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from node.core.cases import Case, Outcome
-from node.core.codes import MEASUREMENTS
+from node.core.codes import MEASUREMENTS, coding_of, rad_names
 
 CSV, PARQUET = "measurements.csv", "measurements.parquet"
 FILES = (CSV, PARQUET)
@@ -65,12 +65,27 @@ _FACTS = (
 )
 
 
-def columns(keys: Sequence[str] = ()) -> tuple[Column, ...]:
-    """Return all columns in their order, the user's own (`keys`) last."""
-    return (*_CASE, *_FACTS, *(one for name in MEASUREMENTS for one in _of(name)), *(Column(key, str) for key in keys))
+@dataclass(frozen=True)
+class Form:
+    """What differs between tables: the names of the user's own columns, and the signatures that are asked."""
+
+    keys: tuple[str, ...] = ()
+    signatures: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The ids of all numbers, those of the signatures last."""
+        return (*MEASUREMENTS, *(name for one in self.signatures for name in rad_names(one)))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns in their order, the user's own last."""
+        numbers = (one for name in self.numbers for one in _of(name))
+        places = (Column(_place_of(one), float, "1") for one in self.signatures)
+        return (*_CASE, *_FACTS, *numbers, *places, *(Column(key, str) for key in self.keys))
 
 
-def row(case: Case, outcome: Outcome, document: Mapping[str, Any] | None, keys: Sequence[str] = ()) -> dict[str, Value]:
+def row(case: Case, outcome: Outcome, document: Mapping[str, Any] | None, form: Form) -> dict[str, Value]:
     """Return the row of a case; `document` is None where it has no result."""
     status = (case.name, outcome.fate, outcome.exit_code, outcome.reason, case.study_instance_uid)
     cells: dict[str, Any] = dict(zip((one.name for one in _CASE), status, strict=True))
@@ -78,15 +93,17 @@ def row(case: Case, outcome: Outcome, document: Mapping[str, Any] | None, keys: 
     cells |= {one.name: _at(found, one.place) for one in _FACTS}
     if not cells["reason"]:
         cells["reason"] = _at(found, ("refusal", "code"))
-    for name in MEASUREMENTS:
+    for name in form.numbers:
         cells |= _number(name, found.get("measurements", {}).get(name, {}))
-    cells |= dict(zip(keys, case.keys, strict=True))
-    return {one.name: _as(one.kind, cells[one.name]) for one in columns(keys)}
+    answers = {one["signature"]: one for one in found.get("rad_scores") or ()}
+    cells |= {_place_of(one): answers.get(one, {}).get("place") for one in form.signatures}
+    cells |= dict(zip(form.keys, case.keys, strict=True))
+    return {one.name: _as(one.kind, cells[one.name]) for one in form.columns}
 
 
-def write(out: Path, rows: Sequence[Mapping[str, Value]], keys: Sequence[str] = ()) -> tuple[str, ...]:
+def write(out: Path, rows: Sequence[Mapping[str, Value]], form: Form) -> tuple[str, ...]:
     """Write the table; return the names of the files: CSV, and Parquet where its library is installed."""
-    written = columns(keys)
+    written = form.columns
     _put(out / CSV, lambda path: _write_csv(path, rows, written))
     if find_spec("pyarrow") is None:
         (out / PARQUET).unlink(missing_ok=True)  # it would be of an earlier run
@@ -97,10 +114,14 @@ def write(out: Path, rows: Sequence[Mapping[str, Value]], keys: Sequence[str] = 
 
 def _of(name: str) -> tuple[Column, ...]:
     """Return the columns of a number, or of a word, which has no interval."""
-    unit = MEASUREMENTS[name].unit
+    unit = coding_of(name).unit
     bounds = (Column(f"{name}.low", float, unit), Column(f"{name}.high", float, unit)) if unit else ()
     value = Column(name, float if unit else str, unit)
     return (value, *bounds, Column(f"{name}.reason", str), Column(f"{name}.notes", str))
+
+
+def _place_of(signature: str) -> str:
+    return f"rad_score.{signature}.place"
 
 
 def _number(name: str, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Stage 8: a `LabelMap` on a `Volume` becomes numbers.
 
 Comes in: volume, segmentation, patient facts, numeric settings, signatures. Goes out: `Measured`, with every id of
-`node.core.codes.MEASUREMENTS` present: a value with what it is read beside, or the coded reason why there is none.
+`node.core.codes.MEASUREMENTS` and of the signatures present: a value with what it is read beside, or the coded reason
+why there is none.
 What can go wrong: nothing that stops the study; each number answers for itself, and one that rests on an implausible
 mask is withheld. Next: stage 9, report.
 """
@@ -13,8 +14,20 @@ from node.core.codes import MEASUREMENTS, Structure
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import Measurement, Note, PatientFacts, not_computed
 from node.core.settings import MeasurementSettings
-from workers.measured import Measured
-from workers.measurement import bone, burden, context, doubt, liver, plausibility, psoas, rad_score, scores, vertebra
+from workers.measured import Extracted, Measured
+from workers.measurement import (
+    bone,
+    burden,
+    context,
+    doubt,
+    liver,
+    plausibility,
+    psoas,
+    rad_features,
+    rad_score,
+    scores,
+    vertebra,
+)
 from workers.records import LabelMap, Volume
 from workers.signature.manifest import Signature
 
@@ -26,24 +39,31 @@ def measure(
     settings: MeasurementSettings,
     notes: tuple[Note, ...] = (),
     signatures: Sequence[Signature] = (),
-    features: rad_score.Features | None = None,
 ) -> Measured:
     """Compute every number of a study; each of them, computed or not, carries `notes`."""
     l3 = vertebra.level(labels, Structure.VERTEBRA_L3)
     core, density = bone.measure(volume, labels, settings)
     table, load = burden.measure(volume, labels)
     doubts = plausibility.doubts(volume, labels)
-    rad_scores = rad_score.ask(signatures, volume, labels, facts, doubts, features)
+    extracted: list[Extracted] = []
+
+    def extract(asked: Sequence[Signature]) -> dict[str, rad_features.Computed]:
+        computed_of, took = rad_features.compute(asked, volume, labels, table, facts)
+        extracted.extend(took)
+        return computed_of
+
+    rad_scores = rad_score.ask(signatures, volume, labels, facts, doubts, extract)
+    rad_numbers = rad_score.numbers(rad_scores)
     found: dict[str, Measurement] = {
         **liver.measure(volume, labels),
         **psoas.measure(volume, labels, facts, settings, l3),
         **density,
         **load,
-        **rad_score.numbers(rad_scores),
+        **rad_numbers,
     }
     complete = {
-        name: plausibility.withheld(name, found.get(name) or not_computed(_why_not(name, volume)), doubts, settings)
-        for name in MEASUREMENTS
+        name: plausibility.withheld(name, found.get(name) or not_computed(NotComputed.NOT_BUILT), doubts, settings)
+        for name in (*MEASUREMENTS, *rad_numbers)
     }
     clinical_scores = scores.compute(complete, facts.clinical)
     imported = _imported_names(labels)
@@ -60,13 +80,8 @@ def measure(
         None if Structure.LESION in doubts else table,
         clinical_scores,
         rad_scores,
+        tuple(extracted),
     )
-
-
-def _why_not(name: str, volume: Volume) -> NotComputed:
-    """Return why a number is missing that no module gives: a score is not to be had of lossy pixels, built or not."""
-    lossy = name.startswith(rad_score.PREFIX) and volume.acquisition.lossy
-    return NotComputed.INPUT_LOSSY if lossy else NotComputed.NOT_BUILT
 
 
 def _imported_names(labels: LabelMap) -> dict[Structure, str]:

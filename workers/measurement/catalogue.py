@@ -54,7 +54,9 @@ the indices comes from the sources named [there](patient-facts.md#height).
 
 ## Rad score
 
-`rad_score.*` is not built yet (`not-built`); of pixels that were compressed with loss it never will be (`input-lossy`).
+`rad_score.ID.score` and `rad_score.ID.group` of each signature that the site asks: [signatures](signatures.md). Without
+a score the reason is `signature-incomplete`, `out-of-scope`, `roi-mismatch`, `input-lossy`, `structure-implausible` or
+`feature-failed`.
 """
 
 

@@ -1,41 +1,42 @@
-"""The Rad scores among the numbers of a study: what signatures say of it, under the ids of `MEASUREMENTS`.
+"""The Rad scores among the numbers of a study: what signatures say of it, under `rad_score.ID.score` and `.group`.
 
-Comes in: signatures, the volume, its segmentation, the site's facts, and what computes features. Goes out: the answer
-of each signature (`workers.signature.score`), and from it score and group, or the reason why there is none; features
-outside the range of training are noted. Nothing can go wrong. Next: the other numbers of stage 8; the contributions go
-on in `Measured.rad_scores`.
+Comes in: signatures, the volume, its segmentation, the site's facts, and what computes features (`rad_features`). Goes
+out: the answer of each signature (`workers.signature.score`), and from it score and group, or the reason why there is
+none; features outside the range of training are noted. Nothing can go wrong. Next: the other numbers of stage 8; the
+contributions go on in `Measured.rad_scores`.
 
     Score = sum over features of coefficient * (value - mean) / sd, without a unit
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from node.core.codes import MEASUREMENTS, Structure
+from node.core.codes import Structure, rad_names
 from node.core.reasons import NotComputed, NoteCode
 from node.core.records import ClinicalFacts, Measurement, Note, PatientFacts, computed, not_computed
 from workers.measurement.plausibility import Doubts
+from workers.measurement.rad_features import Computed
 from workers.records import LabelMap, Segment, Volume
 from workers.signature.manifest import Roi, Signature
-from workers.signature.scope import ContrastPhase, Known, KnownMask, MaskOrigin
+from workers.signature.scope import ContrastPhase, Known, KnownMask, MaskOrigin, bare
 from workers.signature.score import Answer, Scored, Withheld, refusal, score
 
-PREFIX = "rad_score."
-Features = Callable[[Signature], Mapping[str, float | None]]
-"""Computes the features of a signature on the study at hand, by `Feature.column`."""
+Features = Callable[[Sequence[Signature]], Mapping[str, Computed]]
+"""Computes the features of signatures on the study at hand, by their ids."""
+_Known = TypeVar("_Known")
 
 
 def numbers(answers: Iterable[Answer]) -> dict[str, Measurement]:
-    """Return score and group by each signature that the table of measurements knows."""
+    """Return score and group by each signature."""
     found: dict[str, Measurement] = {}
     for one in answers:
-        names = [f"{PREFIX}{one.signature.id}.{part}" for part in ("score", "group")]
+        names = rad_names(one.signature.id)
         if isinstance(one, Withheld):
             found |= dict.fromkeys(names, not_computed(one.reason))
         else:
             notes = _notes(one)
             found |= {names[0]: computed(one.score, *notes), names[1]: computed(one.group, *notes)}
-    return {name: one for name, one in found.items() if name in MEASUREMENTS}
+    return found
 
 
 def _notes(one: Scored) -> list[Note]:
@@ -48,44 +49,60 @@ def _notes(one: Scored) -> list[Note]:
 
 
 def ask(
-    signatures: Iterable[Signature],
+    signatures: Sequence[Signature],
     volume: Volume,
     labels: LabelMap,
     facts: PatientFacts,
     doubts: Doubts,
-    features: Features | None,
+    features: Features,
 ) -> tuple[Answer, ...]:
-    """Return what each signature says of a study.
+    """Return what each signature says of a study, in their order.
 
     Features are computed only where it meets all that is required, and no region of interest is implausible.
     """
-    answers: list[Answer] = []
-    for one in signatures:
-        study = known(one, volume, labels, facts)
-        if withheld := refusal(one, study):
-            answers.append(withheld)
-        elif doubted := tuple(doubts[roi.structure].text for roi in one.rois if roi.structure in doubts):
-            answers.append(Withheld(one, NotComputed.STRUCTURE_IMPLAUSIBLE, doubted))
-        elif features is None:
-            answers.append(Withheld(one, NotComputed.NOT_BUILT, ("features are not computed here yet",)))
-        else:
-            answers.append(score(one, features(one), study))
-    return tuple(answers)
+    studies = {one.id: known(one, volume, labels, facts) for one in signatures}
+    refused = {one.id: why for one in signatures if (why := _refusal(one, studies[one.id], doubts))}
+    asked = [one for one in signatures if one.id not in refused]
+    computed_of = features(asked) if asked else {}
+    return tuple(refused.get(one.id) or _answer(one, computed_of[one.id], studies[one.id]) for one in signatures)
+
+
+def _refusal(signature: Signature, study: Known, doubts: Doubts) -> Withheld | None:
+    if withheld := refusal(signature, study):
+        return withheld
+    doubted = tuple(doubts[roi.structure].text for roi in signature.rois if roi.structure in doubts)
+    return Withheld(signature, NotComputed.STRUCTURE_IMPLAUSIBLE, doubted) if doubted else None
+
+
+def _answer(signature: Signature, found: Computed, study: Known) -> Answer:
+    if found.failed:
+        return Withheld(signature, NotComputed.FEATURE_FAILED, found.failed)
+    return score(signature, found.values, study)
 
 
 def known(signature: Signature, volume: Volume, labels: LabelMap, facts: PatientFacts) -> Known:
-    """Return what headers, segmentation and the site's facts tell of a study; a tumour that is not there is none."""
-    acquired, clinical = volume.acquisition, facts.clinical or ClinicalFacts()
+    """Return what headers, segmentation and the site's facts tell of a study; a tumour that is not there is none.
+
+    Where headers and the site say different things of tumour or indication, neither is known.
+    """
+    acquired, said, clinical = volume.acquisition, volume.stated, facts.clinical or ClinicalFacts()
     phase = volume.candidate.phase
-    tumour = clinical.untreated_tumour if labels.find(Structure.LESION) else False
+    tumour = _agreed(said.untreated_tumour, clinical.untreated_tumour) if labels.find(Structure.LESION) else False
     return Known(
         contrast_phase=ContrastPhase(phase) if phase in list(ContrastPhase) else None,
         slice_thickness_mm=acquired.slice_thickness_mm,
         lossless=not acquired.lossy,
         untreated_tumour=tumour,
         masks={roi.id: mask for roi in signature.rois if (mask := _mask(roi, labels))},
-        indication=clinical.indication,
+        indication=_agreed(said.indication, clinical.indication),
     )
+
+
+def _agreed(one: _Known | None, other: _Known | None) -> _Known | None:
+    """Return what is known from either; None where the two contradict each other."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one if one == other else None
 
 
 def _mask(roi: Roi, labels: LabelMap) -> KnownMask | None:
@@ -94,15 +111,11 @@ def _mask(roi: Roi, labels: LabelMap) -> KnownMask | None:
     if not segments:
         return None
     of = max(segments, key=lambda one: one.region.count)
-    return KnownMask(_origin(of, labels), frozenset(_label(one) for one in labels.segments if one.source == of.source))
+    names = next((one.labels for one in labels.imports if one.source == of.source), ())
+    return KnownMask(_origin(of, labels), frozenset(map(bare, names)))
 
 
 def _origin(segment: Segment, labels: LabelMap) -> MaskOrigin:
     if segment.source is not None:
         return MaskOrigin(f"imported-{segment.algorithm_type.lower()}")
     return MaskOrigin.DEMONSTRATION if labels.demonstration else MaskOrigin.NETWORK
-
-
-def _label(segment: Segment) -> str:
-    """Return a segment's label in lower case, words joined by `_`, without a number at the end."""
-    return re.sub(r"_?\d+$", "", re.sub(r"[^a-z0-9]+", "_", segment.label.lower()).strip("_"))

@@ -170,7 +170,7 @@ def _zone(findings: Findings) -> list[Item]:
 def _tell_the_rest(groups: list[Item], findings: Findings, told: set[str]) -> None:
     """Tell what has no group of its own: a number (no lesion at all, say) in the first, what is missing in the last."""
     measurements = _measurements(findings)
-    rest = [name for name in MEASUREMENTS if name not in told]
+    rest = [name for name in measurements if name not in told]
     there = [name for name in rest if measurements[name].value is not None]
     gone = [name for name in rest if measurements[name].value is None]
     for group, names, items in (

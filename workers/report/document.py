@@ -1,7 +1,7 @@
 """`result.json`: everything that one analysis found, for programs and for the archive.
 
-Its form is docs/result.schema.json. Every id of `node.core.codes.MEASUREMENTS` is always present. In a refused study
-each number carries the study's refusal code.
+Its form is docs/result.schema.json. Every id of `node.core.codes.MEASUREMENTS` is always present, and score and group
+of every signature that was asked. In a refused study each number carries the study's refusal code.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from typing import Any
 
-from node.core.codes import MEASUREMENTS
+from node.core.codes import MEASUREMENTS, coding_of, rad_names
 from node.core.errors import NodeError
 from node.core.records import JobRequest, Measurement, PatientFacts, Superseded, not_computed
 from workers.measured import Lesion, Measured, Score
@@ -19,7 +19,7 @@ from workers.report.wording import Words
 from workers.signature.score import Answer, Contribution, Scored
 from workers.validation import Validation
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 _INTERVAL = (
     "From the least to the largest truth that the errors of this network on n known truths imply; no confidence "
     "interval. None where the study differs from the conditions, or a number is cut or was taken in another way."
@@ -94,7 +94,8 @@ def measurements(findings: Findings) -> dict[str, Measurement]:
     if findings.refusal is None:
         raise ValueError("findings have measurements or a refusal")
     refused = not_computed(findings.refusal.code, *findings.request.notes)  # type: ignore[arg-type]
-    return dict.fromkeys(MEASUREMENTS, refused)
+    asked = [name for one in findings.request.signatures for name in rad_names(one.id)]
+    return dict.fromkeys([*MEASUREMENTS, *asked], refused)
 
 
 def versions(request: JobRequest) -> dict[str, str]:
@@ -118,7 +119,7 @@ def _superseded(old: Superseded) -> dict[str, Any]:
 def _measurement(name: str, one: Measurement) -> dict[str, Any]:
     return {
         "value": one.value,
-        "unit": MEASUREMENTS[name].unit,
+        "unit": coding_of(name).unit,
         "interval": list(one.interval) if one.interval else None,
         "status": one.status,
         "reason": one.reason,
@@ -248,6 +249,9 @@ def _quality(findings: Findings) -> dict[str, Any]:
                     "imported_from": segment.source.sop_instance_uid if segment.source else None,
                 }
                 for segment in labels.segments
+            ],
+            "imported": [
+                {"sop_instance_uid": one.source.sop_instance_uid, "labels": list(one.labels)} for one in labels.imports
             ],
         }
     return quality

@@ -9,7 +9,7 @@ from pydicom import Sequence as Items
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage
 
-from node.core.codes import LIVER, MEASUREMENTS, STRUCTURES, Structure, ucum
+from node.core.codes import LIVER, STRUCTURES, Structure, coding_of, ucum
 from node.core.frames import header_copy
 from node.core.private_codes import number_code, reason_code
 from node.core.records import JobRequest, Measurement
@@ -177,7 +177,7 @@ def marks(regions: Sequence[Region], index: int, source: Source) -> Item | None:
 
 def number(name: str, one: Measurement) -> Item:
     """Return a NUM (TID 300) by the standard's own concept."""
-    coding = MEASUREMENTS[name]
+    coding = coding_of(name)
     return templates.measurement(
         coding.concept, round(float(one.value or 0), tree.DECIMALS), ucum(coding.unit), coding.derivation
     )

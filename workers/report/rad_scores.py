@@ -7,7 +7,7 @@ for a signature that gave no score a sentence that says why. A number that is mi
 
 from collections.abc import Iterator
 
-from node.core.codes import MEASUREMENTS, RAD_GROUP, RAD_SCORE, ucum
+from node.core.codes import RAD_GROUP, RAD_SCORE, rad_names, ucum
 from node.core.private_codes import (
     RAD_CONTRIBUTION,
     RAD_FEATURE,
@@ -34,8 +34,7 @@ def scored(findings: Findings) -> list[Scored]:
 
 def names(findings: Findings) -> list[str]:
     """Return the ids of the numbers that the containers hold."""
-    parts = [f"rad_score.{one.signature.id}.{part}" for one in scored(findings) for part in ("score", "group")]
-    return [name for name in parts if name in MEASUREMENTS]
+    return [name for one in scored(findings) for name in rad_names(one.signature.id)]
 
 
 def containers(findings: Findings) -> list[Item]:
@@ -58,8 +57,7 @@ def _items(one: Scored, findings: Findings) -> Iterator[Item]:
     yield tree.text(RAD_GROUP, one.group)
     yield tree.number(RAD_PLACE, round(100 * one.place, 1), ucum("%"))
     yield from map(_contribution, one.contributions)
-    own = [name for name in names(findings) if name.startswith(f"rad_score.{signature.id}.")]
-    yield from map(said, sentences.remarks(own, findings))
+    yield from map(said, sentences.remarks(rad_names(signature.id), findings))
     yield from map(said, about(one, words))
 
 
@@ -74,13 +72,14 @@ def about(one: Scored, words: Words) -> Iterator[str]:
     """Yield what a reader should know of a signature: what it foretells, whom it was made from, how good it was."""
     signature = one.signature
     yield words("rad.foretells", endpoint=signature.endpoint.name, text=signature.endpoint.text)
-    yield words("rad.population", population=signature.population, source="; ".join(signature.citation))
-    for figure in signature.validation:
-        yield words("rad.figure", name=figure.name, figure=_figure(figure, words), method=figure.method)
+    yield words("rad.population", population=signature.population.rstrip("."), source="; ".join(signature.citation))
     yield words("rad.use", use=signature.intended_use)
+    for found in signature.validation:
+        yield words("rad.figure", name=found.name, figure=figure(found, words), method=found.method)
 
 
-def _figure(one: Figure, words: Words) -> str:
+def figure(one: Figure, words: Words) -> str:
+    """Return a figure of validation with its interval."""
     if one.low is None:
         return f"{one.value:.3f}"
     return words("rad.interval", value=one.value, low=one.low, high=one.high)

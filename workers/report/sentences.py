@@ -6,7 +6,7 @@ published value come in English with the number; what they mean is said in the l
 
 from collections.abc import Iterator, Sequence
 
-from node.core.codes import MEASUREMENTS, UNIT_DISPLAY
+from node.core.codes import RAD_PREFIX, UNIT_DISPLAY, coding_of
 from node.core.errors import NodeError
 from node.core.reasons import NoteCode
 from node.core.records import Context, Measurement, Note
@@ -17,6 +17,9 @@ from workers.report.wording import Words
 def title(name: str, findings: Findings) -> str:
     """Return what a person calls a number, by its id, with the muscle that was measured."""
     words, psoas = findings.words, findings.request.measurement.psoas
+    if name.startswith(RAD_PREFIX):
+        signature, _, part = name.removeprefix(RAD_PREFIX).rpartition(".")
+        return words(f"measurement.rad_score.{part}", signature=signature)
     begin, within = words(f"muscle.{psoas}.first"), words(f"muscle.{psoas}.within")
     return words(f"measurement.{name}", Muscle=begin, muscle=within)
 
@@ -59,7 +62,7 @@ def _interval(name: str, one: Measurement, findings: Findings) -> str:
     if one.interval is None or validation is None:
         raise ValueError("an interval comes from what was measured of a network")
     low, high = one.interval
-    unit = MEASUREMENTS[name].unit
+    unit = coding_of(name).unit
     return findings.words(
         "page.interval",
         title=title(name, findings),

@@ -14,7 +14,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from node.core.codes import MEASUREMENTS, STRUCTURES, Structure, ucum
+from node.core.codes import MEASUREMENTS, STRUCTURES, Structure, coding_of, ucum
 from node.core.private_codes import AT_LEAST, number_code
 from node.core.records import Measurement
 from workers.records import DEMONSTRATION, Mask, Region
@@ -136,7 +136,7 @@ def _drawn(line: _Line, index: int, source: Source) -> Item | None:
 
 
 def _number(name: str, one: Measurement, drawn: Item, psoas: str) -> Item:
-    coding, code = MEASUREMENTS[name], number_code(name, psoas)
+    coding, code = coding_of(name), number_code(name, psoas)
     at_least = coding.grows and one.is_cut
     return templates.measurement(
         code._replace(meaning=code.meaning + AT_LEAST) if at_least else code,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.core import signatures
 from node.core.errors import Untrusted
 from node.core.reasons import NotComputed
 from workers.signature import folder, known, table
@@ -35,7 +36,7 @@ class Line:
 
 def listed(models: Path) -> list[Line]:
     """Return every signature that is installed, and how it stands."""
-    return [_line(models, id_) for id_ in folder.ids(models)]
+    return [_line(models, id_) for id_ in signatures.installed(models)]
 
 
 def _line(models: Path, id_: str) -> Line:
@@ -57,7 +58,7 @@ def found(models: Path, id_: str) -> Signature:
     Untrusted
         `input-untrusted`.
     """
-    there = folder.ids(models)
+    there = signatures.installed(models)
     if id_ not in there:
         raise ValueError(f"no signature {id_}; there are: {', '.join(there) or 'none'}")
     return folder.read(models, id_)

@@ -6,22 +6,39 @@ that cannot be read or is not what its digest says; an absent one is an `OSError
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from node.core.errors import Untrusted
-from node.core.reasons import StudyRefusal
+from node.core import signatures
+from node.core.errors import Unavailable, Untrusted
+from node.core.reasons import Outage, StudyRefusal
+from node.core.records import AskedSignature
+from node.core.signatures import FOLDER, NAME
 from workers.signature.manifest import Signature
 
-FOLDER = "signatures"
-NAME = "manifest.json"
 DIGEST = "digest"
 
 
-def ids(models: Path) -> tuple[str, ...]:
-    """Return the signatures that have a manifest below the folder of models, in order."""
-    return tuple(sorted(path.parent.name for path in (models / FOLDER).glob(f"*/{NAME}")))
+def asked(models: Path, signatures_: Iterable[AskedSignature]) -> tuple[Signature, ...]:
+    """Read the signatures that a job asks, each as it was when the job was made.
+
+    Raises
+    ------
+    Unavailable
+        `signature-unreadable`: one is not there, is another one than then, or is not to be trusted.
+    """
+    found = []
+    for one in signatures_:
+        content = signatures.content_of(models, one.id)
+        if signatures.sha256(content) != one.sha256:
+            raise Unavailable(Outage.SIGNATURE_UNREADABLE, f"{one.id}: its manifest is not that of the job")
+        try:
+            found.append(parse(one.id, content))
+        except Untrusted as error:
+            raise Unavailable(Outage.SIGNATURE_UNREADABLE, error.detail) from error
+    return tuple(found)
 
 
 def read(models: Path, id_: str) -> Signature:
@@ -32,9 +49,19 @@ def read(models: Path, id_: str) -> Signature:
     Untrusted
         `input-untrusted`: the manifest is not in the form of one, or not what its digest says.
     """
-    path = models / FOLDER / id_ / NAME
+    return parse(id_, (models / FOLDER / id_ / NAME).read_bytes())
+
+
+def parse(id_: str, manifest: bytes) -> Signature:
+    """Return the signature of a manifest's file, compared with its digest.
+
+    Raises
+    ------
+    Untrusted
+        As `read`.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(manifest)
         digest = content.pop(DIGEST)
         signature = Signature.model_validate(content)
     except ValidationError as error:

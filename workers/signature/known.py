@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from node.core.records import Indication
-from workers.signature.scope import ContrastPhase, Known, KnownMask, MaskOrigin
+from workers.signature.scope import ContrastPhase, Known, KnownMask, MaskOrigin, bare
 
 PHASE, THICKNESS, LOSSLESS, UNTREATED = "contrast_phase", "slice_thickness_mm", "lossless", "untreated_tumour"
 ORIGIN, LABELS, INDICATION = "mask_provenance", "mask_labels", "indication"
@@ -43,7 +43,7 @@ def known(stated: Mapping[str, str], rois: Iterable[str]) -> Known:
         A value is none that the item can have.
     """
     origin = _word(ORIGIN, MaskOrigin, stated)
-    labels = frozenset(label.strip() for label in stated.get(LABELS, "").split(",") if label.strip())
+    labels = frozenset(bare(label) for label in stated.get(LABELS, "").split(",") if bare(label))
     return Known(
         contrast_phase=_word(PHASE, ContrastPhase, stated),
         slice_thickness_mm=_number(THICKNESS, stated),

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from node.core.codes import Structure
+from node.core.settings import SignatureId
 from workers.signature.deep import NAMES, is_deep
 from workers.signature.parts import Distribution, Endpoint, Figure, Groups, Part, Sealed, Training
 from workers.signature.scope import Requires
@@ -92,7 +93,7 @@ class Signature(Sealed):
     """A signature."""
 
     schema_version: Literal["1.0"] = Field(SCHEMA_VERSION, description="Version of this form.")
-    id: Slug = Field(description="Its name, which is that of its folder.")
+    id: SignatureId = Field(description="Its name, which is that of its folder.")
     version: str = Field(pattern=r"^\d+(\.\d+)*$", description="Version of its numbers.")
     title: str = Field(min_length=1, description="What it is, in one line.")
     citation: tuple[str, ...] = Field(min_length=1, description="The publications, each with its doi.")

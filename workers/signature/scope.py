@@ -4,6 +4,7 @@ Comes in: `Requires` of a manifest, `Known` of a study. Goes out: each item that
 what is known, and the coded reason. What is not known counts as not met. Nothing can go wrong. Next: `score`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -60,6 +61,11 @@ class Requires(Part):
     indication: tuple[Indication, ...] = Field((), description="One of these; empty: any, known or not.")
 
 
+def bare(label: str) -> str:
+    """Return the label of a segment as labels are compared: lower case, without separators and numbers."""
+    return re.sub(r"[^a-z]", "", label.lower())
+
+
 @dataclass(frozen=True)
 class KnownMask:
     """Who drew a mask, and the labels of the segmentation that it is from, in the form of `Provenance.labels`."""
@@ -78,6 +84,9 @@ class Known:
     untreated_tumour: bool | None = None
     masks: Mapping[str, KnownMask] = field(default_factory=dict)
     indication: Indication | None = None
+
+
+_UNKNOWN = "not known"
 
 
 @dataclass(frozen=True)
@@ -103,12 +112,13 @@ class Unmet:
         return f"{self.item}: needs {self.wanted}, {self.found}"
 
 
-_UNKNOWN = "not known"
-
-
 def unmet(requires: Requires, known: Known) -> tuple[Unmet, ...]:
-    """Return every item that a study does not meet, in the order of the manifest."""
-    return (*_of_the_images(requires, known), *_of_the_masks(requires, known), *_of_the_patient(requires, known))
+    """Return every item that a study does not meet: first what is known to be otherwise, then what is not known.
+
+    Both are in the order of the manifest.
+    """
+    found = [*_of_the_images(requires, known), *_of_the_masks(requires, known), *_of_the_patient(requires, known)]
+    return tuple(sorted(found, key=lambda one: one.found == _UNKNOWN))
 
 
 def _of_the_images(requires: Requires, known: Known) -> Iterator[Unmet]:

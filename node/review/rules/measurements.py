@@ -5,7 +5,7 @@ TID 1500, 1410, 1411, 1501, 300, 320 of PS3.16; those of our archival form are a
 
 from collections.abc import Iterator
 
-from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME
+from node.core.codes import MEASUREMENTS, PRIVATE_SCHEME, RAD_PREFIX
 from node.review.content import (
     COMMENT,
     FINDING,
@@ -89,7 +89,8 @@ def _reasons(subject: Subject) -> Iterator[Finding]:
 
 
 def _not_computed(subject: Subject) -> list[Item]:
-    return [one for one in subject.items if one.kind == "CODE" and one.concept in MEASUREMENTS]
+    codes = [one for one in subject.items if one.kind == "CODE"]
+    return [one for one in codes if one.concept in MEASUREMENTS or one.concept.startswith(RAD_PREFIX)]
 
 
 def _all_computed(subject: Subject) -> str:

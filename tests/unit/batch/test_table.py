@@ -11,11 +11,15 @@ from pyarrow import parquet
 from studies import Study, analyse
 
 from node.core.cases import Case, Fate, Outcome
-from node.core.codes import MEASUREMENTS
+from node.core.codes import MEASUREMENTS, rad_names
+from node.core.settings import Settings
+from node.core.signatures import installed
 from node.phantom import PhantomFiles, covering_grid, standard_anatomy, write_phantom
 from workers.batch import table
 
 KEYS = ("arm", "note")
+SIGNATURES = installed(Settings().models)
+FORM = table.Form(KEYS, SIGNATURES)
 MEASURED = Outcome(Fate.MEASURED, 0)
 
 
@@ -47,13 +51,14 @@ def written(whole: Study, nothing: Study, tmp_path: Path) -> Path:
     """Folder with the table of a measured case, a refused one, and one that failed."""
     measured = json.loads(json.dumps(whole.document))
     measured["measurements"]["liver.volume"]["interval"] = [1400, 1500.5]
+    measured["rad_scores"][1]["place"] = 0.25
     refused = Outcome(Fate.REFUSED, 1, nothing.document["refusal"]["code"], "text")
     rows = [
-        table.row(case("a", "A", 'says "so",\nand more'), MEASURED, measured, KEYS),
-        table.row(case("b", "B", ""), refused, nothing.document, KEYS),
-        table.row(case("c", "", "Ü"), Outcome(Fate.FAILED, 137, "worker-lost", "text"), None, KEYS),
+        table.row(case("a", "A", 'says "so",\nand more'), MEASURED, measured, FORM),
+        table.row(case("b", "B", ""), refused, nothing.document, FORM),
+        table.row(case("c", "", "Ü"), Outcome(Fate.FAILED, 137, "worker-lost", "text"), None, FORM),
     ]
-    assert table.write(tmp_path, rows, KEYS) == table.FILES
+    assert table.write(tmp_path, rows, FORM) == table.FILES
     assert {path.name for path in tmp_path.iterdir()} == set(table.FILES), "what was written beside is gone"
     return tmp_path
 
@@ -74,8 +79,9 @@ def test_the_order_of_columns_is_fixed(written: Path) -> None:
     assert names == parquet.read_schema(written / table.PARQUET).names
     assert names[:6] == ["case", "status", "exit", "reason", "study_instance_uid", "series_instance_uid"]
     assert names[-2:] == list(KEYS)
-    numbers = [name for name in names if name in MEASUREMENTS]
-    assert numbers == list(MEASUREMENTS)
+    scores = [name for one in SIGNATURES for name in rad_names(one)]
+    numbers = [name for name in names if name in (*MEASUREMENTS, *scores)]
+    assert numbers == [*MEASUREMENTS, *scores]
     at = names.index("liver.volume")
     parts = ["", ".low", ".high", ".reason", ".notes"]
     assert names[at : at + 5] == [f"liver.volume{part}" for part in parts]
@@ -106,6 +112,8 @@ def test_numbers_are_those_of_the_result(written: Path, whole: Study) -> None:
         assert (refused[name], failed[name]) == (None, None)
         assert (refused[f"{name}.reason"], failed[f"{name}.reason"]) == ("segmentation-unavailable", None)
     assert (measured["liver.volume.low"], measured["liver.volume.high"]) == (1400.0, 1500.5)
+    place = f"rad_score.{whole.document['rad_scores'][1]['signature']}.place"
+    assert [row[place] for row in (measured, refused, failed)] == [0.25, None, None]
     values = [value for row in (measured, refused, failed) for value in row.values() if isinstance(value, float)]
     assert values
     assert not any(math.isnan(value) for value in values)
@@ -131,7 +139,7 @@ def test_facts_are_those_of_the_result(written: Path, whole: Study) -> None:
 
 def test_both_files_hold_the_same(written: Path) -> None:
     """Each cell of the CSV file reads back to that of the Parquet file; an empty one is null."""
-    types = {one.name: one.kind for one in table.columns(KEYS)}
+    types = {one.name: one.kind for one in FORM.columns}
     parsers: dict[type, Any] = {str: str, float: float, int: int, bool: {"true": True, "false": False}.get}
     back = [
         {name: parsers[types[name]](cell) if cell else None for name, cell in row.items()} for row in read_csv(written)
@@ -160,5 +168,5 @@ def test_no_name_and_no_sentence_is_in_the_table(written: Path, whole: Study) ->
 def test_without_its_library_there_is_no_parquet(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The CSV file is written, and no Parquet file of an earlier run is left beside it."""
     monkeypatch.setattr(table, "find_spec", lambda _: None)
-    assert table.write(written, []) == (table.CSV,)
+    assert table.write(written, [], FORM) == (table.CSV,)
     assert {path.name for path in written.iterdir()} == {table.CSV}

@@ -18,8 +18,9 @@ from made_series import spool as absolute
 from pydicom import dcmread
 
 import node.phantom
-from node.core.codes import MEASUREMENTS
-from node.core.settings import MeasurementSettings
+from node.core.codes import MEASUREMENTS, rad_names
+from node.core.settings import MeasurementSettings, Settings
+from node.core.signatures import installed
 from node.phantom import PhantomFiles
 from node.phantom.awkward import Kind
 from workers import volume
@@ -62,7 +63,8 @@ def test_a_study_is_measured(crlm_node: Callable[..., Any], small_phantom: Phant
     assert {"result.json", "seg.dcm", "sr.dcm"} <= names
     assert {dcmread(out / name).Modality for name in names if name.endswith(".dcm")} == {"SEG", "SR", "OT"}
     first = result(out)
-    assert set(first["measurements"]) == set(MEASUREMENTS)
+    asked = [name for one in installed(Settings().models) for name in rad_names(one)]
+    assert list(first["measurements"]) == [*MEASUREMENTS, *asked]
     assert all(coding.name in done.out for coding in MEASUREMENTS.values())
     assert f"{first['measurements']['psoas.pmvi']['value']:.2f}" in done.out
     assert crlm_node(*words).code == 0

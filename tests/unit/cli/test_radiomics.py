@@ -3,7 +3,9 @@
 import csv
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from made_network import INPUT, installed
 from made_regions import Made, made
 
 from node.cli import radiomics
+from node.cli.application import INTERRUPTED
+from workers.extraction import table
 from workers.measurement.deep.description import Input
-from workers.measurement.radiomics import table
 
 Row = dict[str, str]
 FEW = "featureClass: {firstorder: [Mean, Minimum], shape: [VoxelVolume]}\n"
@@ -164,3 +167,48 @@ def test_a_parameter_that_is_not_offered_is_named(crlm_node: Callable[..., Any],
     done = crlm_node("radiomics", "i.nii", "m.nii", "--params", files / "params.yaml", "--out", files / "o.csv")
     assert (done.code, "imageType.LoG" in done.sentence) == (1, True)
     assert not (files / "o.csv").exists()
+
+
+def test_a_segment_of_a_seg_is_the_region_whatever_label_the_parameters_have(
+    crlm_node: Callable[..., Any], test_data: Path, tmp_path: Path
+) -> None:
+    """On a real CT; alone or in a list, which says it in a column; and a label is of a mask of numbers only."""
+    case = test_data / "abdomen3mm"
+    (tmp_path / "params.yaml").write_text(FEW + "setting: {label: 7}\n")
+    common = ("--params", tmp_path / "params.yaml", "--out", tmp_path / "o.csv")
+    (tmp_path / "list.csv").write_text(f"Image,Mask,Segment\n{case}/ct,{case}/seg.dcm,vertebrae_L1\n")
+    for words in (
+        (case / "ct", case / "seg.dcm", "--segment", "vertebrae_L1"),
+        (case / "ct", case / "seg.dcm", "--segment", "4"),
+        ("--batch", tmp_path / "list.csv"),
+    ):
+        assert crlm_node("radiomics", *words, *common).code == 0
+        [row] = rows(tmp_path / "o.csv")
+        assert row["Segment"] in ("vertebrae_L1", "4")
+        assert float(row["original_shape_VoxelVolume"]) == pytest.approx(59_940, abs=5)
+    done = crlm_node("radiomics", case / "ct", case / "seg.dcm", *common)
+    assert "4 (vertebrae_L1)" in done.sentence
+    done = crlm_node("radiomics", case / "ct", case / "seg.dcm", "--segment", "4", "--label", "1", *common)
+    assert (done.code, done.sentence.startswith("mask-empty: ")) == (1, True)
+
+
+@pytest.mark.parametrize(("before", "said"), [(0, "nothing is written"), (1, "Stopped: 1 of 2 regions are in ")])
+def test_what_was_done_before_a_stop_is_a_whole_table(
+    crlm_node: Callable[..., Any], files: Path, monkeypatch: pytest.MonkeyPatch, before: int, said: str
+) -> None:
+    """The message tells what is in it, and the exit code that it is not all."""
+    for number in (1, 2):
+        (files / f"image{number}.nii.gz").write_bytes((files / "image.nii.gz").read_bytes())
+    (files / "list.csv").write_text("Image,Mask\nimage1.nii.gz,mask.nii.gz\nimage2.nii.gz,mask.nii.gz\n")
+    stop, count = Event(), iter(range(3))
+    monkeypatch.setattr(radiomics, "until_told", lambda: nullcontext(stop))
+    looked = stop.is_set
+    monkeypatch.setattr(stop, "is_set", lambda: looked() or next(count) >= before)
+    done = crlm_node(
+        "radiomics", "--batch", files / "list.csv", "--params", files / "params.yaml", "--out", files / "o.csv"
+    )
+    assert done.code == INTERRUPTED
+    assert said in done.out + done.err
+    assert (files / "o.csv").exists() == bool(before)
+    if before:
+        assert len(rows(files / "o.csv")) == 1

@@ -259,6 +259,28 @@ BESIDE = {
 }
 
 
+RAD_SCORES = [
+    {
+        "signature": "of-a-site",
+        "score": -0.25,
+        "group": "[low]",
+        "place": 0.31,
+        "contributions": [{"feature": "original_made_A", "outside": True}, {"feature": "age", "outside": False}],
+        "reason": None,
+        "why": [],
+    },
+    {
+        "signature": "another",
+        "score": None,
+        "group": None,
+        "place": None,
+        "contributions": [],
+        "reason": "out-of-scope",
+        "why": ["indication: needs liver-resection, not known"],
+    },
+]
+
+
 def document(**changes: Any) -> dict[str, Any]:
     """Return a result in which everything is computed but the lesions and the Rad scores."""
     measurements = {}
@@ -272,7 +294,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "notes": [EVERYWHERE],
             "context": [BESIDE] if name == "psoas.pmvi" else [],
         }
-        if name.startswith("rad_score"):
+        if name == "l1.sd_hu":
             one |= {"value": None, "status": "not-computed", "reason": "not-built", "notes": []}
         if name.startswith("burden.max"):
             one |= {"value": None, "status": "not-computed", "reason": "lesion-none", "notes": []}
@@ -287,6 +309,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "study": {"patient": {"height_m": 1.75}},
         "quality": {"slices": 160, "spacing_mm": [3.0, 0.8, 0.8], "segmentation": {"engine": "imported"}},
         "measurements": measurements,
+        "rad_scores": RAD_SCORES,
         "scores": [
             {"name": "Modified clinical score with RAS", "low": 1, "high": 3, "of": 3, "items": OPEN},
             {"name": "GAME score", "low": 2, "high": 2, "of": 7, "items": [{"name": "KRAS mutation", "state": "no"}]},
@@ -314,6 +337,9 @@ def test_a_result_fits_and_says_everything_once(width: int, with_truth: bool) ->
     assert "Modified clinical score with RAS 1 to 3 of 3 unknown: node-positive primary, disease-free" in flat(text)
     assert re.search(r"^GAME score +2 of 7 *$", text, re.MULTILINE)
     assert ("as in every CT" in flat(text)) == with_truth
+    of_site = "of-a-site −0.250 [low] 31 % in training had a lower score; outside training: original_made_A"
+    assert of_site.replace("−", "-") in flat(text)
+    assert "out-of-scope: indication: needs liver-resection, not known" in flat(text)
 
 
 def test_numbers_are_aligned_and_marked() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from node.content import Choice
 from node.core import settings as module
-from node.core.records import PatientFacts
+from node.core.records import Candidate, PatientFacts
 from node.core.settings import MeasurementSettings, ReportSettings, Settings
 from node.handoff import build_request
 
@@ -52,3 +52,21 @@ def test_the_language_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "languages", lambda: ("en", "fr"))
     english, french = (key(report=ReportSettings(language=one)) for one in ("en", "fr"))
     assert english == key() != french
+
+
+def test_signatures_are_in_the_key(tmp_path: Path) -> None:
+    """Which are asked, what their manifests hold, and the phase of each candidate; without any, no phase."""
+    for id_ in ("one", "two"):
+        (tmp_path / "signatures" / id_).mkdir(parents=True)
+        (tmp_path / "signatures" / id_ / "manifest.json").write_text(f'{{"id": "{id_}", "digest": ""}}')
+
+    def asked(phase: str, *signatures: str) -> str:
+        facts, candidate = PatientFacts(None, None, None, None, ""), Candidate("1.2", "", "", (), phase=phase)
+        settings = Settings(networks=False, models_dir=tmp_path, signatures=signatures)
+        return build_request("1.2.3", Choice((candidate,), (), ()), facts, settings, AT).key
+
+    keys = [asked("native"), asked("native", "one"), asked("native", "one", "two"), asked("portal-venous", "one")]
+    assert len(set(keys)) == len(keys)
+    assert asked("portal-venous") == keys[0]
+    (tmp_path / "signatures" / "one" / "manifest.json").write_text('{"id": "one", "digest": "other"}')
+    assert asked("native", "one") != keys[1]

@@ -1,5 +1,6 @@
 """PyRadiomics' parameter file: what is read, and what is refused by its name."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
 from workers.measurement.radiomics.classes import CLASSES
 from workers.measurement.radiomics.oracle import document_of
-from workers.measurement.radiomics.parameters import load, parse
+from workers.measurement.radiomics.parameters import OFFERED, load, parse
 
 WHOLE = """
 imageType:
@@ -92,6 +93,26 @@ def test_what_is_not_offered_is_refused_by_its_name(document: dict[str, Any], na
         parse(document)
     assert refused.value.code == RegionRefusal.PARAMETERS_INVALID
     assert refused.value.detail.startswith(f"{name}:")
+
+
+def test_each_setting_refuses_what_it_cannot_be() -> None:
+    """Also within an image type, by its name; of PyRadiomics' other settings and image types each one is refused."""
+    offered = [({"setting": {name: {}}}, f"setting.{name}") for name in OFFERED]
+    others = [({"setting": {name: 1}}, f"setting.{name}") for name in ("voxelBased", "maskedKernel", "kernelRadius")]
+    types = ("LoG", "Square", "SquareRoot", "Logarithm", "Exponential", "Gradient", "LBP2D", "LBP3D")
+    for document, name in (*offered, *others, *(({"imageType": {one: {}}}, f"imageType.{one}") for one in types)):
+        with pytest.raises(NotExtractable) as refused:
+            parse(document)
+        assert refused.value.detail.startswith(f"{name}:"), name
+
+
+def test_each_feature_names_its_ibsi_code_or_that_there_is_none() -> None:
+    """In the table of its module: a code of four signs, or a dash."""
+    for module in CLASSES.values():
+        lines = (module.__doc__ or "").splitlines()
+        for feature in module.NAMES:
+            [line] = [one for one in lines if re.match(rf"(\w+, )*{feature}(, \w+)*  +", one)]
+            assert re.search(r"  ([0-9A-Z]{4}|-)(, [0-9A-Z]{4})*  ", line), feature
 
 
 @pytest.mark.parametrize("content", [b"a: [1", b"\xff\xfe\x00", None], ids=["yaml", "bytes", "missing"])

@@ -11,6 +11,7 @@ from made_regions import SETTINGS, TYPES, Made, made, placed
 from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
 from workers.measurement.radiomics.discretise import bin_edges, discretise
+from workers.measurement.radiomics.engine import Engine, extract
 from workers.measurement.radiomics.oracle import document_of
 from workers.measurement.radiomics.parameters import Parameters, Settings, parse
 from workers.measurement.radiomics.prepare import find, prepare
@@ -106,6 +107,25 @@ def refusal(one: Made, settings: dict[str, Any]) -> RegionRefusal:
     with pytest.raises(NotExtractable) as refused:
         prepare(one.image, one.mask, parse({"setting": settings}).settings)
     return refused.value.code
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_a_header_in_single_precision_is_the_same_grid(engine: Engine) -> None:
+    """A frame as NIfTI rounds it is that in double precision, though not to PyRadiomics; a small step is another."""
+    one, few = made(), {"featureClass": {"firstorder": ["Mean"]}}
+    rounded = SimpleITK.Image(one.mask)
+    for part in ("Origin", "Spacing", "Direction"):
+        getattr(rounded, f"Set{part}")(np.float32(getattr(one.mask, f"Get{part}")()).tolist())
+    with pytest.raises(ValueError, match="geometry mismatch"):
+        featureextractor.RadiomicsFeatureExtractor(few).execute(one.image, rounded)
+    assert extract(one.image, rounded, parse(few), engine) == extract(one.image, one.mask, parse(few), engine)
+    off = SimpleITK.Image(one.mask)
+    off.SetOrigin(np.add(off.GetOrigin(), [0.002 * off.GetSpacing()[0], 0, 0]).tolist())
+    strict = {**few, "setting": {"geometryTolerance": 1e-9}}
+    for mask, asked in ((off, few), (rounded, strict)):
+        with pytest.raises(NotExtractable) as refused:
+            extract(one.image, mask, parse(asked), engine)
+        assert refused.value.code == RegionRefusal.MASK_MISMATCH
 
 
 def test_a_region_that_cannot_be_measured_is_refused_by_its_code() -> None:

@@ -7,6 +7,7 @@ from jsonschema import Draft202012Validator
 from made_signature import deep_signature, feature, incomplete, requires, signature
 from pydantic import ValidationError
 
+from node.core import signatures
 from node.core.errors import Untrusted
 from node.core.reasons import StudyRefusal
 from node.core.settings import Settings
@@ -32,7 +33,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path, one: Any) -> None:
     assert path == tmp_path / "signatures" / "made" / "manifest.json"
     assert [child.name for child in path.parent.iterdir()] == ["manifest.json"]
     assert folder.read(tmp_path, "made") == one
-    assert folder.ids(tmp_path) == ("made",)
+    assert signatures.installed(tmp_path) == ("made",)
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["digest"] == one.digest
     assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(content)] == []
@@ -205,8 +206,8 @@ def test_the_schema_asks_for_every_field(tmp_path: Path, lacking: str) -> None:
 def test_every_manifest_that_is_shipped_is_sound() -> None:
     """Each is found where the settings look for models, is what its digest says, and is a file of the schema."""
     models = Settings().models
-    assert "kha-2026" in folder.ids(models)
-    for id_ in folder.ids(models):
+    assert "kha-2026" in signatures.installed(models)
+    for id_ in signatures.installed(models):
         folder.read(models, id_)
         content = json.loads((models / "signatures" / id_ / "manifest.json").read_text(encoding="utf-8"))
         assert Draft202012Validator(SCHEMA).is_valid(content), id_

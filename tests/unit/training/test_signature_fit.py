@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from made_cohort import EVENT, ID, TIME, made, written
 
+from node.core import signatures
 from workers.signature import folder
 from workers.training.signature import about, cohort, command, figures, procedure
 from workers.training.signature.cohort import Sources, WrongCohort
@@ -66,9 +67,9 @@ def test_the_report_says_the_outer_estimate_and_all_that_was_tried(fitted: Path)
 
 def test_the_manifest_scores_as_the_training_did(fitted: Path, made_sources: Sources) -> None:
     """The manifest is read with its digest; by its numbers the median score of the cohort is the cut-off."""
-    path = fitted.parent / "models" / folder.FOLDER / "planted"
+    path = fitted.parent / "models" / signatures.FOLDER / "planted"
     path.mkdir(parents=True)
-    (path / folder.NAME).write_bytes((fitted / folder.NAME).read_bytes())
+    (path / signatures.NAME).write_bytes((fitted / signatures.NAME).read_bytes())
     signature = folder.read(fitted.parent / "models", "planted")
     values, _, event = made(150, 20, PLANTED, 1)
     names = [f"original_made_F{place}" for place in range(20)]

@@ -89,3 +89,19 @@ def test_a_series_and_its_segmentation_are_found(tmp_path: Path) -> None:
     (own / "again.dcm").write_bytes((own / "seg.dcm").read_bytes())
     with pytest.raises(NotExtractable, match="2 masks, and one is needed"):
         find(own)
+
+
+def test_a_segment_of_a_seg_gives_what_the_same_mask_gives(tmp_path: Path) -> None:
+    """A CT series with a SEG, and the same mask as NRRD: as many voxels. A segment that is not there is told."""
+    home, _, params = write(tmp_path, 2, dicom=1)
+    cohort = Studies(home, params, ID, "liver_", segment="1")
+    found = extract(cohort, ["P00", "P01"], tmp_path / "out", Event(), lambda *_: None)
+    assert not found.refused
+    first, second = rows(found.features).values()
+    voxels = "liver_diagnostics_Mask-original_VoxelNum"
+    assert first[voxels] == second[voxels]
+    assert first.keys() == second.keys()
+    wrong = extract(replace(cohort, segment="spleen"), ["P00", "P01"], tmp_path / "wrong", Event(), lambda *_: None)
+    assert list(wrong.refused) == ["P00"]
+    assert wrong.refused["P00"].startswith("mask-empty: ")
+    assert list(rows(wrong.features)) == ["P01"]

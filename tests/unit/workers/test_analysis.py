@@ -63,7 +63,7 @@ def test_stages_leave_their_files_and_say_which_to_deliver(tmp_path: Path, home:
     assert {one.structure: one.region.count for one in labels.segments} == {
         structure: int(np.asarray(mask).sum()) for structure, mask in body().items()
     }
-    outcome = analysis.measure(asked, home, work)
+    outcome = analysis.measure(asked, home, work, tmp_path)
     assert outcome.final
     assert outcome.refusal is None
     assert [product.kind for product in outcome.products] == ["seg", "sr", "sr-viewer", "summary"]
@@ -222,7 +222,7 @@ def test_what_changed_between_the_stages_is_untrusted(
     analysis.segment(asked, home, work)
     harm(Study(asked, home, analysis.Outcome(final=False)), paths)
     with pytest.raises(NodeError) as caught:
-        analysis.measure(asked, home, work)
+        analysis.measure(asked, home, work, tmp_path)
     assert isinstance(caught.value, Untrusted)
     assert caught.value.code is code
     assert not work.has("result.json")

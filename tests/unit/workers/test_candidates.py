@@ -107,7 +107,7 @@ def measured(home: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         networks = Networks(network, tmp_path / "weights", tmp_path / "demo", "cpu")
         outcome = analysis.segment(asked, home, work, networks)
         assert not outcome.final
-        return Study(asked, home, analysis.measure(asked, home, work))
+        return Study(asked, home, analysis.measure(asked, home, work, tmp_path))
 
     return run
 

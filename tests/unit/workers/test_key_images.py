@@ -17,7 +17,7 @@ from pydicom import Dataset
 from node.core.codes import MEASUREMENTS, Structure
 from node.core.errors import NotAnalysable
 from node.core.reasons import NotComputed, NoteCode, StudyRefusal
-from node.core.records import Candidate, Document, LeftOut, Note, PatientFacts, Superseded
+from node.core.records import AskedSignature, Candidate, Document, LeftOut, Note, PatientFacts, Superseded
 from node.core.settings import MeasurementSettings
 from workers.measurement import measure, rad_score
 from workers.records import IMPORTED, LabelMap, Volume
@@ -111,13 +111,8 @@ def test_every_number_is_on_the_cover_with_its_unit_or_its_reason(plain: list[Pa
     texts = said(plain, "cover")
     for name, coding in MEASUREMENTS.items():
         one = measured.measurements[name]
-        if name.startswith("rad_score."):
-            signature = name.split(".")[1]
-            assert f"Rad score, contributions: {signature}" in texts
-            assert "not computed: This version does not compute it yet." in texts
-        else:
-            assert coding.name in texts
-            assert isinstance(one.value, float), name
+        assert coding.name in texts
+        assert isinstance(one.value, float), name
     volume_ml = measured.measurements["liver.volume"].value
     assert isinstance(volume_ml, float)
     row = texts[texts.index("Liver volume") :][:4]
@@ -205,14 +200,14 @@ def test_notes_that_find_no_room_have_a_page_of_their_own() -> None:
     pages = key_images.draw(replace(found, measured=replace(found.measured, measurements=many)), sources())
     assert [page.name for page in pages][:3] == ["cover", "notes", "notes"]
     whole = " ".join(text for page in pages if page.name in ("cover", "notes") for text in page.texts)
-    names = [name for name in MEASUREMENTS if not name.startswith("rad_score.")]
+    names = list(MEASUREMENTS)
     places = [
         whole.index(f" {letter(2 * count + which)} {NoteCode.IMPLAUSIBLE.sentence} {name} {which + 1} x y z ")
         for count, name in enumerate(names)
         for which in (0, 1)
     ]
     assert places == sorted(places)
-    assert whole.count("x y z") == 25 * len(places) + 25 * 8  # scores and groups of the two signatures come last
+    assert whole.count("x y z") == 25 * len(places)
 
 
 def test_a_refused_study_says_why() -> None:
@@ -464,7 +459,8 @@ def test_a_rad_score_has_a_page_with_its_contributions() -> None:
     assert found.measured is not None
     numbers = {**found.measured.measurements, **rad_score.numbers((answer,))}
     shown = replace(found.measured, measurements=numbers, rad_scores=(answer,))
-    pages = key_images.draw(replace(found, measured=shown), sources())
+    asked = replace(found.request, signatures=(AskedSignature(made.id, made.digest),))
+    pages = key_images.draw(replace(found, request=asked, measured=shown), sources())
     assert [page.name for page in pages][:2] == ["cover", "rad-score"]
     texts = said(pages, "rad-score")
     for text in (
@@ -484,7 +480,7 @@ def test_a_rad_score_has_a_page_with_its_contributions() -> None:
     assert texts.index("+5.000") < texts.index("−0.500") < texts.index("+0.100")
     cover = said(pages, "cover")
     assert "high" in cover
-    assert "Rad score, contributions: tcia-crlm-os" not in cover
+    assert "Rad score: tcia-crlm-os" not in cover
 
 
 def test_many_features_find_room() -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,10 @@ from made_studies import Made
 from sr_reading import children, groups, name, number, texts, walk
 from studies import Study
 
-from workers import analysis, measurement
+from node.core.records import AskedSignature
+from workers import analysis
+from workers.measurement import rad_features
+from workers.measurement.rad_features import Computed
 from workers.signature.manifest import Signature
 from workers.signature.scope import MaskOrigin, Provenance
 
@@ -28,10 +30,12 @@ NUMBERS = ("score", "group")
 
 def study(folder: Path, signatures: Sequence[Signature], values: dict[str, float], **options: Any) -> Study:
     """Return a study that signatures were asked about, with given values of their features."""
-    asked = partial(measurement.measure, signatures=signatures, features=lambda _: values)
+    known = {one.id: Computed(values) for one in signatures}
+    named = tuple(AskedSignature(one.id, one.digest) for one in signatures)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(analysis.measurement, "measure", asked)
-        return Made(folder).study(**options)
+        patch.setattr(analysis.folder, "asked", lambda *_: tuple(signatures))
+        patch.setattr(rad_features, "compute", lambda *_: (known, ()))
+        return Made(folder).study(signatures=named, **options)
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,8 @@ def test_a_label_map_is_written_where_it_is_asked_for(plain: Study, tmp_path: Pa
     work = home.work(plain.request.key)
     analysis.segment(plain.request, home, work)
     made = {
-        one.kind: work.read(one.file) for one in analysis.measure(plain.request, home, work, label_map=True).products
+        one.kind: work.read(one.file)
+        for one in analysis.measure(plain.request, home, work, tmp_path, label_map=True).products
     }
     assert list(made) == ["seg", "seg-labelmap", "sr", "sr-viewer", "summary"]
     assert {kind: made[kind] for kind in made if kind != "seg-labelmap"} == {

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 import workers
-from node.core.codes import MEASUREMENTS, Structure
+from node.core.codes import MEASUREMENTS, RAD_PARTS, Structure
 from node.core.reasons import Coded, NotComputed, NoteCode, StudyRefusal
 from node.core.records import HeightSource
 from node.core.settings import MeasurementSettings, languages
@@ -96,10 +96,10 @@ def test_the_sentences_of_codes_are_those_of_the_closed_lists(table: str, codes:
 
 def test_numbers_are_called_in_english_as_elsewhere() -> None:
     """Each number of the table, with the muscle that was measured."""
-    names = {"Muscle": "Iliopsoas", "muscle": "iliopsoas"}
-    assert {name: text.format(**names) for name, text in of_table("measurement").items()} == {
-        name: coding.name for name, coding in MEASUREMENTS.items()
-    }
+    names = {"Muscle": "Iliopsoas", "muscle": "iliopsoas", "signature": "of-a-site"}
+    expected = {name: coding.name for name, coding in MEASUREMENTS.items()}
+    expected |= {f"rad_score.{part}": f"{coding.name}, of-a-site" for part, coding in RAD_PARTS.items()}
+    assert {name: text.format(**names) for name, text in of_table("measurement").items()} == expected
 
 
 def test_what_is_chosen_by_a_word_of_the_records_is_there() -> None:

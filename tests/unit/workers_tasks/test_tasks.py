@@ -1,10 +1,12 @@
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -20,6 +22,8 @@ from node.core.records import JobRequest
 from node.core.settings import Settings
 from node.core.spool import Spool, digest
 from node.core.states import DeliveryState, JobState, Stage, StudyState
+from node.folder import request_for_folder
+from node.phantom import covering_grid, standard_anatomy, write_phantom
 from workers import analysis, delivery
 from workers.analysis import Outcome, Product
 from workers.tasks import Desk
@@ -69,6 +73,36 @@ def test_a_job_goes_through_its_stages(
         assert digest(spool.work(job).read(f"{kind}.dcm")) == one.digest
         assert one.state is DeliveryState.PENDING
     assert study_row(row.study_uid).state is StudyState.COMPLETE
+
+
+def test_a_job_asks_its_signatures(
+    desk: Desk, spool: Spool, enter: Callable[[JobRequest], str], job_row: Jobs, tmp_path: Path
+) -> None:
+    """A study that a signature may score gets its score; a manifest that has changed since stops it visibly."""
+    files = write_phantom(
+        tmp_path / "planned", grid=covering_grid(standard_anatomy(), spacing_mm=(6, 5, 5)), planned=True
+    )
+    models = tmp_path / "models"
+    shutil.copytree(desk.settings.models / "signatures", models / "signatures")
+    settings = desk.settings.model_copy(update={"models_dir": models, "signatures": ("tcia-crlm-os",)})
+    desk = replace(desk, settings=settings)
+    key = enter(
+        request_for_folder(files.ct[0].parent, files.seg, settings, now=datetime.fromisoformat("2026-11-21T12:00:00"))
+    )
+    desk.segment(key)
+    manifest = models / "signatures" / "tcia-crlm-os" / "manifest.json"
+    whole = manifest.read_text()
+    manifest.write_text(whole + " ")
+    desk.measure(key)
+    row = job_row(key)
+    assert (row.state, row.stage, row.reason) == (JobState.QUEUED, Stage.MEASURE, "signature-unreadable")
+    assert not spool.work(key).has("result.json")
+    manifest.write_text(whole)
+    time.sleep(0.05)  # the pause before the next attempt
+    desk.measure(key)
+    assert job_row(key).state is JobState.REPORTED
+    [one] = json.loads(spool.work(key).read("result.json"))["rad_scores"]
+    assert one["score"] is not None
 
 
 def test_what_no_destination_wants_is_entered_all_the_same(
@@ -217,7 +251,7 @@ class TestAgain:
         for at in ("2026-11-21T12:00:00.654321", "2026-11-21T12:00:00"):
             request = replace(request_of_phantom, requested_at=datetime.fromisoformat(at))
             outcome = analysis.segment(request, desk.spool, desk.spool.work(request.key))
-            outcome = analysis.measure(request, desk.spool, desk.spool.work(request.key))
+            outcome = analysis.measure(request, desk.spool, desk.spool.work(request.key), desk.settings.models)
             digests.append({one.sop_instance_uid: one.digest for one in outcome.products})
             written = json.loads(desk.spool.work(request.key).read("result.json"))["study"]["requested_at"]
             assert written == "2026-11-21T12:00:00"
@@ -235,8 +269,8 @@ class TestAgain:
         """A program or a network that is not the same any more: another job after it, which names it."""
         real = analysis.measure
 
-        def otherwise(request: JobRequest, *rest: object) -> Outcome:
-            outcome = real(request, *rest)  # type: ignore[arg-type]
+        def otherwise(request: JobRequest, *rest: Any) -> Outcome:
+            outcome = real(request, *rest, desk.settings.models)
             products = (replace(outcome.products[0], digest="0" * 64), *outcome.products[1:])
             return replace(outcome, products=products)
 

@@ -11,8 +11,11 @@ import SimpleITK
 
 from node.core.errors import NotExtractable
 from workers.measurement.radiomics import fast, oracle
+from workers.measurement.radiomics.compiled import load
 from workers.measurement.radiomics.features import Features
 from workers.measurement.radiomics.parameters import Parameters
+
+__all__ = ["Engine", "extract", "extract_each", "load"]
 
 
 class Engine(StrEnum):

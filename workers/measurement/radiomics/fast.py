@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from node.core.errors import NotExtractable
 from workers.measurement.radiomics import shape
 from workers.measurement.radiomics.classes import CLASSES, SHAPE
+from workers.measurement.radiomics.compiled import load
 from workers.measurement.radiomics.diagnostics import diagnostics
 from workers.measurement.radiomics.discretise import discretise
 from workers.measurement.radiomics.features import Features
@@ -69,6 +70,7 @@ def extract_each(
     """
     found: list[Features | NotExtractable | _Work] = []
     with ThreadPoolExecutor(width := len(sched_getaffinity(0))) as pool:
+        pool.submit(load)  # beside the preparation, where it has not been done before
         for mask, parameters in regions:
             try:
                 prepared = prepare(image, mask, parameters.settings)

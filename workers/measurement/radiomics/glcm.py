@@ -120,7 +120,7 @@ def _shares(roi: Roi, levels: Levels, settings: FeatureSettings) -> _Array | Non
     return shares
 
 
-@compiled
+@compiled("(int32[::1], int64[::1], int64[::1], int64)")
 def _count_pairs(
     codes: NDArray[np.int32], places: NDArray[np.int64], steps: NDArray[np.int64], count: int
 ) -> NDArray[np.uint32]:

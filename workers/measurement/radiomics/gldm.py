@@ -66,7 +66,7 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
     return {name: float(getattr(found, part)[0]) for name, part in _PARTS.items()}
 
 
-@compiled
+@compiled("(int32[::1], int64[:,::1], int64[::1], int64, int64)")
 def _count_dependent(
     codes: NDArray[np.int32], stretches: NDArray[np.int64], steps: NDArray[np.int64], count: int, nearness: int
 ) -> NDArray[np.int64]:

@@ -80,7 +80,7 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
     return {name: mean_over_directions(getattr(found, part)) for name, part in _PARTS.items()}
 
 
-@compiled
+@compiled("(int32[::1], int64[::1], int64[::1], int64, int64)")
 def _count_runs(
     codes: NDArray[np.int32], places: NDArray[np.int64], steps: NDArray[np.int64], count: int, longest: int
 ) -> NDArray[np.uint32]:

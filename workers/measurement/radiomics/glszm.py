@@ -73,7 +73,7 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
     return {name: float(getattr(found, part)[0]) for name, part in _PARTS.items()}
 
 
-@compiled
+@compiled("(int32[::1], int64[::1], int64[::1])")
 def _grow_zones(codes: NDArray[np.int32], places: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for each voxel the size of the zone whose first it is, 0 for all others.
 

@@ -1,7 +1,7 @@
 """Images and masks for the engines: files on a disk, or a volume of this project and a region of it.
 
-Comes in: the path of a file that ITK reads (NIfTI, NRRD, ...) or of a folder with one DICOM series; or records. Goes
-out: a SimpleITK image. What can go wrong: it cannot be read (`image-unreadable`). Next: an engine.
+Comes in: the path of a file that ITK reads (NIfTI, NRRD, ...), or records. Goes out: a SimpleITK image. What can go
+wrong: it cannot be read (`image-unreadable`). Next: an engine.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from workers.records import Region, Volume
 
 
 def read(path: Path) -> SimpleITK.Image:
-    """Read a file, or a folder with one DICOM series.
+    """Read a file.
 
     Raises
     ------
@@ -26,19 +26,10 @@ def read(path: Path) -> SimpleITK.Image:
     if not path.exists():
         raise NotExtractable(RegionRefusal.IMAGE_UNREADABLE, f"{path} is not there")
     try:
-        return _series(path) if path.is_dir() else SimpleITK.ReadImage(str(path))
+        return SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise NotExtractable(RegionRefusal.IMAGE_UNREADABLE, f"{path.name}: {reason}") from error
-
-
-def _series(folder: Path) -> SimpleITK.Image:
-    found = SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if len(found) != 1:
-        raise NotExtractable(RegionRefusal.IMAGE_UNREADABLE, f"{folder} holds {len(found)} DICOM series, not one")
-    reader = SimpleITK.ImageSeriesReader()
-    reader.SetFileNames(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), found[0]))
-    return reader.Execute()
 
 
 def of_volume(volume: Volume) -> SimpleITK.Image:

@@ -54,7 +54,7 @@ def features(roi: Roi, levels: Levels, settings: FeatureSettings) -> dict[str, f
     return {name: float(found[name]) for name in NAMES}
 
 
-@compiled
+@compiled("(int32[::1], int64[:,::1], int64[::1], int64)")
 def _sum_differences(
     codes: NDArray[np.int32], stretches: NDArray[np.int64], steps: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -15,7 +15,7 @@ from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
 from workers.measurement.radiomics.features import Features
 from workers.measurement.radiomics.parameters import Parameters
-from workers.measurement.radiomics.prepare import prepare
+from workers.measurement.radiomics.prepare import laid_on, prepare
 
 _PREFIX = "diagnostics_"
 
@@ -30,7 +30,7 @@ def extract(image: SimpleITK.Image, mask: SimpleITK.Image, parameters: Parameter
     """
     try:
         with _itk_tolerance():
-            found = _extractor(parameters).execute(image, mask)
+            found = _extractor(parameters).execute(image, laid_on(image, mask, parameters.settings))
     except (ValueError, RuntimeError, AssertionError, IndexError) as error:
         prepare(image, mask, parameters.settings)  # tells why, where it knows
         words = " ".join(str(error).split())

@@ -11,6 +11,7 @@ the type that PyRadiomics computes with, that of the file, or float64 where norm
 """
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from workers.measurement.radiomics.roi import Roi
 from workers.records import Mask, Region
 
 _ITK_TOLERANCE = 1e-6
+_ROUNDING_VOXELS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,10 @@ def prepare(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -
         See the module.
     """
     mask, region = labelled(image, mask, settings.label)
+    mask = laid_on(image, mask, settings)
     steps = [_step("original", mask, region)]
     domain = Domain(SimpleITK.GetArrayViewFromImage(image), Frame.of(image), _normalisation(image, settings), image)
-    if settings.interpolator is not None and settings.resampled_pixel_spacing is not None:
+    if _is_resampled(settings):
         domain, region = _resampled(image, mask, region, domain, settings)
         steps.append(Step("interpolated", region, domain.frame, domain.values.shape, domain))
         _require_size(region, settings)
@@ -94,6 +97,10 @@ def prepare(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -
         if settings.pre_crop:
             domain, region = _cropped(domain, region, settings)
     return _resegmented(domain, region, steps, settings)
+
+
+def _is_resampled(settings: Settings) -> bool:
+    return settings.interpolator is not None and settings.resampled_pixel_spacing is not None
 
 
 def labelled(image: SimpleITK.Image, mask: SimpleITK.Image, label: int) -> tuple[SimpleITK.Image, Region]:
@@ -184,6 +191,30 @@ def _on_the_grid(image: SimpleITK.Image, mask: SimpleITK.Image, region: Region, 
         raise NotExtractable(RegionRefusal.MASK_MISMATCH, f"{why}; correctMask moves the mask")
     resampling.require_inside(image, mask, region)
     return _moved(image, mask, settings)
+
+
+def laid_on(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> SimpleITK.Image:
+    """Return the mask, with the frame of the image where its own differs by the rounding of a file's header only.
+
+    NIfTI keeps a frame in single precision, NRRD in double: PyRadiomics refuses one beside the other, but where it
+    resamples both.
+    """
+    if _is_resampled(settings) or not _is_rounded(image, mask, settings) or not _mismatch(image, mask, settings):
+        return mask
+    mask = SimpleITK.Image(mask)
+    mask.CopyInformation(image)
+    return mask
+
+
+def _is_rounded(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> bool:
+    """Return whether no voxel of the mask lies a thousandth of a voxel off its place; a given tolerance is obeyed."""
+    if settings.geometry_tolerance is not None or image.GetSize() != mask.GetSize():
+        return False
+    corners = product(*((0.0, size - 1.0) for size in image.GetSize()))
+    moved = [
+        np.subtract(image.TransformPhysicalPointToContinuousIndex(Frame.of(mask).point_mm(one)), one) for one in corners
+    ]
+    return bool(np.abs(moved).max() < _ROUNDING_VOXELS)
 
 
 def _mismatch(image: SimpleITK.Image, mask: SimpleITK.Image, settings: Settings) -> str:

@@ -105,7 +105,7 @@ def _axes(roi: Roi) -> dict[str, np.float64]:
     }
 
 
-@compiled
+@compiled("(uint8[:,:,::1],)")
 def _count_cubes(inside: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the cubes of each code, and sum up their first corners (z, y, x)."""
     count = np.zeros(256, np.int64)

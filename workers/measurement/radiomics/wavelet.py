@@ -110,7 +110,7 @@ def _in_order(samples: NDArray[Any], taps: NDArray[Any], order: list[int]) -> ND
     return found
 
 
-@compiled
+@compiled(*(f"({of}[:,:,::1], {of}[::1], {of}[::1], {of}[:,:,::1], {of}[:,:,::1])" for of in ("float64", "float32")))
 def _across(
     lines: NDArray[Any], low: NDArray[Any], high: NDArray[Any], lows: NDArray[Any], highs: NDArray[Any]
 ) -> None:
@@ -127,7 +127,7 @@ def _across(
                 other[k] = h0 * x0[k] + h1 * x1[k] + h2 * x2[k] + h3 * x3[k] + h4 * x4[k] + h5 * x5[k]
 
 
-@compiled
+@compiled(*(f"({of}[:,::1], {of}[::1], {of}[::1], {of}[:,::1], {of}[:,::1])" for of in ("float64", "float32")))
 def _along(lines: NDArray[Any], low: NDArray[Any], high: NDArray[Any], lows: NDArray[Any], highs: NDArray[Any]) -> None:
     """Filter along the lines of (lines, samples)."""
     l0, l1, l2, l3, l4, l5 = low[0], low[1], low[2], low[3], low[4], low[5]

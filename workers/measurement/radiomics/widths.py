@@ -15,6 +15,9 @@ from scipy.spatial import ConvexHull
 from workers.measurement.radiomics.compiled import compiled
 from workers.records import Mask
 
+_AROUND = np.array([[-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]])
+_MIDDLE = np.zeros((1, 2))
+
 
 def diameter_mm(mask: Mask, spacing_mm: tuple[float, float, float]) -> float:
     """Return the largest distance between two points of the surface."""
@@ -22,7 +25,7 @@ def diameter_mm(mask: Mask, spacing_mm: tuple[float, float, float]) -> float:
     around = np.concatenate([np.eye(3), -np.eye(3)]) / 2
     points_mm = ((_outermost(mask)[:, None] + around).reshape(-1, 3)) * steps_mm
     corners_mm = points_mm[ConvexHull(points_mm).vertices]
-    return float(np.sqrt(_widest(corners_mm)))
+    return float(np.sqrt(_widest(corners_mm, len(corners_mm))))
 
 
 def plane_diameter_mm(mask: Mask, spacing_mm: tuple[float, float, float], axis: int) -> float:
@@ -30,8 +33,8 @@ def plane_diameter_mm(mask: Mask, spacing_mm: tuple[float, float, float], axis: 
     down_mm, along_mm = np.delete(np.array(spacing_mm), axis)
     planes = np.ascontiguousarray(np.moveaxis(mask, axis, 0))
     padded = np.pad(planes, ((1, 1), (0, 0), (0, 0)))
-    through = _widest_in_planes(planes, down_mm, along_mm, 0.5)
-    between = _widest_in_planes(padded[1:] ^ padded[:-1], down_mm, along_mm, 0.0)
+    through = _widest_in_planes(planes, down_mm, along_mm, _AROUND)
+    between = _widest_in_planes(padded[1:] ^ padded[:-1], down_mm, along_mm, _MIDDLE)
     return float(np.sqrt(max(through, between)))
 
 
@@ -49,11 +52,11 @@ def _outermost(mask: Mask) -> NDArray[np.int64]:
     return places
 
 
-@compiled
-def _widest(points: NDArray[np.float64]) -> float:
-    """Return the square of the largest distance between two points."""
+@compiled("(float64[:,::1], int64)")
+def _widest(points: NDArray[np.float64], count: int) -> float:
+    """Return the square of the largest distance between two of the first `count` points."""
     widest = 0.0
-    for one in range(len(points)):
+    for one in range(count):
         for other in range(one):
             square = 0.0
             for axis in range(points.shape[1]):
@@ -62,42 +65,48 @@ def _widest(points: NDArray[np.float64]) -> float:
     return widest
 
 
-@compiled
-def _widest_in_planes(planes: NDArray[np.bool_], down_mm: float, along_mm: float, half: float) -> float:
-    """Return the square of the largest distance in a plane between points `half` a voxel around those of the plane."""
+@compiled("(boolean[:,:,::1], float64, float64, float64[:,::1])")
+def _widest_in_planes(planes: NDArray[np.bool_], down_mm: float, along_mm: float, around: NDArray[np.float64]) -> float:
+    """Return the square of the largest distance in a plane between points `around` its voxels [voxels].
+
+    Scalars only: a plane taken out of the array as an array of its own would be compiled eight times as long.
+    """
     widest = 0.0
-    for plane in planes:
-        corners = _corners(plane)
-        points = np.empty((4 * len(corners), 2))
-        for k in range(len(corners)):
-            down, along = corners[k]
-            points[4 * k : 4 * k + 2, 0], points[4 * k : 4 * k + 2, 1] = down * down_mm, along * along_mm
-            points[4 * k + 2 : 4 * k + 4] = points[4 * k : 4 * k + 2]
-            points[4 * k, 0] -= half * down_mm
-            points[4 * k + 1, 0] += half * down_mm
-            points[4 * k + 2, 1] -= half * along_mm
-            points[4 * k + 3, 1] += half * along_mm
-        widest = max(widest, _widest(points if half else points[::4]))
+    corners = np.empty((2 * planes.shape[1], 2), np.int64)
+    points = np.empty((len(corners) * len(around), 2))
+    for plane in range(len(planes)):
+        count = 0
+        for corner in range(_corners(planes, plane, corners)):
+            for offset in range(len(around)):
+                points[count, 0] = (corners[corner, 0] + around[offset, 0]) * down_mm
+                points[count, 1] = (corners[corner, 1] + around[offset, 1]) * along_mm
+                count += 1
+        widest = max(widest, _widest(points, count))
     return widest
 
 
-@compiled
-def _corners(plane: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the voxels `(voxel, 2)` that are the first or the last of their row and of their column."""
-    rows, columns = plane.shape
+@compiled("(boolean[:,:,::1], int64, int64[:,::1])")
+def _corners(planes: NDArray[np.bool_], plane: int, corners: NDArray[np.int64]) -> int:
+    """Put the voxels of a plane that are the first or the last of their row and of their column into `corners`.
+
+    Return their number; one that is both first and last in its row is there twice.
+    """
+    rows, columns = planes.shape[1:]
     top, bottom = np.full(columns, rows), np.full(columns, -1)
-    ends = np.full((rows, 2), -1)
     for row in range(rows):
         for column in range(columns):
-            if plane[row, column]:
+            if planes[plane, row, column]:
                 top[column], bottom[column] = min(top[column], row), row
-                ends[row, 0] = column if ends[row, 0] < 0 else ends[row, 0]
-                ends[row, 1] = column
-    corners = np.empty((2 * rows, 2), np.int64)
     found = 0
     for row in range(rows):
-        for column in ends[row]:
+        first, last = -1, -1
+        for column in range(columns):
+            if planes[plane, row, column]:
+                first = column if first < 0 else first
+                last = column
+        for end in range(2):
+            column = last if end else first
             if column >= 0 and (row == top[column] or row == bottom[column]):
                 corners[found, 0], corners[found, 1] = row, column
                 found += 1
-    return corners[:found]
+    return found

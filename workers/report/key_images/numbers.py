@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from node.core.codes import LESION_COUNT, MEASUREMENTS, UNIT_DISPLAY
+from node.core.codes import LESION_COUNT, UNIT_DISPLAY, coding_of
 from node.core.records import Measurement
 
 _DECIMALS = {"cm2": 2, "cm2/m2": 2, "1": 2}
@@ -30,7 +30,7 @@ def letter(index: int) -> str:
 
 def unit(name: str) -> str:
     """Return the unit of a number as it is printed."""
-    code = MEASUREMENTS[name].unit
+    code = coding_of(name).unit
     return UNIT_DISPLAY.get(code, code)
 
 
@@ -38,7 +38,7 @@ def value(name: str, one: Measurement) -> str:
     """Return a number that was computed, with what says that it is a lower bound."""
     if isinstance(one.value, str) or one.value is None:
         return one.value or ""
-    at_least = MEASUREMENTS[name].grows and one.is_cut
+    at_least = coding_of(name).grows and one.is_cut
     return f"{'≥ ' if at_least else ''}{_rounded(name, one.value)}"
 
 
@@ -58,6 +58,6 @@ def signed(number: float) -> str:
 
 
 def _rounded(name: str, number: float) -> str:
-    coding = MEASUREMENTS[name]
+    coding = coding_of(name)
     decimals = 0 if coding.concept == LESION_COUNT else _DECIMALS.get(coding.unit, _USUAL_DECIMALS)
     return f"{number:.{decimals}f}".replace("-", "−")

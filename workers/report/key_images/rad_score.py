@@ -20,9 +20,10 @@ from workers.report.key_images.canvas import (
     Style,
     fitted,
     lines_of,
+    width_of,
 )
 from workers.report.key_images.sheet import FOOT, Draft, Story
-from workers.signature.parts import Training
+from workers.signature.parts import Groups, Training
 from workers.signature.score import Contribution, Scored
 
 _LESS: Colour = (112, 170, 220)
@@ -33,6 +34,7 @@ _NAME, _VALUE, _POINTS = Style(17), Style(15, FAINT), Style(17, bold=True)
 _OUTSIDE, _TEXT, _LABEL = Style(15, AMBER), Style(17, MUTED), Style(15, FAINT)
 _LEADING, _ROW = 22, 42
 _ZERO, _LONGEST = 740, 150  # where bars begin, and how long the largest is
+_C_INDEX = "C-index"  # how the first figure of a manifest begins that tells how good the whole procedure is
 _QUARTERS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _LAST_LINE = FOOT - 26
 
@@ -51,19 +53,23 @@ def _page(one: Scored, story: Story) -> Draft:
     )
     draft.heading(words("summary.rad_heading"), aside)
     canvas = draft.canvas
-    x = MARGIN + canvas.text((MARGIN, 130), f"{one.score:+.3f}".replace("-", "−"), _SCORE) + 24
-    canvas.text((x, 130), fitted(words("summary.rad_group", group=one.group), _GROUP, _RIGHT - x), _GROUP)
+    x = MARGIN + canvas.text((MARGIN, 130), _signed(one.score), _SCORE) + 24
+    found = next((figure for figure in signature.validation if figure.name.startswith(_C_INDEX)), None)
+    told = f"{found.name}: {rad_scores.figure(found, words)}" if found else ""
+    group = fitted(words("summary.rad_group", group=one.group), _GROUP, _RIGHT - x - width_of(told, _TEXT) - 20)
+    canvas.text((x, 130), group, _GROUP)
+    canvas.text((_RIGHT, 130), told, _TEXT, "rs")
     y = 150.0
     if signature.training and signature.groups:
-        y = _spread(canvas, one, signature.training, signature.groups.cut_offs, story)
+        y = _spread(canvas, one, signature.training, signature.groups, story)
     y = _bars(canvas, one, story, y + 30)
     _about(canvas, one, story, y + 14)
     return draft
 
 
-def _spread(canvas: Canvas, one: Scored, training: Training, cut_offs: tuple[float, ...], story: Story) -> float:
-    """Draw the scores of training as a line with its quantiles, the cut-offs and the score; return where it ends."""
-    spread, words, y = training.score, story.words, 196.0
+def _spread(canvas: Canvas, one: Scored, training: Training, groups: Groups, story: Story) -> float:
+    """Draw the scores of training as a line with its quantiles, the groups and the score; return where it ends."""
+    spread, words, y = training.score, story.words, 206.0
     least, most = min(spread.least, one.score), max(spread.most, one.score)
     scale = _WIDTH / (most - least) if most > least else 0.0
 
@@ -79,11 +85,19 @@ def _spread(canvas: Canvas, one: Scored, training: Training, cut_offs: tuple[flo
     middle = at(quantiles[0.25]) if 0.25 in quantiles else begin
     if 0.75 in quantiles:
         canvas.box((middle, y - 3), (at(quantiles[0.75]) - middle, 9), RULE)
-    for cut_off in cut_offs:
+    for cut_off in groups.cut_offs:
         canvas.box((at(cut_off) - 1, y - 16), (2, 35), MUTED)
+        canvas.text((at(cut_off), y + 38), words("summary.rad_cut_off", value=_signed(cut_off)), _LABEL, "ms")
+    for end, anchor in ((spread.least, "ls"), (spread.most, "rs")):
+        canvas.text((at(end), y + 38), _signed(end), _LABEL, anchor)
+    bounds = [least, *groups.cut_offs, most]
+    for name, low, high in zip(groups.names, bounds, bounds[1:], strict=False):
+        room = at(high) - at(low)
+        if room > width_of(name, _LABEL):
+            canvas.text((at(low) + room / 2, y - 22), name, _LABEL, "ms")
     canvas.box((at(one.score) - 3, y - 14), (6, 31), AMBER if one.outside else INK)
     place = words("summary.rad_place", place=100 * one.place, patients=training.patients)
-    y = canvas.paragraph((MARGIN, y + 44), place, _TEXT, _WIDTH, _LEADING)
+    y = canvas.paragraph((MARGIN, y + 70), place, _TEXT, _WIDTH, _LEADING)
     if one.outside:
         y = canvas.paragraph((MARGIN, y), words("summary.rad_outside"), _OUTSIDE, _WIDTH, _LEADING)
     return y
@@ -94,6 +108,7 @@ def _bars(canvas: Canvas, one: Scored, story: Story, y: float) -> float:
     words = story.words
     canvas.text((MARGIN, y), words("summary.rad_feature"), _LABEL)
     canvas.text((_ZERO, y), words("summary.rad_points"), _LABEL, "ms")
+    canvas.text((_RIGHT, y), words("summary.rad_contribution"), _LABEL, "rs")
     y += 10
     canvas.box((MARGIN, y), (_WIDTH, 1), RULE)
     ordered = sorted(one.contributions, key=lambda part: -abs(part.points))
@@ -121,7 +136,11 @@ def _bar(canvas: Canvas, part: Contribution, largest: float, story: Story, y: fl
         (_ZERO - length if part.points < 0 else _ZERO, y - 10), (length, 16), _LESS if part.points < 0 else _MORE
     )
     canvas.box((_ZERO, y - 16), (1, 28), FAINT)
-    canvas.text((_RIGHT, y + 4), f"{part.points:+.3f}".replace("-", "−"), _POINTS, "rs")
+    canvas.text((_RIGHT, y + 4), _signed(part.points), _POINTS, "rs")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _about(canvas: Canvas, one: Scored, story: Story, y: float) -> None:

@@ -6,7 +6,7 @@ Comes in: the findings. Goes out: sections of `Row`s; a number that was not comp
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from node.core.codes import MEASUREMENTS, SIGNATURES, STRUCTURES, Structure
+from node.core.codes import MEASUREMENTS, STRUCTURES, Structure, coding_of, rad_names
 from node.core.reasons import NoteCode
 from node.core.records import Measurement
 from workers.measured import Score
@@ -18,7 +18,6 @@ from workers.report.key_images.sheet import Story
 
 _FAMILIES = ("liver.", "psoas.", "l1.", "burden.")
 _OF_ALL = (NoteCode.FORCED_COMPLETION, NoteCode.IMPORTED, NoteCode.DEGRADED_ENGINE)
-_RAD_SCORE = "rad_score."
 _BURDEN_SCORE = "burden.tbs"
 
 
@@ -56,8 +55,8 @@ def _row(name: str, story: Story, marks: Marks) -> Row:
 
 def _rad_scores(story: Story, marks: Marks) -> Iterator[Row]:
     """Yield the rows of each signature; one alone where score, group and contributions lack for the same reason."""
-    for signature in SIGNATURES:
-        names = [name for name in MEASUREMENTS if name.startswith(f"{_RAD_SCORE}{signature}.")]
+    for signature in (one.id for one in story.findings.request.signatures):
+        names = rad_names(signature)
         lacking = {(story.measurements[name].reason, story.measurements[name].notes) for name in names}
         if len(lacking) == 1 and all(story.measurements[name].value is None for name in names):
             one = story.measurements[names[0]]
@@ -102,7 +101,7 @@ def _zone(name: str, story: Story) -> str:
 
 def _colour(name: str) -> Colour:
     """Return the colour in which what a number was measured on is outlined."""
-    coding = MEASUREMENTS[name]
+    coding = coding_of(name)
     if coding.structure:
         return STRUCTURES[coding.structure].rgb
     return STRUCTURES[Structure.LESION].rgb if name.startswith("burden.") else FAINT

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from node.core import signatures
 from workers.signature import folder
 from workers.training.signature import about, card, cohort, export, figures, nested, report
 from workers.training.signature.cohort import Sources
@@ -83,8 +84,8 @@ def fit(
     drawn = figures.draw(run, UNITS[unit], out)
     signature = export.manifest(read, run.fitted, run.judged, said, run.plan, classes)
     (out / card.NAME).write_text(card.card(signature, document, said.remarks), encoding="utf-8")
-    (out / folder.NAME).write_text(folder.text(signature), encoding="utf-8")
-    named = (folder.NAME, card.NAME, REPORT, *(f"{path.parent.name}/{path.name}" for path in drawn))
+    (out / signatures.NAME).write_text(folder.text(signature), encoding="utf-8")
+    named = (signatures.NAME, card.NAME, REPORT, *(f"{path.parent.name}/{path.name}" for path in drawn))
     return Outcome(document, named)
 
 

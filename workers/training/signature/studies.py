@@ -22,8 +22,8 @@ from pydicom.errors import InvalidDicomError
 
 from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
+from workers.extraction import table as regions
 from workers.measurement.radiomics import parameters
-from workers.measurement.radiomics import table as regions
 from workers.training.signature import tables
 from workers.training.signature.tables import WrongCohort
 
@@ -35,7 +35,7 @@ _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha")
 _MASK_WORDS = ("mask", "seg")
 _SETTINGS = "diagnostics_Configuration_Settings"
 _TYPES = "diagnostics_Configuration_EnabledImageTypes"
-_LISTED = (regions.IMAGE, regions.MASK, regions.LABEL)
+_LISTED = (regions.IMAGE, regions.MASK, regions.LABEL, regions.SEGMENT)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Studies:
     prefix
         Stands before the name of each column, as the region of interest.
     label
-        Label of the region in the masks; None: that of the parameters.
+        Label of the region in masks of numbers; None: that of the parameters.
+    segment
+        Label or number of the segment in a SEG; None: its only one.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class Studies:
     id: str
     prefix: str
     label: int | None = None
+    segment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def _measured(studies: Studies, patient: str, features: Path) -> str:
         image, mask = find(studies.folder / patient)
         found: list[NotExtractable] = []
         regions.run(
-            [regions.one(image, mask, studies.label)],
+            [_region(studies, image, mask)],
             studies.params,
             _ENGINE,
             own,
@@ -167,6 +170,13 @@ def _measured(studies: Studies, patient: str, features: Path) -> str:
     finally:
         own.unlink(missing_ok=True)
     return ""
+
+
+def _region(studies: Studies, image: Path, mask: Path) -> regions.Listed:
+    """Return the region in a mask: a segment of a SEG, or a label of a mask of numbers."""
+    if mask.name.lower().endswith(_VOLUMES):
+        return regions.one(image, mask, studies.label, None)
+    return regions.one(image, mask, None, studies.segment)
 
 
 def _add(features: Path, studies: Studies, patient: str, own: Path) -> None:

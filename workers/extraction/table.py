@@ -1,4 +1,4 @@
-"""Many regions become a table with the columns of PyRadiomics' own command: what `crlm-node radiomics` runs.
+"""Many regions become a table with the columns of PyRadiomics' own command.
 
 Comes in: images and masks by path, or a CSV file that lists them. Goes out: a CSV file with a row for each region: what
 was listed, diagnostics, features. What can go wrong: a region may have no features, which its caller hears, and its row
@@ -12,33 +12,38 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import SimpleITK
 
 from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
+from workers.extraction import sources
 from workers.measurement.deep.folder import Network
 from workers.measurement.deep.folder import read as network
-from workers.measurement.radiomics import images, parameters
-from workers.measurement.radiomics.engine import Engine
+from workers.measurement.radiomics import parameters
+from workers.measurement.radiomics.engine import Engine, load
 from workers.measurement.radiomics.features import Features
 from workers.measurement.radiomics.wanted import Wanted
 
 __all__ = ["Ended", "Listed", "listed", "network", "one", "run"]
 
-IMAGE, MASK, LABEL = "Image", "Mask", "Label"
+IMAGE, MASK, LABEL, SEGMENT = "Image", "Mask", "Label", "Segment"
 _AT_ONCE = 8  # regions of an image, whose masks are held together
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A region to measure: where it is, and its row of the list as it was read; paths in it are absolute."""
+    """A region to measure: where it is, and its row of the list as it was read; paths in it are absolute.
+
+    `label` is that of a mask of numbers, `segment` the label or the number of a segment of a SEG.
+    """
 
     image: Path
     mask: Path
     label: int | None
+    segment: str | None
     row: Mapping[str, str]
 
 
@@ -51,14 +56,15 @@ class Ended:
     waiting: int
 
 
-def one(image: Path, mask: Path, label: int | None) -> Listed:
+def one(image: Path, mask: Path, label: int | None, segment: str | None = None) -> Listed:
     """Return a region that is named by words."""
-    paths = {IMAGE: str(image.absolute()), MASK: str(mask.absolute())}
-    return Listed(image, mask, label, paths | ({LABEL: str(label)} if label is not None else {}))
+    row = {IMAGE: str(image.absolute()), MASK: str(mask.absolute())}
+    own = {LABEL: label, SEGMENT: segment}
+    return Listed(image, mask, label, segment, row | {name: str(value) for name, value in own.items() if value})
 
 
 def listed(source: Path) -> list[Listed]:
-    """Read a list of regions: columns Image and Mask (paths, relative ones from the list), Label where there is one.
+    """Read a list of regions: columns Image and Mask (paths, relative ones from the list); Label, Segment.
 
     Raises
     ------
@@ -87,7 +93,7 @@ def _listed(source: Path, number: int, row: dict[str | None, Any]) -> Listed:
         raise NotExtractable(RegionRefusal.LIST_INVALID, f"{where}: the label {label!r} is not a number from 1")
     image, mask = (Path(os.path.abspath(source.parent / row[name])) for name in (IMAGE, MASK))  # noqa: PTH100 - as PyRadiomics, which leaves links alone
     cells = {str(name): str(value) for name, value in row.items()} | {IMAGE: str(image), MASK: str(mask)}
-    return Listed(image, mask, int(label) if label else None, cells)
+    return Listed(image, mask, int(label) if label else None, row.get(SEGMENT) or None, cells)
 
 
 def run(
@@ -117,13 +123,15 @@ def run(
         The parameter file asks for what is not offered.
     """
     wanted = Wanted(parameters.load(parameter_file) if parameter_file else None, Engine(engine), deep)
-    read = lru_cache(maxsize=2)(images.read)  # a list names an image, and often a mask, once for each region
+    if parameter_file and engine == Engine.FAST:
+        Thread(target=load).start()  # beside the reading of the first image
+    reading = _Reading()
     rows: list[dict[str, Any]] = []
     failed = 0
     for group in _of_one_image(regions):
         if stop.is_set():
             break
-        for region, found in zip(group, _features(group, wanted, read), strict=True):
+        for region, found in zip(group, _features(group, wanted, reading), strict=True):
             why = found if isinstance(found, NotExtractable) else None
             rows.append({**region.row, **_cells(found)})
             failed += why is not None
@@ -139,20 +147,41 @@ def _of_one_image(regions: Sequence[Listed]) -> Iterator[list[Listed]]:
         yield from (waiting[first : first + _AT_ONCE] for first in range(0, len(waiting), _AT_ONCE))
 
 
-def _features(
-    group: Sequence[Listed], wanted: Wanted, read: Callable[[Path], SimpleITK.Image]
-) -> list[Features | NotExtractable]:
+class _Reading:
+    """What has been read last: a list names an image, and often a mask of labels, once for each region."""
+
+    def __init__(self) -> None:
+        self.image = lru_cache(maxsize=1)(sources.image)
+        self._mask = lru_cache(maxsize=2)(lambda path, image: sources.mask(path, None, self.image(image)))
+
+    def region(self, region: Listed) -> tuple[SimpleITK.Image, int | None]:
+        """Return the mask of a region and its label; None: that of the parameters.
+
+        Raises
+        ------
+        NotExtractable
+            It cannot be read, or does not hold what was asked for.
+        """
+        of = self.image(region.image)
+        if region.segment is None and not sources.is_dicom(region.mask):
+            return self._mask(region.mask, region.image), region.label
+        if region.label is not None:
+            raise NotExtractable(RegionRefusal.MASK_EMPTY, "a label is of a mask of numbers, a segment of a DICOM SEG")
+        return sources.mask(region.mask, region.segment, of), 1
+
+
+def _features(group: Sequence[Listed], wanted: Wanted, reading: _Reading) -> list[Features | NotExtractable]:
     """Return the features of regions of one image, or why one has none."""
     found: list[Features | NotExtractable | None] = [None] * len(group)
     asked = []
     for number, region in enumerate(group):
         try:
-            read(region.image)
-            asked.append((number, read(region.mask), region.label))
+            asked.append((number, *reading.region(region)))
         except NotExtractable as error:
             found[number] = error
     if asked:
-        each = wanted.of_each(read(group[0].image), [(mask, label) for _, mask, label in asked])
+        image = reading.image(group[0].image).image
+        each = wanted.of_each(image, [(mask, label) for _, mask, label in asked])
         for (number, _, _), one in zip(asked, each, strict=True):
             found[number] = one
     return [one for one in found if one is not None]
