@@ -25,7 +25,7 @@ def user_add(
     ] = Role.READER,
     password_file: PasswordFile = None,
 ) -> None:
-    """Make an account."""
+    """Make an account, and say what it may do."""
     ledger = ledger_of(settings_in_force())
     try:
         orders.add(ledger, name, role, _password(password_file))

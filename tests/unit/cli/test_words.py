@@ -24,7 +24,7 @@ COMMANDS = (
     *("report show", "report check"),
     *("config check", "config show", "config reference"),
     *("models list", "models verify", "models fetch"),
-    *("signature list", "signature show", "signature score"),
+    *("signature list", "signature show", "signature score", "signature fit"),
 )
 
 
