@@ -97,8 +97,13 @@ def _unless(kind: DeliveryState) -> ColumnElement[bool]:
     return exists().where(Delivery.job_key == Job.key, Delivery.state == kind, Delivery.substitute_uid.is_(None))
 
 
-def _jobs_with(*kinds: DeliveryState) -> Select[str]:
-    return select(Delivery.job_key).where(Delivery.state.in_(kinds), Delivery.substitute_uid.is_(None))
+def _with_job(*states: JobState) -> Select[str]:
+    return select(Job.study_uid).where(Job.state.in_(states))
+
+
+def _with_delivery(*states: DeliveryState) -> Select[str]:
+    there = select(Job.study_uid).join(Delivery).where(Job.state != JobState.SUPERSEDED)
+    return there.where(Delivery.state.in_(states), Delivery.substitute_uid.is_(None))
 
 
 _ON_ITS_WAY = or_(_unless(DeliveryState.PENDING), _unless(DeliveryState.SENT))
@@ -119,9 +124,12 @@ _NARROW: Mapping[Condition, ColumnElement[bool]] = {
     Condition.QUARANTINED: Study.state == StudyState.QUARANTINED,
     Condition.RECEIVING: Study.state == StudyState.RECEIVING,
     Condition.NOT_ANALYSABLE: Study.state == StudyState.NOT_ANALYSABLE,
-    Condition.WORKING: Job.state == JobState.RUNNING,
-    Condition.DELIVERING: Job.key.in_(_jobs_with(DeliveryState.PENDING, DeliveryState.SENT)),
-    Condition.FAILED: or_(Job.state == JobState.FAILED, Job.key.in_(_jobs_with(DeliveryState.FAILED))),
+    Condition.WAITING: Study.uid.in_(_with_job(JobState.QUEUED)),
+    Condition.WORKING: Study.uid.in_(_with_job(JobState.RUNNING)),
+    Condition.DELIVERING: Study.uid.in_(_with_delivery(DeliveryState.PENDING, DeliveryState.SENT)),
+    Condition.FAILED: or_(
+        Study.uid.in_(_with_job(JobState.FAILED)), Study.uid.in_(_with_delivery(DeliveryState.FAILED))
+    ),
 }
 _PRESENT = and_(Job.study_uid == Study.uid, Job.state != JobState.SUPERSEDED)
 _COLUMNS = (Study.uid, _CONDITION.label("condition"), Study.reason, Study.last_received_at)
@@ -139,16 +147,19 @@ def page(
     session: Session, search: Search, *, after: Cursor | None = None, before: Cursor | None = None, size: int = PAGE
 ) -> Page:
     """Return the rows that follow `after`, or that come before `before`; else the first."""
-    query = _found(_rows(), search)
-    newest = Study.last_received_at.desc(), Study.uid.desc()
+    query = _found(select(Study.uid), search)
     if before is not None:
-        oldest = Study.last_received_at.asc(), Study.uid.asc()
-        rows = _read(session, query.where(_beyond(before, newer=True)).order_by(*oldest).limit(size + 1))
-        return Page(tuple(rows[:size][::-1]), len(rows) > size, older=True)
+        query = query.where(_beyond(before, newer=True))
+        query = query.order_by(Study.last_received_at.asc(), Study.uid.asc())
+    else:
+        query = query.order_by(Study.last_received_at.desc(), Study.uid.desc())
     if after is not None:
         query = query.where(_beyond(after, newer=False))
-    rows = _read(session, query.order_by(*newest).limit(size + 1))
-    return Page(tuple(rows[:size]), after is not None, len(rows) > size)
+    uids = session.scalars(query.limit(size + 1)).all()  # the rest is asked of these alone
+    rows, more = tuple(rows_of(session, uids[:size])), len(uids) > size
+    if before is not None:
+        return Page(rows[::-1], more, older=True)
+    return Page(rows, after is not None, more)
 
 
 def row_of(session: Session, uid: str) -> Row | None:
@@ -166,17 +177,8 @@ def rows_of(session: Session, uids: Sequence[str]) -> Sequence[Row]:
 def attention(session: Session) -> Mapping[Condition, int]:
     """Return how many studies wait for a person: set aside, or failed."""
     held = select(func.count()).select_from(Study).where(Study.state == StudyState.QUARANTINED)
-    failed = select(Job.study_uid).where(Job.state == JobState.FAILED)
-    undelivered = (
-        select(Job.study_uid)
-        .join(Delivery)
-        .where(
-            Delivery.state == DeliveryState.FAILED,
-            Delivery.substitute_uid.is_(None),
-            Job.state != JobState.SUPERSEDED,
-        )
-    )
-    count = select(func.count()).select_from(failed.union(undelivered).subquery())
+    failed = _with_job(JobState.FAILED).union(_with_delivery(DeliveryState.FAILED))
+    count = select(func.count()).select_from(failed.subquery())
     return {Condition.QUARANTINED: session.scalar(held) or 0, Condition.FAILED: session.scalar(count) or 0}
 
 
@@ -193,26 +195,33 @@ def _rows() -> Select[tuple[object, ...]]:
     return query.outerjoin(Job, _PRESENT).outerjoin(StudyCard, StudyCard.study_uid == Study.uid)
 
 
-def _found(query: Select[tuple[object, ...]], search: Search) -> Select[tuple[object, ...]]:
-    for word in search.text.split():
-        begins = (StudyCard.accession_number, StudyCard.patient, Study.uid)
-        query = query.where(
-            or_(
-                *(one.istartswith(word, autoescape=True) for one in begins),
-                StudyCard.name.contains(word, autoescape=True),
-            )
-        )
-    if search.since is not None:
-        query = query.where(StudyCard.study_date >= search.since)
-    if search.until is not None:
-        query = query.where(StudyCard.study_date <= search.until)
+def _found(query: Select[str], search: Search) -> Select[str]:
+    cards = _of_cards(search)
+    if cards is not None:  # a name of its own for the UID: the list is gone through in its order, and not by cards
+        query = query.where(Study.uid.concat("").in_(cards))
+    if search.condition is not None or search.reason:
+        query = query.outerjoin(Job, _PRESENT)
     if search.reason:
         query = query.where(or_(Study.reason == search.reason, Job.reason == search.reason))
     if search.condition is not None:
         query = query.where(_CONDITION.in_((search.condition.value,)))
-        if search.condition in _NARROW:
-            query = query.where(_NARROW[search.condition])
+    if search.condition in _NARROW:
+        query = query.where(_NARROW[search.condition])
     return query
+
+
+def _of_cards(search: Search) -> Select[str] | None:
+    """Select the studies that fit by their cards; None where any does."""
+    asked: list[ColumnElement[bool]] = []
+    for word in search.text.split():
+        fits = [one.startswith(word, autoescape=True) for one in (StudyCard.patient, StudyCard.study_uid)]
+        fits.append(StudyCard.accession_number.istartswith(word, autoescape=True))  # the others are folded
+        asked.append(or_(*fits, StudyCard.name.contains(word, autoescape=True)))
+    if search.since is not None:
+        asked.append(StudyCard.study_date >= search.since)
+    if search.until is not None:
+        asked.append(StudyCard.study_date <= search.until)
+    return select(StudyCard.study_uid).where(*asked) if asked else None
 
 
 def _beyond(place: Cursor, *, newer: bool) -> ColumnElement[bool]:

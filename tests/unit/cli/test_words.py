@@ -15,7 +15,21 @@ from node.core.settings import Settings
 from node.phantom import PhantomFiles
 
 COMMANDS = (
-    *("demo", "up", "listen", "steward", "worker", "web", "send", "analyse", "series", "phantom", "status", "audit"),
+    *(
+        "demo",
+        "up",
+        "listen",
+        "steward",
+        "worker",
+        "web",
+        "send",
+        "analyse",
+        "radiomics",
+        "series",
+        "phantom",
+        "status",
+        "audit",
+    ),
     *("replay", "priority", "pause", "resume", "backfill"),
     *("user add", "user list", "user password", "user remove"),
     *("quarantine list", "quarantine show", "quarantine release", "quarantine delete"),
