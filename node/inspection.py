@@ -54,7 +54,7 @@ def check(ledger: Ledger, spool: Spool, *, digests: bool = False) -> Inspection:
     files = set(files_of(spool))  # before the rows: what comes meanwhile has a row by the time that these are read
     folders = {path.name for path in (spool.root / "work").glob("*")}
     with ledger.transaction() as session:
-        rows = _promised(session)
+        rows = promised(session)
         jobs = set(session.scalars(select(Job.key)))
         results = session.scalars(select(Delivery).join(Job).where(_to_be_delivered())).all()
         states = list(_illegal(session))
@@ -88,7 +88,7 @@ def files_of(spool: Spool) -> Iterator[str]:
             yield str(path.relative_to(spool.root))
 
 
-def _promised(session: Session) -> list[tuple[str, str, bool]]:
+def promised(session: Session) -> list[tuple[str, str, bool]]:
     """Return path and digest of every file that a row tells of, and whether it was removed."""
     instances = session.execute(select(StoredInstance.path, StoredInstance.digest, StoredInstance.removed_at)).all()
     joined = select(Variant.path, Variant.digest, StoredInstance.removed_at).join(

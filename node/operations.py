@@ -74,8 +74,10 @@ def replay(ledger: Ledger, spool: Spool, name: str, cause: str) -> str:
     ------
     NotPossible
         It is still receiving, on its way already, in quarantine, or its input was removed.
+    Held
+        A backup is being made.
     """
-    with _ordered(ledger, "replay", cause) as (session, by):
+    with spool.removing(), _ordered(ledger, "replay", cause) as (session, by):
         study = study_of(session, name, lock=True)
         if study.state is StudyState.QUARANTINED:
             raise NotPossible(f"{study.uid} is in quarantine: crlm-node quarantine release, once its cause is mended")
@@ -173,8 +175,10 @@ def delete(ledger: Ledger, spool: Spool, settings: Settings, name: str, cause: s
     ------
     NotPossible
         It is not in quarantine, or not for long enough.
+    Held
+        A backup is being made.
     """
-    with _ordered(ledger, "quarantine delete", cause) as (session, _):
+    with spool.removing(), _ordered(ledger, "quarantine delete", cause) as (session, _):
         study = _quarantined(session, name)
         since = studies.events_of(session, "study", study.uid)[-1].at
         until = since + timedelta(days=settings.quarantine_days)

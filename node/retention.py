@@ -3,9 +3,9 @@
 Comes in: the ledger. Goes out: instances whose files are gone and whose rows say since when. An input goes when its
 study has a report (results, or its refusal) that is proven at every destination, be it as the Summary where SEG or SR
 is not taken, nothing of the study is on its way, and the retention time has passed since the last proof. Quarantine is
-left to a person (`node.operations`), and so is what was never reported. What can go wrong: the spool is away; the round
-ends, and the next one goes on. A process that dies between the files and the rows leaves rows of files that are gone:
-the next round finds them due again.
+left to a person (`node.operations`), and so is what was never reported. While a backup is made, nothing goes. What can
+go wrong: the spool is away; the round ends, and the next one goes on. A process that dies between the files and the
+rows leaves rows of files that are gone: the next round finds them due again.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from node.core import log
 from node.core.errors import Unavailable
 from node.core.ledger import Ledger, audit, deliveries, jobs, now
 from node.core.ledger.tables import Delivery, Event, Job, StoredInstance, Study, Variant
+from node.core.lock import Held
 from node.core.reasons import Outage
 from node.core.settings import Settings
 from node.core.spool import Spool
@@ -50,6 +51,11 @@ class Retention:
         """
         if monotonic() < self._not_before:
             return
+        with suppress(Held), self._spool.removing():  # a backup is being made: the next round tries again
+            self._remove_aged()
+            self._not_before = monotonic() + _PERIOD_S
+
+    def _remove_aged(self) -> None:
         for study_uid in self._aged():
             with self._ledger.transaction() as session:
                 study = session.get_one(Study, study_uid, with_for_update=True)
@@ -58,7 +64,6 @@ class Retention:
                     continue
                 count = remove(session, self._spool, study_uid, f"proven since {since:%Y-%m-%d %H:%M}")
             _log.info("input-removed", study=study_uid, instances=count)
-        self._not_before = monotonic() + _PERIOD_S
 
     def _aged(self) -> Sequence[str]:
         kept = exists().where(StoredInstance.study_uid == Study.uid, StoredInstance.removed_at.is_(None))

@@ -109,7 +109,7 @@ def measure(request: JobRequest, spool: Spool, work: WorkFolder, models: Path, *
     tried = tuple(Tried(**one) for one in trials["tried"])
     read = volume.read(request.candidates[trials["chosen"]], spool, request.measurement)
     begin = perf_counter()
-    measured = measurement.measure(read, labels, request.facts, request.measurement, request.notes, signatures)
+    measured = measurement.measure(read, labels, request.facts, request.measurement, request.notes, signatures, models)
     between = perf_counter()
     outcome = _report(Findings(request, read, labels, measured, None, tried), spool, work, label_map=label_map)
     seconds = {"measure": between - begin, "report": perf_counter() - between}

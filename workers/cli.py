@@ -30,7 +30,7 @@ from workers.segmentation.demo import folder as demo_folder
 from workers.segmentation.port import Networks
 from workers.signature.folder import asked as signatures_of
 
-_NETWORK_LIBRARIES = ("torch", "totalsegmentator", "nnunetv2")
+NETWORK_LIBRARIES = ("torch", "totalsegmentator", "nnunetv2")
 _UNTRUSTED = "NOT TRUSTED"
 RESULT = "result.json"
 NAMES = (RESULT, "seg.dcm", "sr.dcm", "sr-viewer.dcm", "summary.dcm", summary.FOLDER)
@@ -190,7 +190,7 @@ def require_networks(settings: Settings) -> None:
     """
     if not settings.networks:
         return
-    if missing := [library for library in _NETWORK_LIBRARIES if find_spec(library) is None]:
+    if missing := [library for library in NETWORK_LIBRARIES if find_spec(library) is None]:
         raise NetworksNotInstalled(f"networks = true needs {', '.join(missing)}: pip install 'crlm-node[worker]'")
 
 

@@ -83,7 +83,7 @@ class Burden:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What one extraction of radiomic features took: of which region of interest, its voxels, how many features."""
+    """What one extraction took: of which region of interest or by which network, its voxels, how many features."""
 
     roi: str
     voxels: int

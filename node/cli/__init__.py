@@ -2,8 +2,8 @@
 
 Exit codes: 0 done, 1 the job failed or was refused, 2 wrong use. An expected failure is one sentence on stderr.
 Commands of the workers are looked up by name (entry-point group `crlm_node.commands`): the node never imports them.
-Modules by subject: `processes`, `studies`, `backfill`, `upkeep`, `trail`, `configuration`, `facts`, `report`,
-`radiomics`, `signature`, `signature_fit`, `users`, on `application`.
+Modules by subject: `processes`, `studies`, `backfill`, `backup`, `upkeep`, `trail`, `configuration`, `doctor`, `facts`,
+`report`, `radiomics`, `signature`, `signature_fit`, `users`, on `application`.
 """
 
 import sys
@@ -13,7 +13,9 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from node.cli import (  # noqa: F401 - they add their commands
     backfill,
+    backup,
     configuration,
+    doctor,
     facts,
     processes,
     radiomics,

@@ -103,6 +103,11 @@ def of_the_workers(name: str, extra: str = "worker") -> Any:
         ) from error
 
 
+def config_option() -> Path | None:
+    """Return what `--config` of this command says."""
+    return _config_option
+
+
 def config_file() -> Path | None:
     """Return the file that the settings of this command come from."""
     return settings.config_file(_config_option)

@@ -73,6 +73,14 @@ class NothingAccepted(Unavailable):
     """The association was accepted, and none of its presentation contexts."""
 
 
+class Rejected(Unavailable):
+    """The association was rejected; `source` and `reason` say by whom and why, as in PS3.8 table 9-21."""
+
+    def __init__(self, code: Outage, detail: str, source: int | None, reason: int | None) -> None:
+        super().__init__(code, detail)
+        self.source, self.reason = source, reason
+
+
 class _Parcel(NamedTuple):
     """A file that can be sent, with what its presentation context needs."""
 
@@ -256,7 +264,8 @@ class Peer:
             reasons = f"no presentation context accepted: {_reasons(assoc.rejected_contexts)}"
             return NothingAccepted(Outage.DESTINATION_REFUSED, f"{self}: {reasons}")
         if answer is not None:
-            return self._refused(f"association rejected: {answer.reason_str} ({answer.result_str.lower()})")
+            said = f"{self}: association rejected: {answer.reason_str} ({answer.result_str.lower()})"
+            return Rejected(Outage.DESTINATION_REFUSED, said, answer.result_source, answer.diagnostic)
         if self.tls:
             return self._unreachable(self._connect_fault())
         return self._unreachable("it took the connection and did not answer the association request")
@@ -282,9 +291,6 @@ class Peer:
 
     def _unreachable(self, detail: str) -> Unavailable:
         return Unavailable(Outage.DESTINATION_UNREACHABLE, f"{self}: {detail}")
-
-    def _refused(self, detail: str) -> Unavailable:
-        return Unavailable(Outage.DESTINATION_REFUSED, f"{self}: {detail}")
 
     def __str__(self) -> str:
         """Say who and where it is."""

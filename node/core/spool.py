@@ -19,6 +19,7 @@ from pathlib import Path
 
 from node.core.dicom import is_uid
 from node.core.errors import Refused, Unavailable, Untrusted
+from node.core.lock import alone
 from node.core.reasons import DoorRefusal, Outage, StudyRefusal
 from node.core.records import Instance
 
@@ -181,6 +182,18 @@ class Spool:
         with suppress(OSError):  # something else is in it
             target.parent.rmdir()
             target.parent.parent.rmdir()
+
+    @contextmanager
+    def removing(self) -> Iterator[None]:
+        """Hold the right to remove files that the ledger knows: one process of all hosts has it at a time.
+
+        Raises
+        ------
+        Held
+            Another process removes such files, or makes a backup of them.
+        """
+        with alone(self.root.parent / "removal.lock", "Files of the spool are being removed, or a backup made of them"):
+            yield
 
     def sweep(self, age_s: float) -> int:
         """Remove files that were being written when a process died, so old that nobody writes them; say how many.

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from node.core.errors import NodeError
 from node.core.ledger import audit
 from node.core.ledger.accounts import Role
+from node.core.lock import Held
 from node.operations import NotPossible
 from node.passwords import WeakPassword
 from node.web import pages
@@ -61,7 +62,7 @@ def guarded(endpoint: Endpoint, role: Role, *, api: bool = False) -> Callable[[R
             return await _said(request, person, 404, str(error), api)
         except WrongRequest as error:
             return await _said(request, person, 400, str(error), api)
-        except (NotPossible, WeakPassword) as error:
+        except (NotPossible, WeakPassword, Held) as error:
             return await _said(request, person, 409, str(error), api)
         except NodeError as error:
             return await _said(request, None, 503, str(error), api)

@@ -121,7 +121,7 @@ def test_the_report_commands_know_the_score(planned: Study, files: PhantomFiles)
     assert pages.show(console, planned.path("sr.dcm"), identity=False)
     assert isinstance(console.file, StringIO)
     one, text = answer(planned, TUMOUR), console.file.getvalue()
-    assert f"{one['score']:.2f}" in text
+    assert f"{round(one['score'], 4):g}" in text
     assert all(part["feature"] in text for part in one["contributions"])
 
 

@@ -9,6 +9,7 @@ from typer.main import get_command
 
 from node.cli import app
 from node.core import private_codes
+from node.core.ailments import Ailment
 from node.core.reasons import RegionRefusal
 from node.reference import settings_page
 from node.review.rules import RULES
@@ -43,6 +44,13 @@ def test_report_commands_page_names_every_rule() -> None:
     """The table of docs/report-commands.md has a row for each rule, with its sentence, and none that is no rule."""
     rows = re.findall(r"^\| `(.+)` \| .+ \| (.+) \|$", (ROOT / "docs/report-commands.md").read_text(), re.MULTILINE)
     assert set(rows) == {(rule.id, rule.sentence) for rules in RULES.values() for rule in rules}
+
+
+def test_doctor_page_has_every_cure() -> None:
+    """The table of docs/doctor.md has a row for each ailment, with its cure, and no other."""
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.+) \|$", (ROOT / "docs" / "doctor.md").read_text(), re.MULTILINE)
+    cures = {(one.value, one.sentence.replace("{{", "{").replace("}}", "}")) for one in Ailment}
+    assert set(rows) == cures
 
 
 def test_radiomics_page_names_what_is_offered_and_refused() -> None:

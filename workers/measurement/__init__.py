@@ -9,6 +9,7 @@ mask is withheld. Next: stage 9, report.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from node.core.codes import MEASUREMENTS, Structure
 from node.core.reasons import NotComputed, NoteCode
@@ -39,8 +40,12 @@ def measure(
     settings: MeasurementSettings,
     notes: tuple[Note, ...] = (),
     signatures: Sequence[Signature] = (),
+    models: Path = Path(),
 ) -> Measured:
-    """Compute every number of a study; each of them, computed or not, carries `notes`."""
+    """Compute every number of a study; each of them, computed or not, carries `notes`.
+
+    `models` is the folder that networks of deep features lie below.
+    """
     l3 = vertebra.level(labels, Structure.VERTEBRA_L3)
     core, density = bone.measure(volume, labels, settings)
     table, load = burden.measure(volume, labels)
@@ -48,7 +53,7 @@ def measure(
     extracted: list[Extracted] = []
 
     def extract(asked: Sequence[Signature]) -> dict[str, rad_features.Computed]:
-        computed_of, took = rad_features.compute(asked, volume, labels, table, facts)
+        computed_of, took = rad_features.compute(asked, volume, labels, table, facts, models)
         extracted.extend(took)
         return computed_of
 

@@ -1,4 +1,4 @@
-"""The radiomic features that signatures ask of a study, each region of interest extracted once.
+"""The features that signatures ask of a study: radiomic ones, each region of interest extracted once, and deep ones.
 
 Comes in: signatures that a study meets, its volume, segmentation, lesions and patient facts. Goes out: for each
 signature the values by `Feature.column`, or why there are none, and what the extraction took. What can go wrong:
@@ -13,16 +13,20 @@ the engine is loaded where the first feature is asked, and not before.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from node.core.codes import Structure
 from node.core.errors import NotExtractable
+from node.core.reasons import RegionRefusal
 from node.core.records import ClinicalFacts, PatientFacts
 from workers.measured import Burden, Extracted
 from workers.records import LabelMap, Region, Segment, Volume, union
 from workers.signature.manifest import Choice, Extraction, Roi, Signature
 
+_NOTHING = "nothing of it is there"
 Values = Mapping[str, float | None]
 
 
@@ -32,6 +36,28 @@ class Computed:
 
     values: Values
     failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What features are computed of."""
+
+    volume: Volume
+    labels: LabelMap
+    burden: Burden | None
+
+    @cached_property
+    def image(self) -> Any:
+        """The volume as the engines read it."""
+        return _images().of_volume(self.volume)
+
+    def region(self, roi: Roi) -> Region | None:
+        """Return a region of interest; None where nothing of it is there."""
+        return region_of(roi, self.labels, self.burden)
+
+    def mask(self, region: Region) -> Any:
+        """Return a region as the engines read it."""
+        return _images().of_region(region, self.volume.geometry)
 
 
 @dataclass
@@ -62,17 +88,31 @@ class _Wanted:
 
 
 def compute(
-    signatures: Sequence[Signature], volume: Volume, labels: LabelMap, burden: Burden | None, facts: PatientFacts
+    signatures: Sequence[Signature],
+    volume: Volume,
+    labels: LabelMap,
+    burden: Burden | None,
+    facts: PatientFacts,
+    models: Path,
 ) -> tuple[dict[str, Computed], tuple[Extracted, ...]]:
-    """Compute the features of signatures, by their ids, and say what each extraction took."""
+    """Compute the features of signatures, by their ids, and say what each extraction took.
+
+    `models` is the folder that networks of deep features lie below.
+    """
+    study = _Study(volume, labels, burden)
     wanted: dict[str, _Wanted] = {}
     for one in signatures:
         for roi in one.rois:
             if one.extraction is not None:
                 key = _key(roi, one.extraction)
                 wanted.setdefault(key, _Wanted(roi, one.extraction)).also(one.extraction.feature_classes)
-    took = _extract(list(wanted.values()), volume, labels, burden) if wanted else ()
-    return {one.id: _computed(one, wanted, facts) for one in signatures}, took
+    took = _extract(list(wanted.values()), study) if wanted else []
+    found = {one.id: _computed(one, wanted, facts) for one in signatures}
+    for one in signatures:
+        if one.weights:
+            found[one.id], also = _with_deep(found[one.id], one, study, models)
+            took.append(also)
+    return found, tuple(took)
 
 
 def region_of(roi: Roi, labels: LabelMap, burden: Burden | None) -> Region | None:
@@ -110,38 +150,64 @@ def _key(roi: Roi, extraction: Extraction) -> str:
     return json.dumps([place, extraction.settings, extraction.image_types], sort_keys=True)
 
 
-def _extract(
-    wanted: Sequence[_Wanted], volume: Volume, labels: LabelMap, burden: Burden | None
-) -> tuple[Extracted, ...]:
-    from workers.measurement.radiomics import (  # here: numba is slow to load, and most studies ask none
-        images,
-        parameters,
-    )
+def _extract(wanted: Sequence[_Wanted], study: _Study) -> list[Extracted]:
+    from workers.measurement.radiomics import parameters  # here: numba is slow to load, and most studies ask none
     from workers.measurement.radiomics.engine import extract
 
     took = []
-    image = None
     for one in wanted:
         begin = perf_counter()
-        region = region_of(one.roi, labels, burden)
+        region = study.region(one.roi)
         if region is None:
-            one.failed = f"{one.roi.id}: nothing of it is there"
+            one.failed = f"{one.roi.id}: {_NOTHING}"
             continue
         try:
             asked = parameters.parse(one.document)
-            image = image or images.of_volume(volume)
-            one.found = extract(image, images.of_region(region, volume.geometry), asked).values
+            one.found = extract(study.image, study.mask(region), asked).values
         except NotExtractable as error:
             one.failed = f"{one.roi.id}: {error.code}: {error}"
         took.append(Extracted(one.roi.id, region.count, len(one.found), perf_counter() - begin))
-    return tuple(took)
+    return took
+
+
+def _with_deep(computed: Computed, signature: Signature, study: _Study, models: Path) -> tuple[Computed, Extracted]:
+    """Add the deep features of a signature to its others."""
+    from workers.measurement.deep import embedding  # here: as above
+
+    begin = perf_counter()
+    rois = {roi.id: roi for roi in signature.rois}
+    voxels = 0
+
+    def mask_of(id_: str) -> Any:
+        nonlocal voxels
+        region = study.region(rois[id_])
+        if region is None:
+            raise NotExtractable(RegionRefusal.MASK_EMPTY, f"{id_}: {_NOTHING}")
+        voxels += region.count
+        return study.mask(region)
+
+    found: dict[str, float] = {}
+    failed = computed.failed
+    try:
+        found = embedding.of_signature(signature, models, study.image, mask_of)
+    except NotExtractable as error:
+        failed = (*failed, f"{error.code}: {error}")
+    [network] = signature.weights
+    took = Extracted(network, voxels, len(found), perf_counter() - begin)
+    return Computed({**computed.values, **found}, failed), took
+
+
+def _images() -> Any:
+    from workers.measurement.radiomics import images  # here: as above
+
+    return images
 
 
 def _computed(signature: Signature, wanted: Mapping[str, _Wanted], facts: PatientFacts) -> Computed:
     by_roi = {roi.id: wanted[_key(roi, signature.extraction)] for roi in signature.rois if signature.extraction}
     failed = tuple(one.failed for one in by_roi.values() if one.failed)
     values = {
-        one.column: by_roi[one.roi].found.get(one.name) if one.roi else _fact(one.name, facts)
+        one.column: by_roi[one.roi].found.get(one.name) if one.roi in by_roi else _fact(one.name, facts)
         for one in signature.features
     }
     return Computed(values, failed)

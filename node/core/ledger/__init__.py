@@ -49,6 +49,10 @@ class SchemaMismatch(RuntimeError):
     """The database has another schema than this program; the message names the command that mends it."""
 
 
+class NewerSchema(SchemaMismatch):
+    """A newer version made the database, and this one cannot go back."""
+
+
 class Ledger:
     """An open ledger.
 
@@ -189,7 +193,7 @@ class Ledger:
         except OSError as error:
             raise Unavailable(Outage.LEDGER_FAILED, str(error.strerror)) from error
         except migration.CommandError as error:
-            raise SchemaMismatch(_NEWER) from error
+            raise NewerSchema(_NEWER) from error
         except _AWAY as error:
             raise _unavailable(error) from error
 
@@ -212,7 +216,7 @@ class Ledger:
         from node.core.ledger import migration  # here, because Alembic is slow to import, and few need it
 
         if found is not None and found not in migration.revisions():
-            raise SchemaMismatch(f"the ledger has schema {found}, this version needs {SCHEMA}: {_NEWER}")
+            raise NewerSchema(f"the ledger has schema {found}, this version needs {SCHEMA}: {_NEWER}")
         raise SchemaMismatch(
             f"the ledger has schema {found}, this version needs {SCHEMA}: start the steward of "
             "this version, which migrates it, or run crlm-node ledger upgrade"

@@ -6,7 +6,7 @@ From then on its deliveries wait for the answer; when the wait is over they are 
 
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -59,3 +59,10 @@ def settle(session: Session, report: Report, schedule: Schedule) -> Sequence[Del
             continue
         moved.append(delivery)
     return moved
+
+
+def heard(session: Session, destination: str, before: datetime, limit: int = 5) -> Sequence[bool]:
+    """Return of the latest transactions with a destination, asked for before a time, whether each was answered."""
+    asked = select(Commitment).where(Commitment.destination == destination, Commitment.requested_at < before)
+    latest = session.scalars(asked.order_by(Commitment.requested_at.desc()).limit(limit))
+    return [one.answered_at is not None for one in latest]

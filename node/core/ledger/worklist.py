@@ -227,8 +227,8 @@ def _of_cards(search: Search) -> Select[str] | None:
 def _beyond(place: Cursor, *, newer: bool) -> ColumnElement[bool]:
     at, uid = Study.last_received_at, Study.uid
     if newer:
-        return or_(at > place.received_at, and_(at == place.received_at, uid > place.uid))
-    return or_(at < place.received_at, and_(at == place.received_at, uid < place.uid))
+        return and_(at >= place.received_at, or_(at > place.received_at, uid > place.uid))
+    return and_(at <= place.received_at, or_(at < place.received_at, uid < place.uid))
 
 
 def _read(session: Session, query: Select[tuple[object, ...]]) -> list[Row]:

@@ -172,7 +172,7 @@ def test_a_signature_with_deep_features_is_scored(tmp_path: Path) -> None:
     """The score by hand from the values of the network that it names."""
     signature = deep_signature(installed(tmp_path).digest)
     image, mask = scene()
-    found = of_signature(signature, tmp_path, image, {"tumour": mask})
+    found = of_signature(signature, tmp_path, image, {"tumour": mask}.__getitem__)
     values = embed(folder.read(tmp_path, "made"), image, mask)
     assert found == {f"tumour:{name}": values[name] for name in ("deep_000", "deep_255")}
     answer = score(signature, {**found, "age": 70.0}, known())
@@ -186,5 +186,5 @@ def test_a_signature_takes_no_other_network(tmp_path: Path) -> None:
     installed(tmp_path)
     image, mask = scene()
     with pytest.raises(NotExtractable) as refused:
-        of_signature(deep_signature("0" * 64), tmp_path, image, {"tumour": mask})
+        of_signature(deep_signature("0" * 64), tmp_path, image, {"tumour": mask}.__getitem__)
     assert refused.value.code is RegionRefusal.NETWORK_UNTRUSTED

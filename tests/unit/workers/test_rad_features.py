@@ -1,23 +1,28 @@
 """Regions of interest as signatures choose them, and extractions that signatures share."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made_arrays import BODY_SHAPE, BODY_SPACING_MM, NO_FACTS, body, box, geometry, label_map, volume
-from made_signature import CONTRAST, MEAN, feature, signature
+from made_network import installed
+from made_signature import CONTRAST, MEAN, deep_signature, feature, signature
 
 from node.core.codes import Structure
 from node.core.records import ClinicalFacts, Instance
 from workers.measurement import burden
+from workers.measurement.deep import folder
+from workers.measurement.deep.embedding import embed
 from workers.measurement.rad_features import Computed, compute, region_of
-from workers.measurement.radiomics import engine
+from workers.measurement.radiomics import engine, images
 from workers.records import Import, LabelMap, Region, union
 from workers.signature.manifest import Choice, Extraction, Roi, Signature
 
 SEG, OTHER = (Instance(f"1.2.{number}", "1.3", "1.4", "aa", "seg.dcm") for number in (1, 2))
 HU = np.random.default_rng(3).normal(100, 10, BODY_SHAPE).astype(np.int16)
 VOLUME = volume(HU, BODY_SPACING_MM)
+NO_NETWORKS = Path()
 TUMOUR = signature().rois[0]
 LIVER = Roi(
     id="liver", structure=Structure.LIVER, choice=Choice.WHOLE, without_other_masks=True, text="Without others."
@@ -107,7 +112,7 @@ def test_signatures_share_an_extraction(monkeypatch: pytest.MonkeyPatch) -> None
     table, _ = burden.measure(VOLUME, labels)
     first, second = asked("a", {"firstorder": ["Mean"]}), asked("b", {"glcm": ["Contrast"]}, roi="other-name")
     third = asked("c", {"firstorder": ["Mean"]}, width=8)
-    found, took = compute((first, second, third), VOLUME, labels, table, NO_FACTS)
+    found, took = compute((first, second, third), VOLUME, labels, table, NO_FACTS, NO_NETWORKS)
     assert len(calls) == len(took) == 2
     assert [one.features for one in took] == [2, 1]
     tumour = labels.find(Structure.LESION)
@@ -122,10 +127,10 @@ def test_a_region_without_features_says_why() -> None:
     speck = box(BODY_SHAPE, slice(20, 21), slice(20, 21), slice(20, 21))
     labels = label_map(geometry(BODY_SHAPE, BODY_SPACING_MM), {Structure.LESION: speck})
     one = asked("a", {"firstorder": ["Mean"]})
-    found, _ = compute((one,), VOLUME, labels, None, NO_FACTS)
+    found, _ = compute((one,), VOLUME, labels, None, NO_FACTS, NO_NETWORKS)
     assert found["a"].failed[0].startswith("tumour: region-too-small: ")
     nothing = label_map(geometry(BODY_SHAPE, BODY_SPACING_MM), {})
-    found, took = compute((one,), VOLUME, nothing, None, NO_FACTS)
+    found, took = compute((one,), VOLUME, nothing, None, NO_FACTS, NO_NETWORKS)
     assert (found["a"].failed, took) == (("tumour: nothing of it is there",), ())
 
 
@@ -139,7 +144,7 @@ def test_facts_come_from_the_form() -> None:
         requires=signature().requires.model_copy(update={"mask_provenance": {}}),  # type: ignore[union-attr]
     )
     facts = replace(NO_FACTS, clinical=ClinicalFacts(cea_ng_ml=12.5, node_positive_primary=False))
-    found, took = compute((one,), VOLUME, segmented(), None, facts)
+    found, took = compute((one,), VOLUME, segmented(), None, facts, NO_NETWORKS)
     assert found["made"] == Computed(dict(zip(names, (12.5, 0.0, None, None), strict=True)))
     assert took == ()
 
@@ -155,3 +160,24 @@ def test_a_union_is_that_of_its_masks() -> None:
     assert np.array_equal(whole.full((12, 12, 14)), first.full((12, 12, 14)) | second.full((12, 12, 14)))
     assert union([]) is None
     assert union([first]) is first
+
+
+def test_deep_features_stand_beside_the_others(tmp_path: Path) -> None:
+    """By the network that the signature names, of the same region; without it there is a reason."""
+    labels = segmented()
+    mixed = asked("a", {"firstorder": ["Mean"]})
+    deep = deep_signature(installed(tmp_path).digest)
+    both = mixed.model_copy(update={"features": (*mixed.features, *deep.features[:2]), "weights": deep.weights})
+    found, took = compute((both,), VOLUME, labels, None, NO_FACTS, tmp_path)
+    tumour = labels.find(Structure.LESION)
+    assert tumour is not None
+    by_hand = embed(folder.read(tmp_path, "made"), images.of_volume(VOLUME), images.of_region(tumour, VOLUME.geometry))
+    assert found["a"] == Computed(
+        {
+            f"tumour:{MEAN}": pytest.approx(tumour.values(HU).mean()),
+            **{f"tumour:{name}": by_hand[name] for name in ("deep_000", "deep_255")},
+        }
+    )
+    assert [(one.voxels, one.features) for one in took] == [(tumour.count, 1), (tumour.count, 2)]
+    [why] = compute((both,), VOLUME, labels, None, NO_FACTS, NO_NETWORKS)[0]["a"].failed
+    assert why.startswith("network-missing: ")

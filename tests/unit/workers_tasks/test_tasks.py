@@ -76,7 +76,7 @@ def test_a_job_goes_through_its_stages(
 
 
 def test_a_job_asks_its_signatures(
-    desk: Desk, spool: Spool, enter: Callable[[JobRequest], str], job_row: Jobs, tmp_path: Path
+    desk: Desk, ledger: Ledger, spool: Spool, enter: Callable[[JobRequest], str], job_row: Jobs, tmp_path: Path
 ) -> None:
     """A study that a signature may score gets its score; a manifest that has changed since stops it visibly."""
     files = write_phantom(
@@ -95,7 +95,8 @@ def test_a_job_asks_its_signatures(
     manifest.write_text(whole + " ")
     desk.measure(key)
     row = job_row(key)
-    assert (row.state, row.stage, row.reason) == (JobState.QUEUED, Stage.MEASURE, "signature-unreadable")
+    assert (row.state, row.stage, row.attempts) == (JobState.QUEUED, Stage.MEASURE, 1)
+    assert "tcia-crlm-os: its manifest is not that of the job" in causes(ledger, key)[-1]
     assert not spool.work(key).has("result.json")
     manifest.write_text(whole)
     time.sleep(0.05)  # the pause before the next attempt

@@ -7,7 +7,7 @@ Values are rounded to six decimals: far finer than they mean anything, and coars
 processor adds in another order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import SimpleITK
@@ -39,14 +39,14 @@ def told(network: Network) -> dict[str, str]:
 
 
 def of_signature(
-    signature: Signature, models: Path, image: SimpleITK.Image, masks: Mapping[str, SimpleITK.Image]
+    signature: Signature, models: Path, image: SimpleITK.Image, mask_of: Callable[[str], SimpleITK.Image]
 ) -> dict[str, float]:
     """Compute the deep features that a signature uses, by `Feature.column`; none where it names no network.
 
     Parameters
     ----------
-    masks
-        Of each region of interest by its id; the label is 1.
+    mask_of
+        Gives the mask of a region of interest by its id; the label is 1.
 
     Raises
     ------
@@ -57,6 +57,6 @@ def of_signature(
     for id_, digest in signature.weights.items():
         network = read(models, id_, digest)
         for roi in dict.fromkeys(one.roi for one in signature.features if one.deep and one.roi):
-            values = embed(network, image, masks[roi])
+            values = embed(network, image, mask_of(roi))
             found |= {one.column: values[one.name] for one in signature.features if one.deep and one.roi == roi}
     return found
