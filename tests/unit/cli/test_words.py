@@ -15,21 +15,8 @@ from node.core.settings import Settings
 from node.phantom import PhantomFiles
 
 COMMANDS = (
-    *(
-        "demo",
-        "up",
-        "listen",
-        "steward",
-        "worker",
-        "web",
-        "send",
-        "analyse",
-        "radiomics",
-        "series",
-        "phantom",
-        "status",
-        "audit",
-    ),
+    *("demo", "up", "listen", "steward", "worker", "web", "send", "analyse", "radiomics", "series", "phantom"),
+    *("status", "audit", "doctor", "backup", "restore"),
     *("replay", "priority", "pause", "resume", "backfill"),
     *("user add", "user list", "user password", "user remove"),
     *("quarantine list", "quarantine show", "quarantine release", "quarantine delete"),
