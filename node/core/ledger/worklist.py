@@ -205,8 +205,8 @@ def _found(query: Select[str], search: Search) -> Select[str]:
         query = query.where(or_(Study.reason == search.reason, Job.reason == search.reason))
     if search.condition is not None:
         query = query.where(_CONDITION.in_((search.condition.value,)))
-    if search.condition in _NARROW:
-        query = query.where(_NARROW[search.condition])
+        if search.condition in _NARROW:
+            query = query.where(_NARROW[search.condition])
     return query
 
 
