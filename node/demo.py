@@ -6,6 +6,7 @@ the PACS what it holds. Success is only what the PACS lists.
 """
 
 import json
+import secrets
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +20,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from node import screens
+from node import accounts, screens
 from node.core import log
 from node.core.dicom import read_header
 from node.core.errors import Refused, Unavailable
 from node.core.ledger import Ledger, deliveries, jobs
+from node.core.ledger.accounts import Role
 from node.core.ledger.tables import Delivery, Job, Study
 from node.core.peer import Peer
 from node.core.states import DeliveryState, JobState, StudyState
@@ -36,6 +38,7 @@ from node.up import Crew, command_lines
 AE_TITLE = "CRLM_NODE"
 SENDER = "CRLM_DEMO"
 PACS = "ORTHANC"
+ACCOUNT = "demo"
 _LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 90.0
 _JOB_TIMEOUT_S = 900.0
@@ -56,6 +59,8 @@ class Stage:
     results: Path
     ledger: Ledger
     crew: Crew
+    page: str
+    password: str
 
 
 def run(console: Console, *, study: Path | None, seg: Path | None, keep: bool) -> int:
@@ -89,6 +94,8 @@ def run(console: Console, *, study: Path | None, seg: Path | None, keep: bool) -
             code = _report(console, stage, study_uid, _wait(console, stage, study_uid), truth)
         if keep:
             _keep(console, stage)
+        else:
+            console.print(f"\nThe page was at {stage.page}: with --keep it stays.", highlight=False)
         return code
 
 
@@ -131,22 +138,24 @@ def _stage(home: Path, servers: ExitStack) -> Iterator[Stage]:
     else:
         results = Path(tempfile.mkdtemp(prefix="crlm-node-results-"))
         destination = f'kind = "folder"\nname = "folder"\npath = "{results}"\n'
-    config = home / "config.toml"
+    config, web_port, password = home / "config.toml", free_port(), secrets.token_urlsafe(9)
     config.write_text(
         f'home = "{home / "node"}"\nbroker_url = "{broker.url}"\nae_title = "{AE_TITLE}"\nport = {port}\n'
-        "quiet_time_s = 3.0\nsteward_period_s = 0.5\nretry_base_s = 2.0\n\n"
+        f"web_port = {web_port}\nquiet_time_s = 3.0\nsteward_period_s = 0.5\nretry_base_s = 2.0\n\n"
         f'[[calling]]\nae_title = "{SENDER}"\nhosts = ["{_LOOPBACK}"]\n\n'
         f'[imports]\nae_titles = ["{SENDER}"]\n\n[[destinations]]\n{destination}',
         encoding="utf-8",
     )
-    crew = Crew(command_lines(config), home / "log")
+    crew = Crew(command_lines(config, web=True), home / "log")
     ledger = Ledger(f"sqlite:///{home / 'node' / 'ledger.sqlite'}")
     node = Peer(AE_TITLE, _LOOPBACK, port, SENDER)
     try:
         ledger.upgrade()
+        accounts.add(ledger, ACCOUNT, Role.ADMINISTRATOR, password)
         crew.start()
         _until_it_answers(node, crew)
-        yield Stage(home, config, node, pacs, pacs_url, results, ledger, crew)
+        page = f"http://{_LOOPBACK}:{web_port}"
+        yield Stage(home, config, node, pacs, pacs_url, results, ledger, crew, page, password)
     finally:
         crew.stop()
         ledger.close()
@@ -267,6 +276,7 @@ def _at_destination(stage: Stage, study_uid: str) -> dict[str, str]:
 def _keep(console: Console, stage: Stage) -> None:
     console.print("\nEverything stays up until Ctrl-C. In another terminal:")
     console.print(f"  crlm-node --config {stage.config} status", highlight=False, soft_wrap=True)
+    console.print(f"The page: {stage.page}, name {ACCOUNT}, password {stage.password}", highlight=False, soft_wrap=True)
     if stage.pacs_url:
         console.print(f"Orthanc: {stage.pacs_url}", highlight=False, soft_wrap=True)
     try:

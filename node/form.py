@@ -18,13 +18,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from node.core.records import ClinicalFacts, Indication, RasStatus
+from node.core.records import ClinicalFacts, EnteredFacts, Indication, RasStatus
 from node.identity import Identity, folded
 
 _MOST_TOLD = 3
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _COMMENT = "#"
 _TABLE = "patient"
+_HEIGHT = "height_m"
 _HINTS = (
     "# Facts that the site enters about its patients. Lines that begin with # are comments.\n",
     "# What is not known is left out or left empty: it is then unknown, never zero and never no.\n",
@@ -120,6 +121,21 @@ def read(path: Path) -> Form:
     faults: list[Fault] = []
     entries = [entry for line, values in rows(text, faults) if (entry := _entry(line, values, faults))]
     return Form(tuple(entries), tuple(sorted([*faults, *_doubled(entries)], key=lambda one: one.line)))
+
+
+def read_fields(values: Mapping[str, str]) -> tuple[EnteredFacts, tuple[Fault, ...]]:
+    """Read facts as they are typed into the fields of a page; what is left empty is unknown."""
+    said: dict[str, Any] = {}
+    faults = []
+    for name, written in values.items():
+        if name not in (_HEIGHT, *CLINICAL) or not written.strip():
+            continue
+        try:
+            said[name] = COLUMNS[name][0](written)
+        except ValueError as error:
+            faults.append(Fault(0, name, str(error)))
+    height_m = said.pop(_HEIGHT, None)
+    return EnteredFacts(height_m, ClinicalFacts(**said)), tuple(faults)
 
 
 # --- values ---------------------------------------------------------------------------------------------------------

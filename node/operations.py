@@ -1,4 +1,5 @@
-"""What a person orders: measure a study again, let one out of quarantine or delete it there, stop and start a queue.
+"""What a person orders: measure a study again, let one out of quarantine or delete it there, change
+its turn, enter facts about its patient, stop and start a queue.
 
 Comes in: a study by its UID, or a queue, and the cause that the person gives. Goes out: moves in the ledger, with
 event and audit entry in the same transaction; steward and workers do the rest. What can go wrong: no or several
@@ -8,18 +9,21 @@ steward, who judges a study again as if it had just come.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
 from node import reconcile, retention
 from node.core import log
-from node.core.ledger import Ledger, audit, deliveries, jobs, now, queues, studies
+from node.core.ledger import Ledger, audit, deliveries, entries, jobs, now, queues, studies
 from node.core.ledger.moves import move_study
-from node.core.ledger.tables import Study
+from node.core.ledger.tables import Study, StudyCard
+from node.core.records import EnteredFacts, dump
 from node.core.settings import Settings
 from node.core.spool import Spool
 from node.core.states import DeliveryState, JobState, Stage, StudyState
+from node.facts import is_plausible
 from node.reconcile import Reconciled
 
 _log = log.get("operations")
@@ -92,6 +96,57 @@ def replay(ledger: Ledger, spool: Spool, name: str, cause: str) -> str:
                 spool.work(job.key).clear()
         audit.write(session, audit.commanded("replay", study_uid=study.uid, detail=cause))
     _log.info("replayed", study=study.uid)
+    return study.uid
+
+
+def prioritise(ledger: Ledger, name: str, priority: int, cause: str) -> str:
+    """Change the turn of a study whose job waits or runs; return its UID.
+
+    Raises
+    ------
+    NotPossible
+        No job of it waits or runs.
+    """
+    command = f"priority {queues.NAMES[priority]}"
+    with _ordered(ledger, command, cause) as (session, by):
+        study = study_of(session, name, lock=True)
+        job = jobs.current(session, study.uid)
+        if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
+            raise NotPossible(f"{study.uid} waits for nothing: no job of it is queued or running")
+        job.priority = priority
+        audit.write(session, audit.commanded(command, study_uid=study.uid, detail=cause))
+    _log.info("prioritised", study=study.uid, priority=priority, by=by)
+    return study.uid
+
+
+def enter_facts(ledger: Ledger, name: str, facts: EnteredFacts, cause: str) -> str:
+    """Enter facts about the patient of a study, in place of what was entered before, and judge the study again.
+
+    Where they change what is measured, the study gets another job, whose objects supersede the earlier ones. Its
+    patient's other studies take them when they are judged again. The audit trail names the facts and not their values.
+
+    Raises
+    ------
+    NotPossible
+        Nobody knows whose study it is, the height is none, or the study's input was removed.
+    """
+    if facts.height_m is not None and not is_plausible(facts.height_m):
+        raise NotPossible("a height is between 1.0 and 2.3 m")
+    named = [one for one, value in asdict(facts.clinical).items() if value is not None]
+    told = ", ".join([*(["height_m"] if facts.height_m is not None else []), *named]) or "nothing"
+    with _ordered(ledger, "facts enter", cause) as (session, by):
+        study = study_of(session, name, lock=True)
+        card = session.get(StudyCard, study.uid)
+        if card is None or not card.patient:
+            raise NotPossible(f"nobody knows yet whose study {study.uid} is: it has no Patient ID that could be read")
+        _require_input(session, study)
+        entries.enter(session, card.patient, card.issuer, dump(facts), audit.commanded("facts enter").user_id)
+        if study.state in (StudyState.COMPLETE, StudyState.NOT_ANALYSABLE):
+            move_study(session, study, StudyState.RECEIVING, by)
+            study.reason = None
+        detail = f"{told}: {cause}" if cause else told
+        audit.write(session, audit.commanded("facts enter", study_uid=study.uid, detail=detail))
+    _log.info("facts-entered", study=study.uid)
     return study.uid
 
 

@@ -4,7 +4,7 @@ Everything fits 80 columns: a UID is never broken, and what is said of several n
 """
 
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.core.codes import LESION_COUNT, RAD_PREFIX, UNIT_DISPLAY, MeasurementCoding, coding_of
-from node.core.ledger import Ledger, deliveries, jobs, queues, studies
-from node.core.ledger.tables import Delivery, Event, Job, Study, StudyFlag
+from node.core.ledger import Ledger, deliveries, history, jobs, queues, studies
+from node.core.ledger.tables import Delivery, Job, Study, StudyFlag
 from node.core.peer import Peer, Stored
 from node.core.reasons import Flag, NotComputed, NoteCode, Outage, StudyRefusal
 from node.core.states import DeliveryState, JobState, StudyState
@@ -367,19 +367,10 @@ def timeline(console: Console, ledger: Ledger, study: Study) -> None:
     for _ in range(3):
         grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for event, subject in sorted(_events(ledger, study), key=lambda pair: (pair[0].at, pair[0].id)):
+    with ledger.transaction() as session:
+        happened = history.of_study(session, study.uid)
+    for event, subject in happened:
         move = f"{event.old} -> {event.new}" if event.old else event.new
         grid.add_row(f"  {event.at:%H:%M:%S}", subject, move, escape(event.cause))
     console.print("\n[bold]What happened[/] (UTC)", highlight=False)
     console.print(grid, highlight=False)
-
-
-def _events(ledger: Ledger, study: Study) -> Iterator[tuple[Event, str]]:
-    """Yield the events of a study, its jobs and their deliveries, each with the name of what it tells of."""
-    with ledger.transaction() as session:
-        yield from ((event, "study") for event in studies.events_of(session, "study", study.uid))
-        for number, job in enumerate(jobs.of_study(session, study.uid), 1):
-            yield from ((event, f"job {number}") for event in studies.events_of(session, "job", job.key))
-            for one in deliveries.of_job(session, job.key):
-                key, name = f"{one.sop_instance_uid}@{one.destination}", f"{one.kind}@{one.destination}"
-                yield from ((event, name) for event in studies.events_of(session, "delivery", key))

@@ -2,7 +2,8 @@
 
 Comes in: settings. Each round: files that the ledger does not know are entered (at the start, then from time to time),
 what is complete is assembled, selected and handed off (stages 3 to 5), jobs whose worker was lost are queued again,
-the broker is told what it has to be told, and inputs whose retention time is over are removed. What can go wrong: an
+the broker is told what it has to be told, inputs whose retention time is over are removed, cards of new studies are
+written, and the site is told of what waits for a person. What can go wrong: an
 outage of ledger, spool or broker is logged once when it begins and once when it ends, and never stops the rounds. Who
 is next: the workers.
 """
@@ -10,7 +11,9 @@ is next: the workers.
 from collections.abc import Callable
 
 from node import handoff, selection
+from node.alerts import Alerts
 from node.assembly import Assembly
+from node.cards import Cards
 from node.content import StudyContent
 from node.core import log
 from node.core.errors import Unavailable
@@ -47,7 +50,9 @@ class Steward:
         knowing = [respondent for one, respondent in archives if one.heights]
         worklist = Respondent(settings.worklist, settings) if settings.worklist else None
         self._heights = Heights(knowing, worklist, settings)
-        self._entered = Entered(settings.patient_facts)
+        self._entered = Entered(settings.patient_facts, ledger)
+        self._cards = Cards(ledger, spool)
+        self._alerts = Alerts(ledger, settings)
         self._assembly = Assembly(ledger, spool, settings, self._hand_on, counting)
         self._outbox = Outbox(ledger, settings)
         self._retention = Retention(ledger, spool, settings)
@@ -58,10 +63,12 @@ class Steward:
     def round(self) -> None:
         """Do each part of the work once; an outage of one part does not keep the others from theirs."""
         self._part("reconcile", self._reconciler.round)
+        self._part("cards", self._cards.round)
         self._part("assembly", self._assembly.round)
         self._part("reclaim", self._reclaim)
         self._part("outbox", self._tell)
         self._part("retention", self._retention.round)
+        self._part("alerts", self._alerts.round)
 
     def _hand_on(self, content: StudyContent) -> None:
         """Stages 4 and 5 of one study."""

@@ -1,4 +1,4 @@
-"""The processes of one machine, started and kept: listener, steward, and a worker for each queue.
+"""The processes of one machine, started and kept: listener, steward, a worker for each queue, the page.
 
 Each is `crlm-node` again with another command, so that what `up` runs is what a service manager would run. A process
 that ends is started again after a pause, which grows while it ends soon; all are ended together. Output goes to one
@@ -23,14 +23,15 @@ _SOON_S = 60.0  # a process that ends within this time of its start has not serv
 _GRACE_S = 10.0
 
 
-def command_lines(config: Path | None) -> dict[str, list[str]]:
-    """Return the command of each process by its name."""
+def command_lines(config: Path | None, *, web: bool = False) -> dict[str, list[str]]:
+    """Return the command of each process by its name; with `web`, the page is one of them."""
     base = [sys.executable, "-P", "-m", "node", *(["--config", str(config)] if config else [])]
     processors = os.cpu_count() or 1
     concurrency = {Stage.SEGMENT: 1, Stage.MEASURE: processors, Stage.DELIVER: 1}
     return {
         "steward": [*base, "steward"],
         "listen": [*base, "listen"],
+        **({"web": [*base, "web"]} if web else {}),
         **{
             f"worker-{stage}": [*base, "worker", "--queue", stage, "--concurrency", str(count)]
             for stage, count in concurrency.items()

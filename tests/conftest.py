@@ -26,8 +26,8 @@ _FIRST = (
     *("e2e/test_engine_faults.py", "e2e/test_demo.py", "e2e/test_privacy.py", "e2e/test_postgresql.py"),
     *("e2e/test_delivery.py", "e2e/test_outages.py", "e2e/test_backfill.py", "e2e/test_late.py"),
     *("e2e/test_main_job.py", "e2e/test_refusals.py", "e2e/test_autoroute.py", "e2e/test_upkeep.py"),
-    *("e2e/test_strangers.py", "reference/test_awkward.py", "faults/test_faults.py", "contract/test_judges.py"),
-    *("e2e/test_doctor.py", "faults/test_restore.py"),
+    *("e2e/test_page.py", "e2e/test_strangers.py", "reference/test_awkward.py", "faults/test_faults.py"),
+    *("contract/test_judges.py", "e2e/test_doctor.py", "faults/test_restore.py"),
     *("contract/test_engine.py", "wire/test_fuzz.py", "contract/test_library.py"),
 )
 """Files that take long, in the order in which processes begin them: at the end all have something short to do. Those

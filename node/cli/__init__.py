@@ -3,7 +3,7 @@
 Exit codes: 0 done, 1 the job failed or was refused, 2 wrong use. An expected failure is one sentence on stderr.
 Commands of the workers are looked up by name (entry-point group `crlm_node.commands`): the node never imports them.
 Modules by subject: `processes`, `studies`, `backfill`, `backup`, `upkeep`, `trail`, `configuration`, `doctor`, `facts`,
-`report`, `radiomics`, `signature`, `signature_fit`, on `application`.
+`report`, `radiomics`, `signature`, `signature_fit`, `users`, on `application`.
 """
 
 import sys
@@ -25,6 +25,7 @@ from node.cli import (  # noqa: F401 - they add their commands
     studies,
     trail,
     upkeep,
+    users,
 )
 from node.cli.application import FAILED, INTERRUPTED, OK, WRONG_USE, WrongUse, app, tell
 from node.core.errors import NodeError

@@ -9,7 +9,7 @@ import typer
 from node.cli.application import FILE, FOLDER, WrongUse, app, config_file, of_the_workers, out, say, settings_in_force
 from node.core import signatures
 from node.core.ledger import Ledger
-from node.core.settings import Settings
+from node.core.settings import Settings, address_of
 from node.core.spool import OWNER_ALONE
 from node.core.states import Stage
 
@@ -34,7 +34,7 @@ def demo(
 
 @app.command()
 def up() -> None:
-    """Run listener, steward and workers on this machine until Ctrl-C.
+    """Run listener, steward, workers and the page on this machine until Ctrl-C.
 
     A process that ends is started again. The output of each goes to a file in HOME/log.
     """
@@ -45,7 +45,10 @@ def up() -> None:
     ledger.upgrade()  # before the listener asks for it
     ledger.close()
     say(f"{config.ae_title} listens on {config.host}:{config.port}; the processes write to {config.home / 'log'}")
-    Crew(command_lines(config_file()), config.home / "log").serve()
+    page = config.web_port != 0
+    if page:
+        say(f"The page is at {address_of(config)}: crlm-node user add makes an account")
+    Crew(command_lines(config_file(), web=page), config.home / "log").serve()
 
 
 @app.command()
@@ -68,6 +71,17 @@ def steward() -> None:
     from node import steward as keeper
 
     keeper.run(_settings_of_a_process())
+
+
+@app.command()
+def web() -> None:
+    """Serve the page and the API, on this machine's own address unless `web_host` says another.
+
+    The steward makes the ledger: start it first. `crlm-node user add` makes the first account.
+    """
+    from node.web import server
+
+    server.run(_settings_of_a_process())
 
 
 @app.command()

@@ -1,12 +1,12 @@
 """The commands of a person who looks after the node: measure again, quarantine, queues, and the ledger itself."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from node import inspection, operations, overview
 from node.cli.application import FAILED, app, group, ledger_of, out, say, settings_in_force
-from node.core.ledger import Ledger
+from node.core.ledger import Ledger, queues
 from node.core.spool import Spool
 from node.core.states import Stage
 
@@ -17,6 +17,11 @@ Study = Annotated[
     str, typer.Argument(metavar="STUDY", help="Study Instance UID, or how it begins.", show_default=False)
 ]
 Cause = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit trail; no patient data.")]
+_TURNS = {name: number for number, name in queues.NAMES.items()}
+Turn = Annotated[
+    Literal["stat", "routine", "backfill"],
+    typer.Argument(metavar="|".join(_TURNS), help="Its turn among the others.", show_default=False),
+]
 StageName = Annotated[Stage, typer.Argument(metavar="|".join(Stage), help="The queue.", show_default=False)]
 
 
@@ -30,6 +35,13 @@ def replay(study: Study, cause: Cause = "") -> None:
     config = settings_in_force()
     uid = operations.replay(ledger_of(config), Spool(config.spool_dir), study, cause)
     say(f"{uid} is measured again")
+
+
+@app.command()
+def priority(study: Study, turn: Turn, cause: Cause = "") -> None:
+    """Change the turn of a study that waits: a STAT study goes before all others, a backfill after them."""
+    uid = operations.prioritise(ledger_of(settings_in_force()), study, _TURNS[turn], cause)
+    say(f"{uid} is {turn} now")
 
 
 @app.command()

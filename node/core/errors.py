@@ -118,6 +118,7 @@ ANSWERS: Mapping[Coded, Answer] = {
     Outage.ENGINE_MEMORY: Answer(_NO_RESOURCES, Verdict.RETRY, "Raise engine_memory_limit_mb, or give it more."),
     Outage.ENGINE_LOST: Answer(_NO_RESOURCES, Verdict.RETRY, "See the engine's log beside the worker's."),
     Outage.DEVICE_MISSING: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the GPU and its driver, or set device = cpu."),
+    Outage.ALERT_FAILED: Answer(_NO_RESOURCES, Verdict.RETRY, "Check the webhook and the mail server in alerts."),
     Outage.SIGNATURE_UNREADABLE: Answer(
         _NO_RESOURCES,
         Verdict.RETRY,

@@ -148,6 +148,7 @@ class Outage(Coded):
     ENGINE_MEMORY = "engine-memory", "The segmentation took more memory than its limit and was ended."
     ENGINE_LOST = "engine-lost", "The segmentation process ended while it worked."
     DEVICE_MISSING = "device-missing", "The device that networks should run on is not there."
+    ALERT_FAILED = "alert-failed", "An alert could not be sent to the site."
     SIGNATURE_UNREADABLE = (
         "signature-unreadable",
         "A signature that studies are asked is not there, or is not what it was.",

@@ -132,6 +132,14 @@ class ClinicalFacts:
 
 
 @dataclass(frozen=True)
+class EnteredFacts:
+    """What a person has entered on the page about a patient; None where nothing was."""
+
+    height_m: float | None = None
+    clinical: ClinicalFacts = ClinicalFacts()
+
+
+@dataclass(frozen=True)
 class PatientFacts:
     """Facts about the patient that measurements need.
 

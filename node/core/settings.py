@@ -199,6 +199,27 @@ class ReportSettings(_Section):
     )
 
 
+class WebTls(_Section):
+    """TLS of the page: its port then serves nothing else."""
+
+    certificate: Path = Field(description="Our certificate with its chain, PEM.")
+    key: Path = Field(description="Its private key, PEM, without a passphrase; readable by this user alone.")
+
+
+class Alerts(_Section):
+    """Who is told of a study that is set aside and of a delivery that has failed; no patient data is."""
+
+    webhook: str = Field("", pattern=r"^(https?://.*)?$", description="URL that gets each alert as JSON; empty: none.")
+    webhook_token_file: Path | None = Field(None, description="File with a bearer token for it.")
+    mail_host: str = Field("", description="Mail server; empty: no mail.")
+    mail_port: Port = Field(25, description="Its port.")
+    mail_starttls: bool = Field(False, description="Speak TLS to it, after STARTTLS.")
+    mail_user: str = Field("", description="User name there; empty: none is sent.")
+    mail_password_file: Path | None = Field(None, description="File with the password.")
+    mail_from: str = Field("", description="Sender.")
+    mail_to: tuple[str, ...] = Field((), description="Recipients.")
+
+
 class Settings(BaseSettings):
     """Everything that a site sets. `crlm-node config show` prints it; docs/settings.md is generated from it."""
 
@@ -231,6 +252,14 @@ class Settings(BaseSettings):
     tls: ListenerTls | None = Field(None, description="TLS of the listener; absent: plain DICOM.")
     max_associations: int = Field(16, ge=1, description="Associations served at once.")
     association_idle_s: float = Field(60.0, gt=0, description="An association that is silent for so long is closed.")
+
+    web_host: str = Field("127.0.0.1", description="Address that the page and the API bind to.")
+    web_port: int = Field(8043, ge=0, le=65535, description="Port that they bind to; 0: `up` starts no page.")
+    web_tls: WebTls | None = Field(None, description="TLS of the page; absent: plain HTTP.")
+    web_address: str = Field(
+        "", pattern=r"^(https?://.*)?$", description="Address of the page as others reach it, for links in alerts."
+    )
+    alerts: Alerts = Field(default_factory=Alerts, description="Who is told of what waits for a person.")
 
     spool_low_mb: int = Field(20_000, ge=0, description="Less free space than this is warned of.")
     spool_full_mb: int = Field(2_000, ge=0, description="With less free space, instances are answered A700.")
@@ -317,6 +346,12 @@ class Settings(BaseSettings):
         """Read variables first, then what `load` passes from the file."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
+
+
+def address_of(settings: Settings) -> str:
+    """Return the address of the page, as others reach it or as this machine does."""
+    host = f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host
+    return settings.web_address or f"{'https' if settings.web_tls else 'http'}://{host}:{settings.web_port}"
 
 
 def languages() -> tuple[str, ...]:

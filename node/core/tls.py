@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from node.core.reasons import Coded
-from node.core.settings import CallerTls, ListenerTls, PacsDestination, Settings
+from node.core.settings import CallerTls, ListenerTls, PacsDestination, Settings, WebTls
 
 CIPHER_SUITES = (  # of TLS 1.2, RFC 9325 section 4.2
     "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -106,6 +106,21 @@ def listener_context(settings: ListenerTls, where: str = "tls") -> ssl.SSLContex
     context.num_tickets = 0
     _load_own(context, where, settings.certificate, settings.key)
     _load_authorities(context, where, settings.authorities)
+    return context
+
+
+def page_context(settings: WebTls, where: str = "web_tls") -> ssl.SSLContext:
+    """Return the context of the page, which people open without a certificate of their own.
+
+    Raises
+    ------
+    WrongTlsFile
+        A file is missing, readable by others, or not what the setting says.
+    """
+    context = _context(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.verify_mode = ssl.CERT_NONE
+    _load_own(context, where, settings.certificate, settings.key)
     return context
 
 

@@ -4,7 +4,8 @@ SQLAlchemy 2 over SQLite (write-ahead log) or PostgreSQL by URL; Alembic migrati
 schema), `migration` (which makes it, and is imported for that alone), `moves` (state changes and their events),
 `studies`, `jobs`, `queues` and `deliveries` (what the stages ask and say, each function in the caller's transaction),
 `express` (what runs for every slice), `patience` (attempts and pauses), `succession` (which result a new one
-supersedes), `audit` (the trail), `clock` and `host` (what several hosts have to agree on).
+supersedes), `audit` (the trail), `accounts`, `cards`, `entries`, `worklist` and `bookmarks` (what the page and the
+alerts need), `clock` and `host` (what several hosts have to agree on).
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -24,7 +25,7 @@ from node.core.ledger.clock import now as now
 from node.core.reasons import Outage
 from node.core.settings import Settings, SettingsError
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The latest revision in `migrations`."""
 _BUSY_TIMEOUT_S = 30
 _TURN = 0x63726C6D  # of the lock that every transaction takes in PostgreSQL: any number that is ours
@@ -34,6 +35,9 @@ _BEGIN = {
     "sqlite": "BEGIN IMMEDIATE",
     "postgresql": "SET LOCAL lock_timeout = {patience_ms}; SELECT pg_advisory_xact_lock({turn})",
 }
+# What only looks waits for no writer and keeps none from writing; it sees the ledger as it was when it began.
+_BEGIN_READING = {"sqlite": "BEGIN", "postgresql": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"}
+_READING = "reading"
 _CONNECTIONS = 20
 _CONNECTION_S = 3600  # a connection is then replaced, and the clock read anew
 _AWAY = (OperationalError, InterfaceError, PoolTimeout, ProgrammingError)  # the last: its tables are gone
@@ -78,9 +82,12 @@ class Ledger:
             )
             event.listen(self._engine, "connect", clock.set_by)
         self._begin = _BEGIN[database].format(patience_ms=max(1, round(_BUSY_TIMEOUT_S * 1000)), turn=_TURN)
-        event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql(self._begin))
+        self._begin_reading = _BEGIN_READING[database]
+        event.listen(self._engine, "begin", self._on_begin)
         self._place: IO[str] | None = None
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+        reading = self._engine.execution_options(**{_READING: True})
+        self._readers = sessionmaker(reading, expire_on_commit=False)
 
     @classmethod
     def of(cls, settings: Settings) -> "Ledger":
@@ -118,6 +125,21 @@ class Ledger:
         """
         try:
             with self._sessions.begin() as session:
+                yield session
+        except _AWAY as error:
+            raise _unavailable(error) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session that only looks: one picture of the ledger, beside whoever writes.
+
+        Raises
+        ------
+        Unavailable
+            `ledger-failed`: the database cannot be reached.
+        """
+        try:
+            with self._readers() as session:
                 yield session
         except _AWAY as error:
             raise _unavailable(error) from error
@@ -223,6 +245,10 @@ class Ledger:
         if self._place is not None:
             self._place.close()
             self._place = None
+
+    def _on_begin(self, connection: Connection) -> None:
+        reading = connection.get_execution_options().get(_READING)
+        connection.exec_driver_sql(self._begin_reading if reading else self._begin)
 
     @property
     def _file(self) -> Path | None:

@@ -8,10 +8,12 @@ the trail.
 
 import os
 import pwd
+import re
 import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
@@ -30,6 +32,7 @@ from node.core.reasons import Coded
 _LONGEST_USER, _LONGEST_HOST, _LONGEST_DETAIL = 128, 64, 1000
 
 _log = log.get("audit")
+_who: ContextVar[tuple[str, str] | None] = ContextVar("who", default=None)
 
 
 class Kind(NamedTuple):
@@ -46,6 +49,9 @@ class AuditEvent(Enum):
 
     STARTED = Kind("110100/110120", "E", "Application Activity", "Application Start")
     STOPPED = Kind("110100/110121", "E", "Application Activity", "Application Stop")
+    SIGNED_IN = Kind("110114/110122", "E", "User Authentication", "Login")
+    SIGNED_OUT = Kind("110114/110123", "E", "User Authentication", "Logout")
+    LOOKED_AT = Kind("110103", "R", "DICOM Instances Accessed")
     TRAIL_READ = Kind("110101", "R", "Audit Log Used")
     RECEIVED = Kind("110104", "C", "DICOM Instances Transferred")
     DELIVERED = Kind("110104", "R", "DICOM Instances Transferred")
@@ -132,6 +138,16 @@ def note(ledger: Ledger, *entries: Entry) -> None:
 
 
 @contextmanager
+def on_behalf_of(user_id: str, host: str) -> Iterator[None]:
+    """Have what is done in the block be of somebody else than the account of this process: who is signed in there."""
+    before = _who.set((user_id, host))
+    try:
+        yield
+    finally:
+        _who.reset(before)
+
+
+@contextmanager
 def running(ledger: Ledger, process: str) -> Iterator[None]:
     """Audit the start and the stop of a process."""
     detail = f"{process} {os.getpid()}, version {version('crlm-node')}"
@@ -179,7 +195,7 @@ def deleted(*, study_uid: str, detail: str) -> Entry:
 
 
 def commanded(command: str, *, study_uid: str | None = None, detail: str = "", done: bool = True) -> Entry:
-    """Tell of a command of the person at this machine: replay, release, pause, delete and the like."""
+    """Tell of a command of a person, at this machine or on the page: replay, release, pause, delete and the like."""
     outcome = Outcome.SUCCESS if done else Outcome.MINOR_FAILURE
     return _ours(AuditEvent.COMMANDED, outcome, study_uid=study_uid, detail=f"{command} {detail}".strip())
 
@@ -188,6 +204,23 @@ def queried(archive: str, host: str, detail: str, *, done: bool = True) -> Entry
     """Tell of queries at an archive, with the number of answers; what was asked for may name patients, and is not."""
     outcome = Outcome.SUCCESS if done else Outcome.SERIOUS_FAILURE
     return Entry(AuditEvent.QUERIED, outcome, archive, host, detail=detail)
+
+
+def signed_in(account: str, host: str, *, detail: str = "", done: bool = True) -> Entry:
+    """Tell of somebody who signed in on the page or by the API, or tried to."""
+    return Entry(
+        AuditEvent.SIGNED_IN, Outcome.SUCCESS if done else Outcome.SERIOUS_FAILURE, account, host, None, detail
+    )
+
+
+def signed_out(account: str, host: str) -> Entry:
+    """Tell of somebody who signed out."""
+    return Entry(AuditEvent.SIGNED_OUT, Outcome.SUCCESS, account, host)
+
+
+def looked_at(study_uid: str, detail: str) -> Entry:
+    """Tell of somebody who has opened a study on the page or by the API."""
+    return _ours(AuditEvent.LOOKED_AT, study_uid=study_uid, detail=detail)
 
 
 def trail_read(detail: str) -> Entry:
@@ -205,6 +238,35 @@ def rows(session: Session, *, since: datetime | None = None, study_uid: str | No
     return session.scalars(query).all()
 
 
+def latest(
+    session: Session, most: int, *, since: datetime | None = None, study_uid: str | None = None
+) -> Sequence[Audit]:
+    """Return the trail, latest first, so many rows at most."""
+    query = select(Audit).order_by(Audit.id.desc()).limit(most)
+    if since is not None:
+        query = query.where(Audit.at >= since)
+    if study_uid is not None:
+        query = query.where(Audit.study_uid == study_uid)
+    return session.scalars(query).all()
+
+
+def last_row(session: Session) -> int:
+    """Return the number of the latest row; 0 where there is none."""
+    return session.scalar(select(func.max(Audit.id))) or 0
+
+
+def rejections_after(session: Session, row: int) -> Sequence[Audit]:
+    """Return the rows of associations that were not let in, after that of a number."""
+    query = select(Audit).where(Audit.id > row, Audit.event == AuditEvent.REJECTED.value.codes)
+    return session.scalars(query.order_by(Audit.id)).all()
+
+
+def count_of(row: Audit) -> int:
+    """Return how many associations a row of that kind tells of."""
+    told = re.search(r": (\d+) more in ", row.detail)
+    return int(told[1]) if told else 1
+
+
 def kind_of(row: Audit) -> Kind:
     """Return the kind of a row, with its meanings."""
     return next(
@@ -215,8 +277,9 @@ def kind_of(row: Audit) -> Kind:
 def _ours(
     event: AuditEvent, outcome: Outcome = Outcome.SUCCESS, *, study_uid: str | None = None, detail: str = ""
 ) -> Entry:
-    """Return an entry of what happened here: the account of this process, on this host."""
-    return Entry(event, outcome, _account(), socket.gethostname(), study_uid, detail)
+    """Return an entry of what happened here: by who is signed in, else by the account of this process on this host."""
+    user_id, host = _who.get() or (_account(), socket.gethostname())
+    return Entry(event, outcome, user_id, host, study_uid, detail)
 
 
 def _account() -> str:

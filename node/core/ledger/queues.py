@@ -19,6 +19,7 @@ from node.core.ledger.tables import Delivery, Job, Queue
 from node.core.states import DeliveryState, JobState, Stage
 
 BACKFILL, ROUTINE, STAT = -1, 0, 1
+NAMES = {STAT: "stat", ROUTINE: "routine", BACKFILL: "backfill"}  # as the settings say it
 HEAD_START = timedelta(hours=1)  # of STAT before routine
 BACKFILL_DELAY = timedelta(days=1)  # of routine before a backfill: today's patients are always first
 

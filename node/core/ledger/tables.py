@@ -3,11 +3,11 @@
 Times are UTC, without zone in the database, from the ledger's one clock (`node.core.ledger.now`).
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import Enum, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import Enum, Float, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from node.core.states import DeliveryState, JobState, Stage, StudyState
@@ -54,7 +54,7 @@ class Study(Base):
     __tablename__ = "study"
 
     uid: Mapped[str] = mapped_column(_UID, primary_key=True)
-    state: Mapped[StudyState]
+    state: Mapped[StudyState] = mapped_column(index=True)
     reason: Mapped[str | None] = mapped_column(String(64))
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime] = mapped_column(index=True)
@@ -226,3 +226,79 @@ class Audit(Base):
     host: Mapped[str] = mapped_column(String(64))
     study_uid: Mapped[str | None] = mapped_column(_UID, index=True)
     detail: Mapped[str] = mapped_column(Text)
+
+
+class StudyCard(Base):
+    """What people look a study up by, as one of its images says it; empty texts where that cannot be read.
+
+    `digest` is of the file that was read: a corrected image is read anew. `name` and `patient` are folded for search.
+    """
+
+    __tablename__ = "study_card"
+
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID)
+    digest: Mapped[str] = mapped_column(String(64))
+    patient_id: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(64))
+    patient_name: Mapped[str] = mapped_column(String(200))
+    patient: Mapped[str] = mapped_column(String(64), index=True)
+    name: Mapped[str] = mapped_column(String(200), index=True)
+    accession_number: Mapped[str] = mapped_column(String(64), index=True)
+    study_date: Mapped[date | None] = mapped_column(index=True)
+    description: Mapped[str] = mapped_column(String(64))
+
+
+class PatientEntry(Base):
+    """What a person has entered about a patient; `facts` as JSON, patient and issuer as they are compared."""
+
+    __tablename__ = "patient_entry"
+
+    patient: Mapped[str] = mapped_column(String(64), primary_key=True)
+    issuer: Mapped[str] = mapped_column(String(64), primary_key=True)
+    facts: Mapped[str] = mapped_column(Text)
+    entered_at: Mapped[datetime]
+    entered_by: Mapped[str] = mapped_column(String(64))
+
+
+class Account(Base):
+    """Who may use the page and the API; `role` is of `node.core.ledger.accounts.Role`, the password a hash."""
+
+    __tablename__ = "account"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    password: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+class SignIn(Base):
+    """Somebody who is signed in, by the digest of what the browser holds."""
+
+    __tablename__ = "sign_in"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account: Mapped[str] = mapped_column(ForeignKey("account.name"), index=True)
+    began_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class Echo(Base):
+    """The last C-ECHO, or the like, of a destination; `fault` empty where it answered."""
+
+    __tablename__ = "echo"
+
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[datetime]
+    seconds: Mapped[float] = mapped_column(Float)
+    fault: Mapped[str] = mapped_column(Text)
+
+
+class Bookmark(Base):
+    """Up to which event somebody who reads the events has come."""
+
+    __tablename__ = "bookmark"
+
+    reader: Mapped[str] = mapped_column(String(32), primary_key=True)
+    event: Mapped[int]

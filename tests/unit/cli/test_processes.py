@@ -6,6 +6,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,7 @@ def site(tmp_path: Path, free_port: Callable[[], int]) -> tuple[Path, int]:
     config = tmp_path / "config.toml"
     config.write_text(
         f'home = "{tmp_path / "home"}"\nport = {port}\nbroker_url = "redis://{HOST}:{free_port()}/0"\n'
+        f"web_port = {free_port()}\n"
         f'[[calling]]\nae_title = "TESTER"\nhosts = ["{HOST}"]\n'
     )
     return config, port
@@ -98,7 +102,15 @@ def answers(port: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("command", ["listen", "worker"])
+def lives(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/health/live", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+@pytest.mark.parametrize("command", ["listen", "worker", "web"])
 def test_no_ledger(command: str, start: Start) -> None:
     """Before the steward has made the ledger, nobody else starts, and says so."""
     assert "ledger" in start(command).sentence()
@@ -145,13 +157,14 @@ def test_a_second_steward(start: Start, tmp_path: Path) -> None:
 
 
 def test_up_runs_all_keeps_them_and_ends_them(start: Start, site: tuple[Path, int]) -> None:
-    """Five processes on a fresh home; one that is killed is started again; told to end, it leaves none behind."""
+    """Six processes on a fresh home; one that is killed is started again; told to end, it leaves none behind."""
     up = start("up")
     until(lambda: answers(site[1]))
+    until(lambda: lives(tomllib.loads(site[0].read_text())["web_port"]))
     children = psutil.Process(up.process.pid).children()
     commands = {child.cmdline()[6]: child for child in children}
-    assert set(commands) == {"steward", "listen", "worker"}
-    assert len(children) == 5
+    assert set(commands) == {"steward", "listen", "worker", "web"}
+    assert len(children) == 6
     commands["listen"].kill()
     until(lambda: not answers(site[1]))
     until(lambda: answers(site[1]))

@@ -216,7 +216,7 @@ def test_a_ledger_is_made_anew_from_the_spool(
         place = spool.instance_path(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)
         spool.write(place, path.read_bytes())
     done = crlm_node("ledger", "upgrade")
-    assert done.out == "The ledger has the schema of this version, 0003.\n"
+    assert done.out == "The ledger has the schema of this version, 0004.\n"
     assert crlm_node("ledger", "check").code == 1
     done = crlm_node("ledger", "rebuild")
     assert (done.code, done.out.splitlines()[-1]) == (0, "6 instances entered; the steward judges their studies.")

@@ -15,12 +15,13 @@ from node.core.settings import Settings
 from node.phantom import PhantomFiles
 
 COMMANDS = (
-    *("demo", "up", "listen", "steward", "worker", "send", "analyse", "radiomics", "series", "phantom"),
+    *("demo", "up", "listen", "steward", "worker", "web", "send", "analyse", "radiomics", "series", "phantom"),
     *("status", "audit", "doctor", "backup", "restore"),
-    *("replay", "pause", "resume", "backfill"),
+    *("replay", "priority", "pause", "resume", "backfill"),
+    *("user add", "user list", "user password", "user remove"),
     *("quarantine list", "quarantine show", "quarantine release", "quarantine delete"),
     *("ledger upgrade", "ledger check", "ledger rebuild"),
-    *("facts check", "facts template"),
+    *("facts check", "facts enter", "facts template"),
     *("report show", "report check"),
     *("config check", "config show", "config reference"),
     *("models list", "models verify", "models fetch"),

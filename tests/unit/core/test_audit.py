@@ -46,6 +46,9 @@ def _one_of_each(ledger: Ledger) -> None:
         audit.write(session, audit.delivered(Outcome.SUCCESS, destination="pacs", study_uid=STUDY, detail="seg proven"))
         audit.write(session, audit.Entry(AuditEvent.RECEIVED, Outcome.SUCCESS, "SCANNER", "192.0.2.5", STUDY, "3"))
         audit.write(session, audit.queried("OLDPACS", "192.0.2.7", "3 queries, 2 studies"))
+        audit.write(session, audit.signed_in("anna", "192.0.2.8"))
+        audit.write(session, audit.signed_out("anna", "192.0.2.8"))
+        audit.write(session, audit.looked_at(STUDY, "page"))
         audit.write(session, audit.trail_read("0 rows"))
     with audit.running(ledger, "listen"):
         pass
@@ -88,6 +91,16 @@ def test_a_process_is_audited_from_start_to_stop(ledger: Ledger, monkeypatch: py
     assert (started.event, stopped.event) == ("110100/110120", "110100/110121")
     assert re.fullmatch(r"steward \d+, version \S+", started.detail)
     assert started.user_id == stopped.user_id == pwd.getpwuid(os.getuid()).pw_name
+
+
+def test_what_somebody_orders_on_the_page_is_theirs(ledger: Ledger) -> None:
+    """By name and address, in the block alone; what comes after is of this process again."""
+    with audit.on_behalf_of("anna", "192.0.2.8"):
+        audit.note(ledger, audit.commanded("replay", study_uid=STUDY))
+    audit.note(ledger, audit.commanded("replay", study_uid=STUDY))
+    first, second = _rows(ledger)
+    assert (first.user_id, first.host) == ("anna", "192.0.2.8")
+    assert second.user_id == pwd.getpwuid(os.getuid()).pw_name
 
 
 def test_an_association_is_one_row_for_each_study(ledger: Ledger, store: Callable[..., list[str]]) -> None:
@@ -164,11 +177,11 @@ def test_a_strangers_words_break_no_line(ledger: Ledger) -> None:
 def test_reading_the_trail_is_audited(ledger: Ledger) -> None:
     """Whoever reads it leaves a row, which the next reader sees; what was asked for is what comes."""
     _one_of_each(ledger)
-    assert [row.study_uid for row in reader.read(ledger, since=None, study_uid=STUDY)] == [STUDY] * 4
+    assert [row.study_uid for row in reader.read(ledger, since=None, study_uid=STUDY)] == [STUDY] * 5
     assert reader.read(ledger, since=now() + timedelta(days=1), study_uid=None) == []
     last = _rows(ledger)[-2:]
     assert [row.event for row in last] == ["110101", "110101"]
-    assert last[0].detail == f"4 rows study {STUDY}"
+    assert last[0].detail == f"5 rows study {STUDY}"
 
 
 # The schema of PS3.15 section A.5.1.1, as far as our messages use it: attributes with what they may hold, children in
