@@ -32,7 +32,7 @@ from node.retention import Retention
 
 _log = log.get("steward")
 
-_LOCK = "steward.lock"
+LOCK = "steward.lock"
 
 
 class Steward:
@@ -118,7 +118,7 @@ def run(settings: Settings) -> None:
     """
     spool = Spool(settings.spool_dir)
     spool.prepare()
-    with alone(settings.home / _LOCK, f"A steward works in {settings.home} already"), until_told(at_once=True) as told:
+    with alone(settings.home / LOCK, f"A steward works in {settings.home} already"), until_told(at_once=True) as told:
         ledger = Ledger.of(settings)
         try:
             ledger.upgrade()
