@@ -19,7 +19,7 @@ from node.core.private_codes import (
 from node.core.reasons import NotComputed
 from workers.report import sentences, tree
 from workers.report.document import Findings
-from workers.report.pieces import DECIMALS, said
+from workers.report.pieces import said
 from workers.report.tree import HAS_CONCEPT_MOD, Item
 from workers.report.wording import Words
 from workers.signature.parts import Figure
@@ -54,7 +54,7 @@ def _items(one: Scored, findings: Findings) -> Iterator[Item]:
     signature, words = one.signature, findings.words
     told = {"signature": signature.id, "version": signature.version, "digest": signature.digest}
     yield tree.text(RAD_SIGNATURE, words("rad.signature", **told))
-    yield tree.number(RAD_SCORE, round(one.score, DECIMALS), ucum("1"))
+    yield tree.number(RAD_SCORE, round(one.score, tree.DECIMALS), ucum("1"))
     yield tree.text(RAD_GROUP, one.group)
     yield tree.number(RAD_PLACE, round(100 * one.place, 1), ucum("%"))
     yield from map(_contribution, one.contributions)
@@ -67,7 +67,7 @@ def _contribution(one: Contribution) -> Item:
     """Return what a feature gives, and below it which feature it is and its value."""
     name = f"{one.name} ({one.roi})" if one.roi else one.name
     below = [tree.text(RAD_FEATURE, name, HAS_CONCEPT_MOD), tree.number(RAD_VALUE, one.value, ucum("1"))]
-    return tree.number(RAD_CONTRIBUTION, round(one.points, DECIMALS), ucum("1"), below)
+    return tree.number(RAD_CONTRIBUTION, round(one.points, tree.DECIMALS), ucum("1"), below)
 
 
 def about(one: Scored, words: Words) -> Iterator[str]:

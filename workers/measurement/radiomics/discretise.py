@@ -51,8 +51,10 @@ def _bins(inside: NDArray[Any], edges: NDArray[Any]) -> NDArray[np.int32]:
     last = len(edges) - 2
     width = float(edges[1] - edges[0])
     if width <= 0:  # equal to the last bit: a flat region of very large values
-        return np.digitize(inside, edges).astype(np.int32)
-    found = np.clip((inside - float(edges[0])) * (1 / width), 0, last).astype(np.int32)
+        flat: NDArray[np.int32] = np.digitize(inside, edges).astype(np.int32)
+        return flat
+    found: NDArray[np.int32] = np.clip((inside - float(edges[0])) * (1 / width), 0, last).astype(np.int32)
     found -= inside < edges[found]
     found += inside >= edges[found + 1]
-    return found + np.int32(1)
+    found += 1
+    return found

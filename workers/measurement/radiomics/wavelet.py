@@ -104,7 +104,7 @@ def _halves(block: NDArray[Any], axis: int, size: int, outputs: slice) -> dict[s
 
 def _in_order(samples: NDArray[Any], taps: NDArray[Any], order: list[int]) -> NDArray[Any]:
     """Return the sum of six samples of each line by their taps, taken in an order."""
-    found = samples[:, _TAPS - 1 - order[0]] * taps[order[0]]
+    found: NDArray[Any] = samples[:, _TAPS - 1 - order[0]] * taps[order[0]]
     for tap in order[1:]:
         found += samples[:, _TAPS - 1 - tap] * taps[tap]
     return found
