@@ -1,12 +1,14 @@
 """The commands on what the node stands on: its settings and the weights of the networks."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 from sqlalchemy.engine import make_url
 
 from node import screens, selection
-from node.cli.application import FAILED, config_file, group, of_the_workers, out, say, settings_in_force
+from node.cli.application import FAILED, app, config_file, group, of_the_workers, out, say, settings_in_force
+from node.conformance import statement
 from node.core import settings, tls
 from node.form import load
 from node.probe import ask
@@ -80,6 +82,12 @@ def config_show() -> None:
         if (url := getattr(loaded, name))
     }
     typer.echo(loaded.model_copy(update=urls).model_dump_json(indent=2))
+
+
+@app.command()
+def conformance() -> None:
+    """Print the DICOM Conformance Statement (PS3.2) of this site, as Markdown."""
+    typer.echo(statement(settings.load(config_file()), datetime.now().astimezone().date()), nl=False)
 
 
 @config_app.command("reference")
