@@ -8,8 +8,10 @@ from typer.core import TyperGroup as Group
 from typer.main import get_command
 
 from node.cli import app
+from node.cli.reference import commands_page
 from node.core import private_codes
-from node.core.reasons import RegionRefusal
+from node.core.reasons import NotComputed, RegionRefusal, StudyRefusal
+from node.messages import CURES, messages_page
 from node.reference import settings_page
 from node.review.rules import RULES
 from workers.measurement import bounds, catalogue
@@ -22,6 +24,17 @@ ROOT = Path(__file__).parents[2]
 def test_settings_page_is_that_of_the_code() -> None:
     """docs/settings.md is what `crlm-node config reference` prints."""
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_page() + "\n"
+
+
+def test_commands_page_is_that_of_the_command_line() -> None:
+    """docs/cli.md is what `crlm-node config reference commands` prints."""
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == commands_page() + "\n"
+
+
+def test_messages_page_is_that_of_the_code() -> None:
+    """docs/messages.md is what `crlm-node config reference messages` prints; what a study or number lacks has a cure."""
+    assert (ROOT / "docs" / "messages.md").read_text(encoding="utf-8") == messages_page() + "\n"
+    assert {*StudyRefusal, *NotComputed} == set(CURES)
 
 
 def test_measurements_page_is_that_of_the_code() -> None:
