@@ -140,7 +140,7 @@ def test_a_stable_study_is_sent(stack: Stack, study: Sent, routing: Routing, scr
 def test_the_ready_configuration(stack: Stack, study: Sent, ready: ReadyOrthanc) -> None:
     """A scanner that it names stores, and its CT goes on to the node; a stranger is not let in.
 
-    Who may not ask is not answered. What the node sends back is taken, and DICOMweb shows it to whoever has the password.
+    Who may not ask is not answered. What the node sends back is taken; DICOMweb shows it to who has the password.
     """
     [refused, *_] = ready.peer("STRANGER").store(study.slices[:1])
     assert refused.error is not None

@@ -32,9 +32,46 @@ def test_commands_page_is_that_of_the_command_line() -> None:
 
 
 def test_messages_page_is_that_of_the_code() -> None:
-    """docs/messages.md is what `crlm-node config reference messages` prints; what a study or number lacks has a cure."""
+    """docs/messages.md is what `crlm-node config reference messages` prints; each refusal has a cure."""
     assert (ROOT / "docs" / "messages.md").read_text(encoding="utf-8") == messages_page() + "\n"
     assert {*StudyRefusal, *NotComputed} == set(CURES)
+
+
+def test_licences_page_names_what_is_installed() -> None:
+    """docs/licences.md has a row for each package that is pinned for node and worker, with version and licence."""
+    rows = re.findall(r"^\| ([\w-]+) \| (\S+) \| (.+) \| (node|worker) \|$", page("licences"), re.MULTILINE)
+    pinned = {}
+    for part in ("node", "worker"):
+        lines = (ROOT / "deploy" / "constraints" / f"{part}.txt").read_text(encoding="utf-8").splitlines()
+        for line in lines:
+            if "==" in line and not line.startswith("#"):
+                name, _, version = line.partition("==")
+                pinned[re.sub(r"[-_.]+", "-", name).lower()] = (version, part)
+    assert {name: (version, part) for name, version, _, part in rows} == pinned
+    assert all(licence.strip() for _, _, licence, _ in rows)
+
+
+def test_each_hazard_is_guarded_by_tests_that_exist() -> None:
+    """Every row of docs/hazards.md names at least one test, and each named test is a function of its file."""
+    rows = [line for line in page("hazards").splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert len(rows) > 15
+    for row in rows:
+        guards = re.findall(r"`(tests/\S+\.py)::(test_\w+)`", row)
+        assert guards, row
+        for path, name in guards:
+            assert re.search(rf"^def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), (
+                f"{path}::{name}"
+            )
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """A page that the site does not lead to is not read; one that is not there stops `make check`."""
+    named = set(re.findall(r"^ +- ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
 
 
 def test_measurements_page_is_that_of_the_code() -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -148,7 +149,7 @@ def understood(words: list[str]) -> None:
         assert context.args == []
 
 
-def test_the_settings_are_sound(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_are_sound(prepared: Path) -> None:
     """The file that a site starts from is read as it stands, and every variable of a service is one of the settings."""
     settings = Settings(**tomllib.loads((prepared / "site" / "config.toml").read_text()))
     for service in OURS.values():
@@ -158,6 +159,8 @@ def test_the_settings_are_sound(prepared: Path, monkeypatch: pytest.MonkeyPatch)
         assert mounted == ["/etc/crlm-node/config.toml", str(settings.home)]
         secrets = {f"/run/secrets/{name}" for name in service["secrets"]}
         assert {str(settings.ledger_password_file), str(settings.broker_password_file)} == secrets
+    networks = SERVICES["listen"]["networks"]
+    assert SERVICES["orthanc"]["environment"]["CRLM_HOST"] in networks["inner"]["aliases"]
     assert [str(host) for host in settings.calling[0].hosts] == [
         SERVICES["orthanc"]["networks"]["inner"]["ipv4_address"]
     ]
@@ -175,10 +178,8 @@ def test_segments_are_cut_by_one_worker_or_the_other() -> None:
     assert {one["environment"]["CRLM_NODE_DEVICE"] for one in OURS.values()} == {"gpu"}
 
 
-def test_the_broker_starts_with_its_password(
-    tmp_path: Path, program: Any, free_port: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The script of the compose file, with a real Redis: without the password nobody is answered, and nothing is kept."""
+def test_the_broker_starts_with_its_password(tmp_path: Path, program: Any, free_port: Any) -> None:
+    """The script of the compose file, with a real Redis: who has no password is not answered, and nothing is kept."""
     import redis
 
     server = Path(program("redis-server"))
@@ -193,6 +194,7 @@ def test_the_broker_starts_with_its_password(
             asked = subprocess.run([*words, "answers"], env=env | {"BROKER_PORT": str(port)}, capture_output=True)
             if asked.returncode == 0:
                 break
+            time.sleep(0.05)
         assert asked.returncode == 0, asked.stderr
         with pytest.raises(redis.AuthenticationError):
             redis.Redis(port=port).ping()
