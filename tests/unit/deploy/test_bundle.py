@@ -35,7 +35,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def test_what_was_packed_is_loaded(bundle: Bundle, tmp_path: Path) -> None:
-    """Every image of every profile is saved, with the sources and a digest of each file; there all of it is compared."""
+    """Every image of every profile is saved, with the sources and a digest of each file, which are compared there."""
     there = tmp_path / "bundle"
     assert bundle("images", there).returncode == 0
     calls = (tmp_path / "calls").read_text()
