@@ -66,7 +66,7 @@ def _overview(settings: Settings) -> Iterator[str]:
 
 
 def _services(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
-    accepted = {one.abstract_syntax for one in contexts.supported(reports=False)}
+    accepted = {UID(str(one.abstract_syntax)) for one in contexts.supported(reports=False)}
     sent = set(_sent(settings))
     asked: dict[UID, bool] = {
         Verification: True,
@@ -75,10 +75,10 @@ def _services(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
         StudyRootQueryRetrieveInformationModelMove: bool(settings.archives),
         ModalityWorklistInformationFind: settings.worklist is not None,
     }
-    for uid in sorted({*accepted, *sent, *asked}, key=lambda uid: UID(uid).name):
-        as_scu = uid in sent or asked.get(UID(uid), False)
+    for uid in sorted({*accepted, *sent, *asked}, key=lambda uid: uid.name):
+        as_scu = uid in sent or asked.get(uid, False)
         if as_scu or uid in accepted:
-            yield UID(uid).name, f"`{uid}`", _yes(as_scu), _yes(uid in accepted)
+            yield uid.name, f"`{uid}`", _yes(as_scu), _yes(uid in accepted)
 
 
 def _model(settings: Settings) -> Iterator[str]:
