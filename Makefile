@@ -36,11 +36,11 @@ check: ## ruff, mypy, the import contracts and the links of the docs
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy --strict node workers
 	@$(RUN)/lint-imports --no-cache
-	@$(RUN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict --quiet
 
 docs: ## the pages of docs/ as a site in build/site
 	@bash deploy/setup/install.sh check
-	@$(RUN)/python -m mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict
 
 sbom: ## bills of material in build/sbom, and docs/licences.md
 	@bash deploy/setup/install.sh check

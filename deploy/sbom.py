@@ -18,6 +18,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 PROJECT = Path(__file__).parents[1]
 PARTS = {"node": ("node",), "worker": ("node", "worker")}
 VERSION = "1.6"
+ELSEWHERE = {"async-timeout"}  # pinned, and installed by older versions of Python alone
 HEAD = """# Licences of what is installed
 
 Made by `make sbom` from the packages' own metadata; the licence of crlm-node is Apache-2.0. *node*: on every machine;
@@ -39,7 +40,7 @@ def pins(part: str) -> dict[str, str]:
     """Return version by name of one file of pins."""
     lines = (PROJECT / "deploy" / "constraints" / f"{part}.txt").read_text(encoding="utf-8").splitlines()
     pairs = (line.split("==") for line in lines if "==" in line and not line.startswith("#"))
-    return {canonical(name): version for name, version in pairs}
+    return {canonical(name): version for name, version in pairs if canonical(name) not in ELSEWHERE}
 
 
 def environment() -> dict[str, Any]:
