@@ -6,7 +6,7 @@ export PYTHON
 # .venv/bin comes last, for it may hold a small redis-server of its own that must not hide the system's.
 RUN := PYTHONSAFEPATH=1 PYTHONPATH= PATH="$$PATH:$(CURDIR)/.venv/bin" .venv/bin
 
-.PHONY: help install demo test soak check system clean
+.PHONY: help install demo test soak check docs sbom system clean
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -30,12 +30,21 @@ soak: ## a thousand faults, two hours at most, report in docs/soak.md: make soak
 	@$(RUN)/python -c 'import runpy, sys; sys.path += ["$(CURDIR)", "$(CURDIR)/tests/support"]; \
 		runpy.run_module("tests.faults.soak", run_name="__main__", alter_sys=True)' $(ARGS)
 
-check: ## ruff, mypy and the import contracts
+check: ## ruff, mypy, the import contracts and the links of the docs
 	@bash deploy/setup/install.sh check
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy --strict node workers
 	@$(RUN)/lint-imports --no-cache
+	@NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict --quiet
+
+docs: ## the pages of docs/ as a site in build/site
+	@bash deploy/setup/install.sh check
+	@NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict
+
+sbom: ## bills of material in build/sbom, and docs/licences.md
+	@bash deploy/setup/install.sh check
+	@$(RUN)/python deploy/sbom.py
 
 system: ## print the Debian packages that are missing, and install them on consent
 	@bash deploy/setup/packages.sh ask

@@ -2,7 +2,7 @@
 
 In: TCP connections. Out: one `Offer` for each C-STORE request, to the receiver that `listen` gives us (stage 2), which
 also hears how each association ended. An association is let in when its called AE title is ours and its calling AE
-title and host are in the settings; the presentation contexts are those of `node.core.dicom`.
+title and host are in the settings; the presentation contexts are those of `node.contexts`.
 
 What can go wrong: a caller that is not known (rejected, with the reason of PS3.8 section 9.3.4), a client that fails
 the TLS handshake where the settings ask for TLS; both are told to the audit trail. A connection that does not speak
@@ -25,23 +25,13 @@ from pydicom import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
-    StorageCommitmentPushModel,
-    Verification,
-)
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from node import contexts
 from node.answers import Answers, fault
 from node.connection import BoundedSocket, greets, plain
 from node.core import log, tls
-from node.core.dicom import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
-    RETURNING_CLASSES,
-    STORAGE_CLASSES,
-    TRANSFER_SYNTAXES,
-    UNCOMPRESSED,
-)
+from node.core.dicom import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.core.ledger.audit import Rejection
 from node.core.offer import Offer, Taken
 from node.core.reasons import Coded
@@ -176,13 +166,7 @@ class Door:
         ae.acse_timeout = GREETING_TIMEOUT_S
         ae.dimse_timeout = self._settings.association_idle_s
         ae.network_timeout = self._settings.association_idle_s
-        ae.add_supported_context(Verification)
-        for sop_class in STORAGE_CLASSES:
-            ae.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
-        for sop_class in RETURNING_CLASSES:
-            ae.add_supported_context(sop_class, list(UNCOMPRESSED))
-        if self._reports is not None:  # the caller is the SCP here, and says so by role selection (PS3.7 D.3.3.4)
-            ae.add_supported_context(StorageCommitmentPushModel, list(UNCOMPRESSED), scu_role=False, scp_role=True)
+        ae.supported_contexts = contexts.supported(reports=self._reports is not None)
         return ae
 
 

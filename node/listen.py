@@ -10,10 +10,11 @@ import threading
 
 from node.association import Door
 from node.commitment import Reports
+from node.contexts import wants_reports
 from node.core import log, settings
 from node.core.ledger import Ledger, audit
 from node.core.ledger.deliveries import Schedule
-from node.core.settings import PacsDestination, Settings
+from node.core.settings import Settings
 from node.core.spool import OWNER_ALONE, Spool
 from node.intake import Intake
 from node.rejections import Rejections
@@ -68,8 +69,7 @@ class Listener:
 
 def _reports(config: Settings, ledger: Ledger) -> Reports | None:
     """Return who takes in reports of storage commitment, where a destination is asked for it."""
-    asked = any(isinstance(one, PacsDestination) and one.commitment for one in config.destinations)
-    return Reports(ledger, Schedule.of(config)) if asked else None
+    return Reports(ledger, Schedule.of(config)) if wants_reports(config) else None
 
 
 def _note_thread_death(fault: threading.ExceptHookArgs) -> None:

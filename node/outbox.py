@@ -39,7 +39,7 @@ class Outbox:
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger = ledger
         self._lease = timedelta(seconds=settings.lease_s)
-        self._app = _producer(settings.broker_url)
+        self._app = _producer(settings.broker)
 
     def publish(self) -> int:
         """Tell the broker of each job and delivery that waits in a queue that is not paused; return of how many.

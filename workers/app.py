@@ -14,7 +14,7 @@ from workers.tasks import Desk
 
 def make_app(settings: Settings, desk: Desk) -> Celery:
     """Return the Celery application of one worker process."""
-    app = Celery("crlm-node", broker=settings.broker_url)
+    app = Celery("crlm-node", broker=settings.broker)
     app.conf.update(
         task_ignore_result=True,
         task_serializer="json",

@@ -6,7 +6,7 @@
 set -euo pipefail
 
 running=(orthanc orthanc-dicomweb redis-server)
-judging=(orthanc-python dcmtk dicom3tools libpixelmed-java default-jre-headless chromium postgresql)
+judging=(orthanc-python dcmtk dicom3tools libpixelmed-java default-jre-headless chromium postgresql systemd)
 services=(orthanc redis-server postgresql)
 python=${PYTHON:-python3}
 policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}

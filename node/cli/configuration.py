@@ -1,14 +1,19 @@
 """The commands on what the node stands on: its settings and the weights of the networks."""
 
+from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 from sqlalchemy.engine import make_url
 
 from node import screens, selection
-from node.cli.application import FAILED, config_file, group, of_the_workers, out, say, settings_in_force
+from node.cli.application import FAILED, app, config_file, group, of_the_workers, out, say, settings_in_force
+from node.cli.reference import commands_page
+from node.conformance import statement
 from node.core import settings, signatures, tls
 from node.form import load
+from node.messages import messages_page
 from node.probe import ask
 from node.reference import settings_page
 
@@ -83,7 +88,24 @@ def config_show() -> None:
     typer.echo(loaded.model_copy(update=urls).model_dump_json(indent=2))
 
 
+@app.command()
+def conformance() -> None:
+    """Print the DICOM Conformance Statement (PS3.2) of this site, as Markdown."""
+    typer.echo(statement(settings.load(config_file()), datetime.now().astimezone().date()), nl=False)
+
+
+class Page(StrEnum):
+    """A page of the docs that is written from the code."""
+
+    SETTINGS = "settings"
+    COMMANDS = "commands"
+    MESSAGES = "messages"
+
+
 @config_app.command("reference")
-def config_reference() -> None:
-    """Print every setting with its meaning, as Markdown."""
-    typer.echo(settings_page())
+def config_reference(
+    page: Annotated[Page, typer.Argument(metavar="|".join(Page), help="Which page.")] = Page.SETTINGS,
+) -> None:
+    """Print every setting, command or coded message with its meaning, as Markdown."""
+    pages = {Page.SETTINGS: settings_page, Page.COMMANDS: commands_page, Page.MESSAGES: messages_page}
+    typer.echo(pages[page]())

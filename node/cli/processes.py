@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from node.cli.application import FILE, FOLDER, WrongUse, app, config_file, of_the_workers, out, say, settings_in_force
+from node.alive import Process, why_not
+from node.cli.application import (
+    FAILED,
+    FILE,
+    FOLDER,
+    WrongUse,
+    app,
+    config_file,
+    ledger_of,
+    of_the_workers,
+    out,
+    say,
+    settings_in_force,
+    tell,
+)
 from node.core import signatures
 from node.core.ledger import Ledger
 from node.core.settings import Settings, address_of
@@ -93,6 +107,22 @@ def worker(
 ) -> None:
     """Segment, measure, report and deliver."""
     of_the_workers("worker")(_settings_of_a_process(), tuple(queue or Stage), concurrency)
+
+
+@app.command()
+def alive(
+    process: Annotated[Process, typer.Argument(metavar="|".join(Process), help="Which process.", show_default=False)],
+) -> None:
+    """Say whether a process of this machine serves, for a container engine or a service manager.
+
+    The listener must take connections, a steward must work in this home; ledger and broker must answer. Exit code 1
+    where something is not so.
+    """
+    config = settings_in_force()
+    ledger_of(config).close()
+    if fault := why_not(process, config):
+        raise typer.Exit(tell(fault, FAILED))
+    say(f"{process} serves")
 
 
 def _settings_of_a_process() -> Settings:

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -235,6 +236,7 @@ class Settings(BaseSettings):
     ledger_url: str = Field("", description="SQLAlchemy URL of the ledger; empty: SQLite in `home`.")
     ledger_password_file: Path | None = Field(None, description="File with the password of the ledger's database.")
     broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis of the job queue.")
+    broker_password_file: Path | None = Field(None, description="File with the password of that Redis.")
     models_dir: Path | None = Field(None, description="Folder of models and signatures; empty: the installed ones.")
     signatures: tuple[SignatureId, ...] | None = Field(
         None, description="Signatures that each study is asked a Rad score of; absent: all in `models_dir`; `[]`: none."
@@ -333,6 +335,26 @@ class Settings(BaseSettings):
     def ledger(self) -> str:
         """URL of the ledger."""
         return self.ledger_url or f"sqlite:///{self.home / 'ledger.sqlite'}"
+
+    @property
+    def broker(self) -> str:
+        """URL of the broker, with the password of its file in it: not to be printed.
+
+        Raises
+        ------
+        SettingsError
+            The file cannot be read.
+        """
+        if self.broker_password_file is None:
+            return self.broker_url
+        try:
+            password = self.broker_password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"broker_password_file: {self.broker_password_file} cannot be read") from error
+        parts = urlsplit(self.broker_url)
+        user, _, host = parts.netloc.rpartition("@")
+        name = user.partition(":")[0]
+        return urlunsplit(parts._replace(netloc=f"{name}:{quote(password, safe='')}@{host}"))
 
     @classmethod
     def settings_customise_sources(

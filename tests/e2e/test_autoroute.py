@@ -1,12 +1,17 @@
 """An Orthanc in front of the node sends it every CT study by itself, by either of the scripts in `orthanc/`."""
 
+import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from archive import Archive
 from pydicom import dcmread
 
+from node.core.errors import Unavailable
 from node.core.peer import Peer
 from node.servers import Orthanc, free_port
 
@@ -37,6 +42,65 @@ class RoutingOrthanc(Orthanc):
 
 
 Routing = Callable[[Path, int], RoutingOrthanc]
+
+
+class ReadyOrthanc(Orthanc):
+    """An Orthanc with the configuration of `orthanc/orthanc.json` as it stands, started as its image starts it."""
+
+    PASSWORD = "by$chance-4711"  # noqa: S105 - of this test alone
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder, "ORTHANC", {})
+        self._port = port
+
+    def command(self) -> list[str]:
+        """Return the command line of the image, with this test's variables and its password in a file."""
+        secrets = self.folder / "secrets"
+        secrets.mkdir()
+        (secrets / "ORTHANC_PASSWORD").write_text(f"{self.PASSWORD}\n")
+        variables = {
+            "ORTHANC_STORAGE": self.folder / "storage",
+            "ORTHANC_DICOM_PORT": self.dicom_port,
+            "ORTHANC_HTTP_PORT": self.http_port,
+            "ORTHANC_ROUTE": SCRIPTS / "route.py",
+            "ORTHANC_STABLE_AGE": 1,
+            "CRLM_HOST": HOST,
+            "CRLM_PORT": self._port,
+            "SECRETS": secrets,
+        }
+        words = [f"{name}={value}" for name, value in variables.items()]
+        image = SCRIPTS.parent / "deploy" / "containers" / "orthanc.sh"
+        return ["env", *words, "sh", str(image), str(SCRIPTS / "orthanc.json")]
+
+    def get(self, path: str, password: str = "") -> tuple[int, Any]:
+        """Return the status and what is answered to a request, with a password or without."""
+        connection = HTTPConnection(HOST, self.http_port, timeout=30)
+        name = b64encode(f"crlm:{password}".encode()).decode()
+        connection.request("GET", path, headers={"Authorization": f"Basic {name}"} if password else {})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, json.loads(content) if answer.status == 200 else None
+
+    def answers(self) -> bool:
+        """Say whether it asks for a password."""
+        try:
+            return self.get("/system")[0] == 401
+        except OSError:
+            return False
+
+    def peer(self, calling: str) -> Peer:
+        """It as somebody calls it."""
+        return Peer("ORTHANC", HOST, self.dicom_port, calling)
+
+
+@pytest.fixture
+def ready(tmp_path: Path, stack: Stack, lacking: Callable[[str], None]) -> Iterator[ReadyOrthanc]:
+    """A running Orthanc with the ready configuration, before the node of the stack."""
+    if not PYTHON_PLUGIN.exists():
+        lacking("orthanc-python")
+    with ReadyOrthanc(tmp_path / "orthanc", stack.port) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture
@@ -71,6 +135,28 @@ def test_a_stable_study_is_sent(stack: Stack, study: Sent, routing: Routing, scr
     stack.wait(study.uid, lambda view: view.job is not None if view.jobs else False)
     arrived = {one.sop_instance_uid for one in stack.instances(study.uid)}
     assert arrived == {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in study.slices}
+
+
+def test_the_ready_configuration(stack: Stack, study: Sent, ready: ReadyOrthanc) -> None:
+    """A scanner that it names stores, and its CT goes on to the node; a stranger is not let in.
+
+    Who may not ask is not answered. What the node sends back is taken; DICOMweb shows it to who has the password.
+    """
+    [refused, *_] = ready.peer("STRANGER").store(study.slices[:1])
+    assert refused.error is not None
+    assert [one.error for one in ready.peer("CT1").store(study.slices) if one.error] == []
+    stack.wait(study.uid, lambda view: bool(view.jobs))
+    assert len(stack.instances(study.uid)) == len(study.slices)
+    assert [one.error for one in ready.peer(NODE).store([study.seg]) if one.error] == []
+
+    with pytest.raises(Unavailable):
+        ready.peer("CT1").find("STUDY", {"StudyInstanceUID": study.uid})
+    for reader in (NODE, "PACS"):
+        assert len(ready.peer(reader).find("STUDY", {"StudyInstanceUID": study.uid})) == 1
+    web = f"/dicom-web/studies/{study.uid}/series"
+    assert ready.get(web)[0] == 401
+    status, series = ready.get(web, ready.PASSWORD)
+    assert (status, sorted(one["00080060"]["Value"][0] for one in series)) == (200, ["CT", "SEG"])
 
 
 def test_a_node_that_is_away(stack: Stack, study: Sent, routing: Routing) -> None:

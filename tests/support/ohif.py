@@ -1,7 +1,7 @@
 """A stock OHIF before a running Orthanc: its files and the archive's DICOMweb under one address of the loopback.
 
 The viewer is what deploy/setup/viewer.sh has unpacked, and nothing of it is changed. Its app-config.js is sent with
-three lines behind it, which make its own entry for an Orthanc the data source and give that the address.
+`orthanc/ohif.js` behind it, which makes its own entry for an Orthanc the data source and gives that the address.
 """
 
 import mimetypes
@@ -18,11 +18,7 @@ VIEWER = Path(__file__).parents[2] / "build" / "viewer"
 
 _HOST = "127.0.0.1"
 _DICOMWEB = "/dicom-web"
-_ADDRESS = f"""
-const orthanc = window.config.dataSources.find(one => one.sourceName === 'orthanc').configuration;
-for (const root of ['wadoUriRoot', 'qidoRoot', 'wadoRoot']) orthanc[root] = window.location.origin + '{_DICOMWEB}';
-window.config.defaultDataSourceName = 'orthanc';
-"""
+_ADDRESS = "\n" + (Path(__file__).parents[2] / "orthanc" / "ohif.js").read_text(encoding="utf-8")
 
 
 @contextmanager

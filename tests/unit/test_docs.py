@@ -8,9 +8,11 @@ from typer.core import TyperGroup as Group
 from typer.main import get_command
 
 from node.cli import app
+from node.cli.reference import commands_page
 from node.core import private_codes
 from node.core.ailments import Ailment
-from node.core.reasons import RegionRefusal
+from node.core.reasons import NotComputed, RegionRefusal, StudyRefusal
+from node.messages import CURES, messages_page
 from node.reference import settings_page
 from node.review.rules import RULES
 from workers.measurement import bounds, catalogue
@@ -23,6 +25,54 @@ ROOT = Path(__file__).parents[2]
 def test_settings_page_is_that_of_the_code() -> None:
     """docs/settings.md is what `crlm-node config reference` prints."""
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_page() + "\n"
+
+
+def test_commands_page_is_that_of_the_command_line() -> None:
+    """docs/cli.md is what `crlm-node config reference commands` prints."""
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == commands_page() + "\n"
+
+
+def test_messages_page_is_that_of_the_code() -> None:
+    """docs/messages.md is what `crlm-node config reference messages` prints; each refusal has a cure."""
+    assert (ROOT / "docs" / "messages.md").read_text(encoding="utf-8") == messages_page() + "\n"
+    assert {*StudyRefusal, *NotComputed} == set(CURES)
+
+
+def test_licences_page_names_what_is_installed() -> None:
+    """docs/licences.md has a row for each package that is pinned for node and worker, with version and licence."""
+    rows = re.findall(r"^\| ([\w-]+) \| (\S+) \| (.+) \| (node|worker) \|$", page("licences"), re.MULTILINE)
+    pinned = {}
+    for part in ("node", "worker"):
+        lines = (ROOT / "deploy" / "constraints" / f"{part}.txt").read_text(encoding="utf-8").splitlines()
+        for line in lines:
+            if "==" in line and not line.startswith(("#", "async-timeout")):  # which older versions of Python need
+                name, _, version = line.partition("==")
+                pinned[re.sub(r"[-_.]+", "-", name).lower()] = (version, part)
+    assert {name: (version, part) for name, version, _, part in rows} == pinned
+    assert all(licence.strip() for _, _, licence, _ in rows)
+
+
+def test_each_hazard_is_guarded_by_tests_that_exist() -> None:
+    """Every row of docs/hazards.md names at least one test, and each named test is a function of its file."""
+    rows = [line for line in page("hazards").splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert len(rows) > 15
+    for row in rows:
+        guards = re.findall(r"`(tests/\S+\.py)::(test_\w+)`", row)
+        assert guards, row
+        for path, name in guards:
+            assert re.search(rf"^def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), (
+                f"{path}::{name}"
+            )
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """A page that the site does not lead to is not read; one that is not there stops `make check`."""
+    named = set(re.findall(r"^ +- ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
 
 
 def test_measurements_page_is_that_of_the_code() -> None:

@@ -130,6 +130,28 @@ def test_a_destination_wants_what_its_rules_say(rules: dict[str, Any], wanted: s
     assert found | {"refusal" for _ in range(destination.wants("sr", callers, refused=True))} == wanted
 
 
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("redis://redis:6379/0", "redis://:a%2Fb%40c@redis:6379/0"),
+        ("rediss://crlm:old@redis/1?ssl_cert_reqs=required", "rediss://crlm:a%2Fb%40c@redis/1?ssl_cert_reqs=required"),
+    ],
+)
+def test_the_password_of_the_broker_comes_from_its_file(tmp_path: Path, url: str, whole: str) -> None:
+    """It stands in the URL that is connected to, whatever characters it has, and not in the settings."""
+    file = write(tmp_path / "password", "a/b@c\n")
+    settings = Settings(broker_url=url, broker_password_file=file)
+    assert settings.broker == whole
+    assert "a/b@c" not in settings.model_dump_json()
+    assert Settings(broker_url=url).broker == url
+
+
+def test_a_password_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A secret that was not mounted stops the process with the name of its setting."""
+    with pytest.raises(SettingsError, match=r"broker_password_file: .*none cannot be read"):
+        _ = Settings(broker_password_file=tmp_path / "none").broker
+
+
 def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
     """A person mends the file in one go."""
     with pytest.raises(SettingsError) as caught:

@@ -1,0 +1,73 @@
+"""deploy/systemd/: units that systemd itself finds whole and confined, and commands that are there."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from node.cli import app
+
+UNITS = Path(__file__).parents[3] / "deploy" / "systemd"
+SERVICES = sorted(UNITS.glob("*.service"))
+BAR = 15  # tenths: of the exposure that systemd-analyze gives from 0 (confined) to 100
+_PROGRAM = "/opt/crlm-node/bin/crlm-node"
+
+
+@pytest.fixture
+def analysed(tmp_path: Path, program: Callable[[str], str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that asks systemd-analyze about the units, with the program at the place of this Python."""
+    analyse = program("systemd-analyze")
+    for path in UNITS.glob("crlm-node*"):
+        (tmp_path / path.name).write_text(path.read_text().replace(_PROGRAM, sys.executable))
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([analyse, *words], cwd=tmp_path, text=True, capture_output=True, check=False)
+
+    return run
+
+
+def test_systemd_finds_nothing_wrong(analysed: Callable[..., Any]) -> None:
+    """Every unit is understood, to the last key, and what it wants is there."""
+    names = [f"./{path.name}" for pattern in ("*.service", "*.target") for path in sorted(UNITS.glob(pattern))]
+    done = analysed("verify", "--man=no", *names)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", [path.name for path in SERVICES])
+def test_no_unit_is_more_exposed_than_the_bar(unit: str, analysed: Callable[..., Any]) -> None:
+    """What systemd itself counts that a service could do."""
+    done = analysed("security", "--offline=yes", "--no-pager", f"--threshold={BAR}", f"./{unit}")
+    assert done.returncode == 0, done.stdout[-200:]
+
+
+def test_the_bar_can_be_missed(analysed: Callable[..., Any], tmp_path: Path) -> None:
+    """A unit that confines nothing is far beyond it."""
+    (tmp_path / "bare.service").write_text(f"[Service]\nExecStart={sys.executable}\n")
+    assert analysed("security", "--offline=yes", "--no-pager", f"--threshold={BAR}", "./bare.service").returncode != 0
+
+
+def test_every_command_is_one_of_the_command_line() -> None:
+    """What a unit starts is understood to the last word, for each queue."""
+    group: Any = get_command(app)
+    started = set()
+    for path in SERVICES:
+        [line] = re.findall(rf"^ExecStart={_PROGRAM} (.+)$", path.read_text(), re.MULTILINE)
+        for queue in ("segment", "measure", "deliver") if "@" in path.name else ("",):
+            words = line.replace("%i", queue).split()
+            name, command, rest = group.resolve_command(group.make_context("x", words, resilient_parsing=True), words)
+            with command.make_context(name, rest) as context:
+                assert context.args == []
+            started.add(name)
+    assert started == {"listen", "steward", "web", "worker"}
+
+
+def test_the_target_wants_every_process() -> None:
+    """Who enables the target has them all."""
+    wanted = set(re.findall(r"crlm-node-[\w@]+\.service", (UNITS / "crlm-node.target").read_text()))
+    assert {re.sub(r"@\w+", "@", name) for name in wanted} == {path.name for path in SERVICES}
+    assert {"segment", "measure", "deliver"} == {name[17:-8] for name in wanted if "@" in name}
