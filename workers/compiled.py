@@ -1,8 +1,8 @@
 """The loops over voxels, compiled: numba makes machine code of them at their first use and keeps it for the next.
 
 Comes in: a function of arrays and numbers. Goes out: the same, compiled; it lets other threads run meanwhile. What can
-go wrong: a user who owns no folder to keep the code in compiles anew in each process, some seconds. Next: `glcm`,
-`glrlm`, `glszm`, `gldm`, `ngtdm`, `shape`.
+go wrong: a user who owns no folder to keep the code in compiles anew in each process, some seconds. Next: the radiomics
+of stage 8, the second engine of stage 7.
 """
 
 from collections.abc import Callable
