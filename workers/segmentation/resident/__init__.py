@@ -88,20 +88,19 @@ class Resident(TotalSegmentator):
             labels = self._of_plan(data_sets.plan(task, fast=step.fast), picture, step, made)
             numbers = label_numbers(task.name)
             for name, structure in task.structures.items():
-                if labels is not None and (region := labels.region(numbers[name])) is not None:
+                if (region := labels.region(numbers[name])) is not None:
                     found[structure] = region
         self.reduced = step.note
         return found
 
-    def _of_plan(self, plan: Plan, picture: Picture, step: Step, made: _Made) -> Labels | None:
-        """Run a task; None where the crop before it finds nothing."""
+    def _of_plan(self, plan: Plan, picture: Picture, step: Step, made: _Made) -> Labels:
+        """Run a task; where the crop before it finds nothing, on the whole picture, as the library does."""
         if plan.crop is None:
             (one,) = plan.parts
             return self._of_whole(plan.task.name, one, picture, step, made)
         rough = self._of_whole(plan.crop.task, plan.crop.data_set, picture, step, made)
         numbers = label_numbers(plan.crop.task)
-        if (box := rough.box([numbers[name] for name in plan.crop.classes])) is None:
-            return None
+        box = rough.box([numbers[name] for name in plan.crop.classes]) or picture.box
         return self._of_parts(plan.task.name, plan.parts, picture.cropped(box, MARGIN_MM), step)
 
     def _of_whole(self, task: str, one: DataSet, picture: Picture, step: Step, made: _Made) -> Labels:

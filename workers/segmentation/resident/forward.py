@@ -33,6 +33,7 @@ from workers.segmentation.data_sets import DataSet
 from workers.segmentation.library import import_library
 from workers.segmentation.resident.picture import Seen
 
+_AT_ONCE = 8  # classes that are added in one step: what it copies stays small
 _INFINITE = 0x7C00  # bits of infinity in half precision
 
 
@@ -138,8 +139,7 @@ class Warm:
                 with torch.autocast(data.device.type, enabled=data.device.type == "cuda"):
                     answer = self._network(part[None].contiguous())[0]
                 answer *= gaussian.to(answer.dtype)
-                for sums, one in zip(logits, answer, strict=True):
-                    _add(sums[place], one)
+                _add(logits[(slice(None), *place)], answer)
                 weights[place] += gaussian
             first, last = max(begin, low), min(end, high)
             if first < last:
@@ -174,8 +174,9 @@ def threads() -> int:
 
 
 def _add(sums: torch.Tensor, answer: torch.Tensor) -> None:
-    """Add to sums in half precision, each rounded once: as `sums += answer`, which is slow between two precisions."""
-    sums.copy_(sums.to(answer.dtype).add_(answer))
+    """Add to sums in half precision, each rounded once: as `sums += answer`, which is slow between precisions."""
+    for some, more in zip(sums.split(_AT_ONCE), answer.split(_AT_ONCE), strict=True):
+        some.copy_(some.to(more.dtype).add_(more))
 
 
 def _lay(slabs: Iterator[tuple[slice, torch.Tensor]], labels: NDArray[np.uint8]) -> None:

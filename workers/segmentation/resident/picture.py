@@ -108,6 +108,12 @@ class Picture:
         """Return a whole volume."""
         return cls(as_nifti(hu, geometry), (0, 0, 0))
 
+    @property
+    def box(self) -> Ranges:
+        """The whole of it: slices, rows, columns."""
+        columns, rows, slices = self.image.shape
+        return range(slices), range(rows), range(columns)
+
     def cropped(self, box: Ranges, margin_mm: float) -> "Picture":
         """Cut to a box of slices, rows and columns, widened by a margin of whole voxels; numbers become whole."""
         margins = (np.array([margin_mm] * 3) / self.image.header.get_zooms()).astype(int)
