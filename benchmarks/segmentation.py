@@ -67,8 +67,7 @@ def case(root: Path, slices: int, edge: int, device: str) -> Path:
     folder = root / f"{slices}"
     folder.mkdir(exist_ok=True)
     np.save(folder / HU, body(slices, edge))
-    spacing = [SPACING_MM[0], *(SPACING_MM[axis] * 512 / edge for axis in (1, 2))]
-    (folder / CASE).write_text(json.dumps({"spacing_mm": spacing, "device": device}), encoding="utf-8")
+    (folder / CASE).write_text(json.dumps({"spacing_mm": SPACING_MM, "device": device}), encoding="utf-8")
     return folder
 
 
