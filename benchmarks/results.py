@@ -66,10 +66,15 @@ def machine() -> dict[str, Any]:
 
 def arguments(purpose: str) -> argparse.Namespace:
     """Read `--quick` and `--json FILE`."""
-    parser = argparse.ArgumentParser(description=purpose)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: to see that it runs")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    return parser.parse_args()
+    return parser(purpose).parse_args()
+
+
+def parser(purpose: str) -> argparse.ArgumentParser:
+    """Return what reads `--quick` and `--json FILE`, for a benchmark that is asked for more."""
+    made = argparse.ArgumentParser(description=purpose)
+    made.add_argument("--quick", action="store_true", help="fewer and shorter rounds: to see that it runs")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    return made
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -62,14 +62,18 @@ def build_request(
 
 
 def _engine(settings: Settings) -> str:
-    """Say what may segment: the key of a job changes with networks, kind of device, and what their manifests say.
+    """Say what may segment: the key of a job changes with networks, who runs them, kind of device, and what their
+    manifests say.
 
     That is the weights, and what was measured of them, from which intervals come.
     """
     if not settings.networks:
         return "imported"
+    device = settings.device.partition(":")[0]
+    if settings.engine == "resident":
+        device += " by resident" + (", with its ladder" if settings.engine_ladder and device == "gpu" else "")
     weights, demo = (_manifest_digest(folder) for folder in (settings.weights, settings.models / "demo"))
-    return f"networks on {settings.device.split(':')[0]}, weights {weights}, demonstration model {demo}"
+    return f"networks on {device}, weights {weights}, demonstration model {demo}"
 
 
 def _manifest_digest(folder: Path) -> str:

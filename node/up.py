@@ -27,7 +27,8 @@ def command_lines(config: Path | None, *, web: bool = False) -> dict[str, list[s
     """Return the command of each process by its name; with `web`, the page is one of them."""
     base = [sys.executable, "-P", "-m", "node", *(["--config", str(config)] if config else [])]
     processors = os.cpu_count() or 1
-    concurrency = {Stage.SEGMENT: 1, Stage.MEASURE: processors, Stage.DELIVER: 1}
+    # The second one reads its series while the first one's is on the device.
+    concurrency = {Stage.SEGMENT: 2, Stage.MEASURE: processors, Stage.DELIVER: 1}
     return {
         "steward": [*base, "steward"],
         "listen": [*base, "listen"],

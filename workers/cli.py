@@ -3,6 +3,7 @@
 They join by the entry-point group `crlm_node.commands`: a name and a function that takes what the node hands over.
 """
 
+import fcntl
 import json
 import shutil
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from workers.report import summary
 from workers.segmentation import download, manifest, weights
 from workers.segmentation.data_sets import Psoas
 from workers.segmentation.demo import folder as demo_folder
-from workers.segmentation.port import Networks
+from workers.segmentation.port import Networks, Way
 from workers.signature.folder import asked as signatures_of
 
 NETWORK_LIBRARIES = ("torch", "totalsegmentator", "nnunetv2")
@@ -35,6 +36,10 @@ _UNTRUSTED = "NOT TRUSTED"
 RESULT = "result.json"
 NAMES = (RESULT, "seg.dcm", "sr.dcm", "sr-viewer.dcm", "summary.dcm", summary.FOLDER)
 WORK = ".work-"  # how a folder begins that is gone when the analysis is over
+
+
+class GpuTaken(RuntimeError):
+    """Another worker of this home runs its engine on the same GPU."""
 
 
 class NetworksNotInstalled(RuntimeError):
@@ -46,6 +51,8 @@ def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> N
 
     Raises
     ------
+    GpuTaken
+        Another worker runs its engine on the GPU of the settings.
     SchemaMismatch
         The ledger belongs to another version.
     WrongTlsFile
@@ -64,7 +71,11 @@ def worker(settings: Settings, queues: tuple[Stage, ...], concurrency: int) -> N
     spool = Spool(settings.spool_dir)
     spool.prepare()
     process = f"worker {','.join(queues)}"
-    with networks_of(settings, settings.home / "log" / "engine.log") as networks, audit.running(ledger, process):
+    with (
+        own_gpu(settings if Stage.SEGMENT in queues else None),
+        networks_of(settings, settings.home / "log" / "engine.log") as networks,
+        audit.running(ledger, process),
+    ):
         app.run(settings, tasks.Desk(settings, spool, ledger, networks), queues, concurrency)
 
 
@@ -161,7 +172,9 @@ def networks_of(settings: Settings, log_file: Path, *, force_demo: bool = False)
     log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = Engine(settings.engine_time_limit_s, settings.engine_memory_limit_mb, log_file)
     try:
-        yield Networks(engine.segment, settings.weights, settings.models / "demo", settings.device, force_demo)
+        way = Way.RESIDENT if settings.engine == "resident" else Way.TOTALSEGMENTATOR
+        folders, ladder = (settings.weights, settings.models / "demo"), settings.engine_ladder
+        yield Networks(engine.segment, *folders, settings.device, force_demo, way, ladder)
     finally:
         engine.close()
 
@@ -178,6 +191,27 @@ def require_signatures(settings: Settings) -> None:
         signatures_of(settings.models, signatures.asked(settings))
     except Unavailable as error:
         raise SettingsError(f"signatures: {error.detail}") from error
+
+
+@contextmanager
+def own_gpu(settings: Settings | None) -> Iterator[None]:
+    """Keep other workers of this home from the GPU of the settings: two engines on one do not fit into its memory.
+
+    Raises
+    ------
+    GpuTaken
+        Another worker has it.
+    """
+    if settings is None or not settings.networks or settings.device == "cpu":
+        yield
+        return
+    number = settings.device.partition(":")[2] or "0"
+    with (settings.home / f"engine-gpu-{number}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise GpuTaken(f"another worker runs its engine on GPU {number}: name another one with --gpu") from error
+        yield
 
 
 def require_networks(settings: Settings) -> None:

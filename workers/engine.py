@@ -204,9 +204,13 @@ def load(order: Order) -> Network:
         from workers.segmentation.demo.network import DemoNetwork
 
         return DemoNetwork(order.weights)
+    _require_device(order.device)
+    if order.way is Way.RESIDENT:
+        from workers.segmentation.resident import Resident
+
+        return Resident(order.weights, psoas=order.psoas, device=order.device, fast=order.fast, ladder=order.ladder)
     from workers.segmentation.library import TotalSegmentator
 
-    _require_device(order.device)
     return TotalSegmentator(order.weights, psoas=order.psoas, device=order.device, fast=order.fast)
 
 

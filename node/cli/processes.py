@@ -104,9 +104,20 @@ def worker(
         list[Stage] | None, typer.Option(metavar="|".join(Stage), help="A queue to serve, repeatable; all by default.")
     ] = None,
     concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Jobs at once.")] = 1,
+    gpu: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="The GPU of this worker, in place of that of the settings.")
+    ] = None,
 ) -> None:
-    """Segment, measure, report and deliver."""
-    of_the_workers("worker")(_settings_of_a_process(), tuple(queue or Stage), concurrency)
+    """Segment, measure, report and deliver.
+
+    On a machine with several GPUs, run one worker of the queue `segment` for each.
+    """
+    config = _settings_of_a_process()
+    if gpu is not None:
+        if config.device == "cpu":
+            raise WrongUse('--gpu goes with device = "gpu" in the settings, which the key of a job is made of')
+        config = config.model_copy(update={"device": f"gpu:{gpu}"})
+    of_the_workers("worker")(config, tuple(queue or Stage), concurrency)
 
 
 @app.command()

@@ -244,6 +244,15 @@ class Settings(BaseSettings):
     networks: bool = Field(True, description="Segment by networks what comes without a segmentation.")
     weights_dir: Path | None = Field(None, description="Folder of TotalSegmentator's weights; empty: in `home`.")
     device: str = Field("cpu", pattern=r"^(cpu|gpu(:\d+)?)$", description="Where networks run: `cpu`, `gpu`, `gpu:1`.")
+    engine: Literal["library", "resident"] = Field(
+        "library",
+        description="Who runs TotalSegmentator's weights: its own entry point, or our engine that keeps them loaded.",
+    )
+    engine_ladder: bool = Field(
+        True,
+        description="With `resident`: a study that a GPU has no memory for runs in smaller tiles, then at 3 mm, then "
+        "on the CPU, and results say so.",
+    )
     engine_time_limit_s: float = Field(1800.0, gt=0, description="Longest segmentation of one series.")
     engine_memory_limit_mb: int = Field(16000, gt=0, description="Most memory of the segmentation process.")
 

@@ -4,8 +4,8 @@ Comes in: a `Volume` and what the job says of segmentations. Goes out: `LabelMap
 segment is open (`NotAnalysable`), sources contradict (`Untrusted`), the engine process fails (`Unavailable`). Next:
 stage 8, measurement.
 
-The order of the ways: `imported` (a DICOM SEG that the site allows), `library` (TotalSegmentator, if its weights are
-there), `demo` (the demonstration model, for the phantom alone). Which one it was stands in the result.
+The order of the ways: `imported` (a DICOM SEG that the site allows), `library` or `resident` (TotalSegmentator, if its
+weights are there), `demo` (the demonstration model, for the phantom alone). Which one it was stands in the result.
 """
 
 from dataclasses import replace
@@ -55,7 +55,7 @@ def choose(volume: Volume, request: JobRequest, networks: Networks) -> Order:
     """
     psoas, fast = request.measurement.psoas, request.measurement.segmentation_resolution == "3mm"
     if weights.available(networks.weights_dir, psoas, fast=fast):
-        return Order(Way.TOTALSEGMENTATOR, networks.weights_dir, networks.device, psoas, fast)
+        return Order(networks.way, networks.weights_dir, networks.device, psoas, fast, networks.ladder)
     if volume.acquisition.synthetic or networks.force_demo:
         if psoas != "iliopsoas":
             raise NotAnalysable(StudyRefusal.DEMO_MODEL_REFUSED, "it knows the iliopsoas only")

@@ -79,6 +79,42 @@ class DataSet:
         return (f"{self.model}/plans.json", f"{self.model}/dataset.json", *folds)
 
 
+@dataclass(frozen=True)
+class Crop:
+    """The stage before a task: the picture is cut to what a coarse network finds of these classes of its task."""
+
+    task: str
+    data_set: DataSet
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the library runs a task for our classes: the networks whose labels it lays over each other, and the crop."""
+
+    task: Task
+    parts: tuple[DataSet, ...]
+    crop: Crop | None
+
+
+def plan(task: Task, *, fast: bool) -> Plan:
+    """Return the networks of a task; `fast` is `total` at 3 mm.
+
+    Raises
+    ------
+    NotAnalysable
+        `weights-missing`: the library itself is not installed.
+    """
+    if task.name != TOTAL:
+        return Plan(task, _data_sets(task.name), _crop_stage(task.name))
+    (coarse,) = _data_sets(TOTAL, "fast")
+    if fast:
+        return Plan(task, (coarse,), None)
+    whole = _data_sets(TOTAL, "default")
+    parts = tuple(one for one in whole if task.structures.keys() & set(one.labels.values()))
+    return Plan(task, parts, Crop(TOTAL, coarse, tuple(task.structures)))
+
+
 def tasks(psoas: Psoas) -> tuple[Task, ...]:
     """Return the tasks to run, for the muscle that stands for the psoas."""
     muscles = _ILIOPSOAS if psoas == "iliopsoas" else {}
@@ -108,6 +144,12 @@ def required(psoas: Psoas = "iliopsoas", *, fast: bool = False) -> tuple[DataSet
     return tuple(found[number] for number in sorted(found))
 
 
+def is_part(one: DataSet) -> bool:
+    """Say whether a network is one of several that the library lays over each other."""
+    _, classes = _tables()
+    return one.number in classes.map_taskid_to_partname_ct
+
+
 def all_parts() -> tuple[DataSet, ...]:
     """Return every data set that any setting of ours, or `total` as a whole, touches."""
     whole = _data_sets(TOTAL, "default")
@@ -134,26 +176,22 @@ def _tables() -> tuple[Any, Any]:
 
 
 def _of_task(task: Task, *, fast: bool) -> Iterable[DataSet]:
-    if task.name == TOTAL:
-        yield from _data_sets(TOTAL, "fast")  # as the network of `fast`, or as the crop stage before the others
-        if not fast:
-            yield from (
-                one for one in _data_sets(TOTAL, "default") if task.structures.keys() & set(one.labels.values())
-            )
-        return
-    yield from _data_sets(task.name)
-    yield from _crop_stage(task.name)
+    made = plan(task, fast=fast)
+    yield from made.parts
+    if made.crop:
+        yield made.crop.data_set
 
 
-def _crop_stage(task: str) -> tuple[DataSet, ...]:
+def _crop_stage(task: str) -> Crop | None:
     """Return the network whose labels a task is cropped by."""
     configs, _ = _tables()
     config = {**configs.DEFAULT_CONFIG, **configs.TASK_CONFIGS[task]}
     if not config["crop"]:
-        return ()
-    if {"body_trunc", "body_extremities"} & set(config["crop"]):
-        return _data_sets(BODY, "fast")
-    return _data_sets(TOTAL, "fast" if config["robust_crop"] else "fastest")
+        return None
+    body = bool({"body_trunc", "body_extremities"} & set(config["crop"]))
+    name, mode = (BODY, "fast") if body else (TOTAL, "fast" if config["robust_crop"] else "fastest")
+    (coarse,) = _data_sets(name, mode)
+    return Crop(name, coarse, tuple(config["crop"]))
 
 
 def _data_sets(task: str, mode: str = "") -> tuple[DataSet, ...]:

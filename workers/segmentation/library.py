@@ -121,7 +121,7 @@ class TotalSegmentator:
         found: dict[Structure, Region] = {}
         for task in self._tasks:
             labels = self._run(task, hu, geometry)
-            numbers = {name: number for number, name in class_map(task.name).items()}
+            numbers = label_numbers(task.name)
             for name, structure in task.structures.items():
                 if (region := Region.of(labels == numbers[name])) is not None:
                     found[structure] = region
@@ -185,6 +185,11 @@ def class_map(task: str) -> Mapping[int, str]:
 
     names: Mapping[int, str] = of_task[task]
     return names
+
+
+def label_numbers(task: str) -> Mapping[str, int]:
+    """Return the numbers of the library's classes of a task by their names."""
+    return {name: number for number, name in class_map(task).items()}
 
 
 @cache

@@ -23,18 +23,23 @@ class Way(StrEnum):
     """A kind of network."""
 
     TOTALSEGMENTATOR = "totalsegmentator"
+    RESIDENT = "resident"
     DEMO = "demo"
 
 
 @dataclass(frozen=True)
 class Order:
-    """Which network to run: its kind, its weights, the device, which muscle stands for the psoas, `total` at 3 mm."""
+    """Which network to run: its kind, its weights, the device, which muscle stands for the psoas, `total` at 3 mm.
+
+    `ladder` lets it step down where a GPU has no memory left.
+    """
 
     way: Way
     weights: Path
     device: str
     psoas: Psoas
     fast: bool = False
+    ladder: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,10 @@ class Networks:
         `cpu`, `gpu` or `gpu:N`.
     force_demo
         Let the demonstration model run on a study that is no phantom.
+    way
+        Which engine runs TotalSegmentator's weights.
+    ladder
+        Let the engine step down where a GPU has no memory left.
     """
 
     run: Callable[[Order, Volume], Answer]
@@ -74,6 +83,8 @@ class Networks:
     demo_dir: Path
     device: str
     force_demo: bool = False
+    way: Way = Way.TOTALSEGMENTATOR
+    ladder: bool = False
 
 
 class Network(Protocol):
@@ -86,7 +97,7 @@ class Network(Protocol):
     finds
         The structures that it looks for.
     reduced
-        Says in which reduced mode it runs; empty where it is in none.
+        Says in which reduced mode it runs, or ran the volume before; empty where it is in none.
     validation
         What its manifest says was measured of it on known truths; None where nothing was.
     """

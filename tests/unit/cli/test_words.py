@@ -92,6 +92,8 @@ def test_version(crlm_node: Callable[..., Any]) -> None:
         (("quarantine", "delete"), "Missing argument 'STUDY' (see crlm-node quarantine delete --help)"),
         (("worker", "--queue", "x"), "Invalid value for '--queue': 'x' is not one of"),
         (("worker", "--concurrency", "0"), "Invalid value for '--concurrency'"),
+        (("worker", "--gpu", "-1"), "Invalid value for '--gpu'"),
+        (("worker", "--gpu", "1"), '--gpu goes with device = "gpu" in the settings'),
         (("analyse", "EMPTY", "--out", "OUT"), "EMPTY holds no readable DICOM file"),
         (("analyse", "MISSING", "--out", "OUT"), "Invalid value for 'DIR': dir 'MISSING' does not exist"),
         (("analyse", "EMPTY", "--seg", "MISSING", "--out", "OUT"), "Invalid value for '--seg': file 'MISSING'"),

@@ -22,7 +22,10 @@ def key(**settings: Any) -> str:
 
 
 def test_what_may_segment_is_in_the_key(tmp_path: Path) -> None:
-    """Networks on or off, device, weights, demonstration model, resolution: each is another job; which GPU is not."""
+    """Networks on or off, engine, ladder, device, weights, demonstration model, resolution: each is another job.
+
+    Which GPU is not.
+    """
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
@@ -38,12 +41,16 @@ def test_what_may_segment_is_in_the_key(tmp_path: Path) -> None:
         key(networks=True, weights_dir=first),
         key(networks=True, weights_dir=second),
         key(networks=True, weights_dir=first, device="gpu"),
+        key(networks=True, weights_dir=first, engine="resident"),
+        key(networks=True, weights_dir=first, engine="resident", device="gpu"),
+        key(networks=True, weights_dir=first, engine="resident", device="gpu", engine_ladder=False),
         key(networks=True, weights_dir=first, measurement=coarse),
         key(networks=True, weights_dir=first, models_dir=tmp_path / "1"),
         key(networks=True, weights_dir=first, models_dir=tmp_path / "2"),
     ]
     assert len(set(keys)) == len(keys)
     assert key(networks=True, weights_dir=first, device="gpu:1") == keys[4]
+    assert key(networks=True, weights_dir=first, engine="resident", engine_ladder=False) == keys[5]
     assert key(networks=False, weights_dir=second, device="gpu") == keys[0]
 
 

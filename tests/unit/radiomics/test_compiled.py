@@ -7,7 +7,8 @@ from pathlib import Path
 
 LOADED = """
 import sys
-from workers.measurement.radiomics import compiled, fast
+from workers import compiled
+from workers.measurement.radiomics import fast
 made = [one for one, _ in compiled._made]
 compiled.load()
 before = [len(one.signatures) for one in made]

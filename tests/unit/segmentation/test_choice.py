@@ -129,3 +129,13 @@ def test_any_network_that_was_validated_has_intervals(
     assert {name for name, one in found.items() if one.interval} == (
         set() if synthetic else {"liver.volume", "liver.mean_hu"}
     )
+
+
+def test_the_engine_of_the_site_is_ordered(
+    request_of: Callable[..., JobRequest], patient: Volume, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The site says which engine runs the weights, and whether it may step down."""
+    monkeypatch.setattr(weights, "available", lambda *_, **__: True)
+    networks = Networks(Recorder(), tmp_path, tmp_path, "gpu", way=Way.RESIDENT, ladder=True)
+    order = segmentation.choose(patient, request_of("1.2.3"), networks)
+    assert (order.way, order.ladder) == (Way.RESIDENT, True)

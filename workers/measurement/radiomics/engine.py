@@ -10,8 +10,8 @@ from enum import StrEnum
 import SimpleITK
 
 from node.core.errors import NotExtractable
+from workers.compiled import load
 from workers.measurement.radiomics import fast, oracle
-from workers.measurement.radiomics.compiled import load
 from workers.measurement.radiomics.features import Features
 from workers.measurement.radiomics.parameters import Parameters
 

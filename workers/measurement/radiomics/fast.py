@@ -18,9 +18,9 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from node.core.errors import NotExtractable
+from workers.compiled import load
 from workers.measurement.radiomics import shape
 from workers.measurement.radiomics.classes import CLASSES, SHAPE
-from workers.measurement.radiomics.compiled import load
 from workers.measurement.radiomics.diagnostics import diagnostics
 from workers.measurement.radiomics.discretise import discretise
 from workers.measurement.radiomics.features import Features

@@ -46,8 +46,8 @@ it negative. So sums are taken here in its order of axes: levels, levels, direct
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.compiled import compiled
 from workers.measurement.radiomics import neighbours
-from workers.measurement.radiomics.compiled import compiled
 from workers.measurement.radiomics.directional import mean_over_directions, with_entries
 from workers.measurement.radiomics.roi import FeatureSettings, Levels, Roi
 

@@ -29,8 +29,8 @@ SmallDependenceLowGrayLevelEmphasis   EQ3F  small_low
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.compiled import compiled
 from workers.measurement.radiomics import neighbours
-from workers.measurement.radiomics.compiled import compiled
 from workers.measurement.radiomics.emphasis import emphasise
 from workers.measurement.radiomics.roi import FeatureSettings, Levels, Roi
 

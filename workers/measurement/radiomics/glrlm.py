@@ -32,8 +32,8 @@ ShortRunLowGrayLevelEmphasis      HTZT  small_low
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.compiled import compiled
 from workers.measurement.radiomics import neighbours
-from workers.measurement.radiomics.compiled import compiled
 from workers.measurement.radiomics.directional import mean_over_directions, with_entries
 from workers.measurement.radiomics.emphasis import emphasise
 from workers.measurement.radiomics.neighbours import Neighbourhood

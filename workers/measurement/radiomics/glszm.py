@@ -31,8 +31,8 @@ ZoneVariance                      3NSA  size_variance
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.compiled import compiled
 from workers.measurement.radiomics import neighbours
-from workers.measurement.radiomics.compiled import compiled
 from workers.measurement.radiomics.emphasis import emphasise
 from workers.measurement.radiomics.roi import FeatureSettings, Levels, Roi
 

@@ -21,8 +21,8 @@ Strength    1X9X  sum_ij (p_i + p_j)(i - j)^2 / sum s_i; 0 where the divisor is
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.compiled import compiled
 from workers.measurement.radiomics import neighbours
-from workers.measurement.radiomics.compiled import compiled
 from workers.measurement.radiomics.roi import FeatureSettings, Levels, Roi
 
 NAMES = ("Busyness", "Coarseness", "Complexity", "Contrast", "Strength")

@@ -31,8 +31,8 @@ VoxelVolume              YEKZ  voxels x volume of a voxel [mm3]
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.compiled import compiled
 from workers.measurement.radiomics import cubes, widths
-from workers.measurement.radiomics.compiled import compiled
 from workers.measurement.radiomics.roi import Roi
 
 NAMES = (

@@ -20,7 +20,7 @@ import numpy as np
 import pywt
 from numpy.typing import NDArray
 
-from workers.measurement.radiomics.compiled import compiled
+from workers.compiled import compiled
 from workers.measurement.radiomics.domain import Box, Domain
 from workers.measurement.radiomics.parameters import WAVELET, Settings
 

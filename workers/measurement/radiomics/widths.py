@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
-from workers.measurement.radiomics.compiled import compiled
+from workers.compiled import compiled
 from workers.records import Mask
 
 _AROUND = np.array([[-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]])

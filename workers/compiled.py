@@ -1,8 +1,7 @@
 """The loops over voxels, compiled: numba makes machine code of them once and keeps it; a process loads what is kept.
 
 Comes in: a function of arrays and numbers, and the types of its arguments. Goes out: the same, compiled; it lets
-other threads run meanwhile. What can go wrong: nothing. Next: `glcm`, `glrlm`, `glszm`, `gldm`, `ngtdm`, `shape`,
-`widths`, `wavelet`.
+other threads run meanwhile. What can go wrong: nothing. Next: the radiomics of stage 8, the second engine of stage 7.
 
 The code is kept where numba keeps it: in $NUMBA_CACHE_DIR, else beside the modules, else in the user's cache; it is
 bound to the processor. A user who may write to none of them gets a folder for the process. What lies beside the
