@@ -88,7 +88,7 @@ class Ailment(Coded):
     TORCH_BROKEN = "torch-broken", "Install torch anew for this machine; its own words are above."
     TORCH_WITHOUT_GPU = (
         "torch-without-gpu",
-        "Install the build of torch for your driver: pip install torch --index-url https://download.pytorch.org/whl/cu126.",
+        "Install the build of torch for the driver of your GPU: pytorch.org, Get started, names the command.",
     )
     GPU_UNSEEN = (
         "gpu-unseen",

@@ -13,6 +13,7 @@ from typing import Any
 
 from archive import Archive
 
+from node.core import signatures
 from node.core.errors import Unavailable
 from node.core.ledger import Ledger, deliveries, jobs, studies
 from node.core.ledger.tables import Delivery, Job, StoredInstance, Study
@@ -24,6 +25,7 @@ from node.up import Crew, command_lines
 NODE, PACS = "CRLM_NODE", "ORTHANC"
 SCANNER, READER = "SCANNER", "READER"
 HOST = "127.0.0.1"
+MODELS = Path(__file__).parents[2] / "models"
 LEASE_S = 4.0
 PATIENCE_S = 90.0
 
@@ -31,7 +33,7 @@ _CONFIG = """
 home = "{home}"
 ledger_url = "{ledger_url}"
 broker_url = "{broker}"
-models_dir = "{home}/no-models"
+models_dir = "{models}"
 ae_title = "{node}"
 port = {port}
 quiet_time_s = 1.0
@@ -61,6 +63,13 @@ kind = "folder"
 name = "folder"
 path = "{folder}"
 """
+
+
+def _signatures_alone(models: Path) -> Path:
+    """Make a folder of models that has the signatures of this project and no network; return it."""
+    models.mkdir(parents=True, exist_ok=True)
+    (models / signatures.FOLDER).symlink_to(MODELS / signatures.FOLDER)
+    return models
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,7 @@ class Stack:
         self.config.write_text(
             _CONFIG.format(
                 home=self.home / "node",
+                models=_signatures_alone(self.home / "models"),
                 ledger_url=self.ledger_url,
                 broker=self.broker.url,
                 node=NODE,

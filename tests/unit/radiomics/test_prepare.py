@@ -148,6 +148,30 @@ def test_a_region_that_cannot_be_measured_is_refused_by_its_code() -> None:
     assert refusal(Made(one.image[:, :, 2], one.mask), {}) == RegionRefusal.IMAGE_UNREADABLE
 
 
+@pytest.mark.parametrize("engine", Engine)
+def test_a_region_of_the_smallest_size_is_refused(engine: Engine) -> None:
+    """`minimumROISize` itself is too small, one voxel more is not, as PyRadiomics counts."""
+    one = made()
+    count = int(SimpleITK.GetArrayViewFromImage(one.mask).sum())
+    first = {"featureClass": {"firstorder": ["Mean"]}}
+    with pytest.raises(NotExtractable) as refused:
+        extract(one.image, one.mask, parse({**first, "setting": {"minimumROISize": count}}), engine)
+    assert refused.value.code in (RegionRefusal.REGION_TOO_SMALL, RegionRefusal.ENGINE_REFUSED)
+    assert extract(one.image, one.mask, parse({**first, "setting": {"minimumROISize": count - 1}}), engine).values
+
+
+def test_sigma_is_that_of_all_voxels() -> None:
+    """The SD divides by N: one voxel of ten lies 3.0 SD from the mean, and 2.85 where it divides by N - 1."""
+    values, labels = np.zeros((2, 3, 4, 6), dtype=np.int16)
+    labels[1, 1:3, :5] = 1
+    values[1, 2, 4] = 100
+    one = Made(placed(values), placed(labels))
+    parameters = parse({"setting": {"resegmentRange": [-2.9, 2.9], "resegmentMode": "sigma"}})
+    found = prepare(one.image, one.mask, parameters.settings)
+    assert found.region.count == 9
+    np.testing.assert_array_equal(found.region.mask, theirs(one, parameters).mask)
+
+
 def test_another_label_and_a_mask_of_fractions() -> None:
     """The label of the settings is measured; a mask of floating-point numbers is read as PyRadiomics reads it."""
     one = made(label=3)

@@ -102,7 +102,7 @@ def test_a_feature_outside_training_is_noted() -> None:
             NotComputed.OUT_OF_SCOPE,
             "indication",
         ),
-        (study(), segmented(without=Structure.LESION), FACTS, NotComputed.ROI_MISMATCH, "mask_provenance tumour"),
+        (study(), segmented(without=Structure.LESION), FACTS, NotComputed.OUT_OF_SCOPE, "untreated_tumour"),
     ],
 )
 def test_a_study_that_does_not_meet_it_has_no_score(

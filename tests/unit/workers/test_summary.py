@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MultiFrameTrueColorSecondaryCapt
 from studies import Study, run
 
 from node.core.dicom import RETURNING_CLASSES, result_uid
-from node.core.settings import MeasurementSettings
+from node.core.settings import MeasurementSettings, Settings
 from node.core.spool import Spool
 from workers import cli, volume
 
@@ -106,10 +106,10 @@ def test_a_summary_that_comes_back_is_taken_for_our_own() -> None:
 
 def test_analyse_writes_the_pages_and_replaces_earlier_ones(study: Study, tmp_path: Path) -> None:
     """Pages of an earlier result do not stay beside those of a later one."""
-    _, files = cli.measure(study.request, tmp_path, None)
+    _, files = cli.measure(study.request, tmp_path, None, Settings().models)
     assert {file for file in files if file.endswith(".png")} == {f"key-images/{file.name}" for file in pictures(study)}
     assert all((tmp_path / file).is_file() for file in files)
-    cli.measure(replace(study.request, segmentations=()), tmp_path, None)
+    cli.measure(replace(study.request, segmentations=()), tmp_path, None, Settings().models)
     assert [path.name for path in (tmp_path / "key-images").iterdir()] == ["1-cover.png"]
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", "sr.dcm", "summary.dcm", "key-images"}
 
