@@ -5,7 +5,6 @@ in: settings. Goes out: `AskedSignature`, whose SHA-256 is part of the job key. 
 asked is not there, or none (`Unavailable`: signature-unreadable); at the start that is a fault of the settings.
 """
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from node.core.errors import Unavailable
 from node.core.reasons import Outage
 from node.core.records import AskedSignature
 from node.core.settings import Settings, SettingsError
+from node.core.spool import digest
 
 FOLDER, NAME = "signatures", "manifest.json"
 
@@ -63,11 +63,6 @@ def content_of(models: Path, id_: str) -> bytes:
         raise Unavailable(Outage.SIGNATURE_UNREADABLE, f"{id_}: {path}: {error.strerror}") from error
 
 
-def sha256(content: bytes) -> str:
-    """Return the digest of a manifest's file, by which a job names it."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def _asked(models: Path, id_: str) -> AskedSignature:
     content = content_of(models, id_)
     try:
@@ -77,4 +72,4 @@ def _asked(models: Path, id_: str) -> AskedSignature:
         raise Unavailable(Outage.SIGNATURE_UNREADABLE, f"{id_}: its manifest is no JSON with id and digest") from error
     if named != (id_, True):
         raise Unavailable(Outage.SIGNATURE_UNREADABLE, f"{id_}: its manifest is of {named[0]}")
-    return AskedSignature(id_, sha256(content))
+    return AskedSignature(id_, digest(content))

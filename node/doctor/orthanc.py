@@ -91,11 +91,10 @@ def look(visit: Visit) -> Iterator[Finding]:
 def _look(rest: Rest, config: Settings) -> Iterator[Finding]:
     system = rest.ask("GET", "/system")
     name, ours = f"Orthanc {system['DicomAet']}", rest.own_address()
-    told: list[str] = []
 
     def time() -> float:
-        told.append(http.asked(rest.session, "GET", f"{rest.url}/tools/now").text)
-        return datetime.strptime(told[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
+        told = http.asked(rest.session, "GET", f"{rest.url}/tools/now").text
+        return datetime.strptime(told, "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
 
     by_s = clock.ahead_s(time)
     yield clock.compared(f"{name} ({_shown(rest.url)})", by_s)

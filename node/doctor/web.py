@@ -25,17 +25,15 @@ def look(visit: Visit) -> Iterator[Finding]:
 def _asked(one: WebDestination) -> Iterator[Finding]:
     setting = f"destinations ({one.name})"
     url, headers = f"{one.url.rstrip('/')}/studies", {"Accept": "application/dicom+json"}
-    dates: list[str] = []
+    statuses: list[int] = []
 
     def ask() -> float:
         answer = http.asked(session, "GET", url, params={"limit": "1"}, headers=headers)
-        dates.append(answer.headers.get("Date", ""))
         statuses.append(answer.status_code)
         with suppress(ValueError):
-            return parsedate_to_datetime(dates[-1]).timestamp()
+            return parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
         return float("nan")
 
-    statuses: list[int] = []
     try:
         with http.session_of(one) as session:
             by_s = clock.ahead_s(ask)

@@ -16,6 +16,7 @@ from node.core.errors import Unavailable, Untrusted
 from node.core.reasons import Outage, StudyRefusal
 from node.core.records import AskedSignature
 from node.core.signatures import FOLDER, NAME
+from node.core.spool import digest
 from workers.signature.manifest import Signature
 
 DIGEST = "digest"
@@ -32,7 +33,7 @@ def asked(models: Path, signatures_: Iterable[AskedSignature]) -> tuple[Signatur
     found = []
     for one in signatures_:
         content = signatures.content_of(models, one.id)
-        if signatures.sha256(content) != one.sha256:
+        if digest(content) != one.sha256:
             raise Unavailable(Outage.SIGNATURE_UNREADABLE, f"{one.id}: its manifest is not that of the job")
         try:
             found.append(parse(one.id, content))
@@ -62,7 +63,7 @@ def parse(id_: str, manifest: bytes) -> Signature:
     """
     try:
         content = json.loads(manifest)
-        digest = content.pop(DIGEST)
+        stated = content.pop(DIGEST)
         signature = Signature.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -72,7 +73,7 @@ def parse(id_: str, manifest: bytes) -> Signature:
         raise _untrusted(id_, "it cannot be read as JSON with a digest") from error
     if signature.id != id_:
         raise _untrusted(id_, f"it is of {signature.id}")
-    if signature.digest != digest:
+    if signature.digest != stated:
         raise _untrusted(id_, "it is not what its digest says")
     return signature
 

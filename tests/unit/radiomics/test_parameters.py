@@ -133,3 +133,9 @@ def test_what_is_accepted_is_accepted_by_pyradiomics(name: str) -> None:
     theirs = extractor.RadiomicsFeatureExtractor(document_of(parameters))
     assert theirs.settings == parameters.given
     assert list(theirs.enabledImagetypes) == [one.name for one in parameters.image_types]
+
+
+def test_a_feature_that_is_named_twice_is_asked_once() -> None:
+    """As PyRadiomics, which keeps them by name."""
+    parsed = parse({"featureClass": {"firstorder": ["Mean", "Range", "Mean"]}})
+    assert dict(parsed.classes)["firstorder"] == ("Mean", "Range")
