@@ -44,12 +44,17 @@ class Sums:
             raise ValueError(f"{heads} outputs")
         self._depth = tile[0]
         self._gaussian = compute_gaussian(tile, sigma_scale=1.0 / 8, value_scaling_factor=10, device=device)
-        self._sums = torch.zeros((heads, self._depth, *area), dtype=torch.half, device=device)
-        self._weights = torch.zeros(self._sums.shape[1:], dtype=torch.half, device=device)
+        shape = (heads, self._depth, *area)
         self._on_cpu = device.type == "cpu"
-        if self._on_cpu:
-            self._bits, self._weight_bits = (one.view(torch.int16).numpy() for one in (self._sums, self._weights))
-            self._shares = self._gaussian.float().numpy()
+        if not self._on_cpu:
+            self._sums = torch.zeros(shape, dtype=torch.half, device=device)
+            self._weights = torch.zeros(shape[1:], dtype=torch.half, device=device)
+            return
+        self._bits, self._weight_bits = np.zeros(shape, dtype=np.int16), np.zeros(shape[1:], dtype=np.int16)
+        self._sums, self._weights = (
+            torch.from_numpy(bits).view(torch.half) for bits in (self._bits, self._weight_bits)
+        )
+        self._shares = self._gaussian.float().numpy()
 
     def add(self, start: tuple[int, int, int], answer: torch.Tensor) -> None:
         """Add the answer to the tile that starts there."""
