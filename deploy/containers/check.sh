@@ -6,6 +6,7 @@ part=${1:?node or worker}
 target=/opt/crlm-node
 
 sh deploy/containers/account.sh
+[ "$part" = worker ] || sh deploy/containers/database.sh
 bash deploy/containers/install.sh "$part" $target
 
 packages=$(echo $target/lib/python3*/site-packages)
@@ -23,6 +24,7 @@ if [ "$part" = node ]; then
     for name in torch SimpleITK scipy totalsegmentator; do
         [ ! -e "$packages/$name" ] || fail "$name is in the image of the node"
     done
+    for name in pg_dump pg_restore; do as_the_image "$name" --version || fail "$name, which backups need"; done
 fi
 
 cd /

@@ -52,6 +52,15 @@ def test_it_has_stages_and_one_way_to_install(path: Path) -> None:
     assert any(f"deploy/containers/install.sh {part} /opt/crlm-node" in rest for name, rest in said if name == "RUN")
 
 
+def test_the_node_saves_the_database_of_the_compose_file() -> None:
+    """Its image has pg_dump of the same Debian as the server's image, and so of the same version or a newer one."""
+    said = instructions(ROOT / "deploy" / "containers" / "node.Containerfile")
+    assert any("database.sh" in rest for name, rest in said if name == "RUN")
+    [base] = [rest for name, rest in said if name == "ARG" and rest.startswith("BASE")]
+    assert base.endswith("-bookworm")  # whose client is of version 15
+    assert "/postgres:15-bookworm\n" in (ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8")
+
+
 def test_the_image_of_the_node_holds_what_is_pinned_for_it() -> None:
     """All that the node needs, walked from its own metadata here, is in node.txt: no torch and no image toolkit."""
     pinned = {
