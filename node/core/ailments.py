@@ -55,7 +55,10 @@ class Ailment(Coded):
         "broker-down",
         "Start Redis there (systemctl start redis-server), or mend broker_url. Studies still come in, and wait.",
     )
-    BROKER_DENIED = "broker-denied", "Put user and password of Redis in broker_url, or allow that user to write."
+    BROKER_DENIED = (
+        "broker-denied",
+        "Mend broker_password_file, or the user in broker_url, or allow that user to write.",
+    )
     CLOCK_WRONG = (
         "clock-wrong",
         "Set both clocks by the same time server (timedatectl set-ntp true, or chrony) on this machine and on {whose}.",
