@@ -143,7 +143,7 @@ class Ailment(Coded):
     )
     QUERY_REFUSED = "query-refused", "Allow {names} to {ae_title} at the PACS."
     WEB_SILENT = "web-silent", "Mend url in {setting}, or start that server."
-    WEB_DENIED = "web-denied", "Mend user, password_file or token_file in {setting}."
+    WEB_DENIED = "web-denied", "Mend user, password_file, token_file or authorities in {setting}."
     ORTHANC_SILENT = "orthanc-silent", "Give the address of its REST interface, as http://HOST:8042."
     UNKNOWN_TO_ORTHANC = (
         "unknown-to-orthanc",
