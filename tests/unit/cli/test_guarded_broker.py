@@ -94,9 +94,12 @@ def test_who_does_not_know_it_is_told_so(
         Outbox(ledger, settings).publish()
 
 
-def test_a_password_in_a_url_that_cannot_be_read_is_not_repeated(config: Path, crlm_node: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("user", ["", "crlm"])
+def test_a_password_in_a_url_that_cannot_be_read_is_not_repeated(
+    user: str, config: Path, crlm_node: Callable[..., Any]
+) -> None:
     """A sign in it ends the host, and what is left looks like a port."""
-    config.write_text(config.read_text().replace("redis://127", "redis://:half/pass@127"))
+    config.write_text(config.read_text().replace("redis://127", f"redis://{user}:half/pass@127"))
     for words in (("doctor",), ("config", "show"), ("alive", "worker")):
         done = crlm_node(*words)
         assert done.code > 0
