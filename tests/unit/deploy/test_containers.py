@@ -127,7 +127,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def test_a_worker_loads_what_was_compiled_with_its_image(image: Path, tmp_path: Path) -> None:
-    """The line of install.sh, beside the sources; a layer as an engine packs it; a process in the environment it names."""
+    """The line of install.sh, beside the sources; a layer as an engine packs it; a process in the image's own words."""
     [line] = [line for line in (ROOT / "deploy/containers/install.sh").read_text().splitlines() if "load()" in line]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "PYTHON"))}
     subprocess.run(["bash", "-euc", line], env=clean | {"target": str(image)}, cwd=ROOT, check=True)
