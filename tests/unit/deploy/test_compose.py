@@ -32,6 +32,9 @@ def compose() -> dict[str, Any]:
 COMPOSE = compose()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith((f"{NODE}:", f"{NODE}-worker:"))}
+HOST = re.compile(
+    r"^(localhost|[^/]*[.:][^/]*)/"
+)  # how an engine knows a registry: the first word, if it looks like one
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -71,6 +74,12 @@ def test_no_service_may_more_than_it_needs(name: str) -> None:
     assert not {"privileged", "cap_add", "pid", "network_mode", "env_file"} & set(service)
     assert {"mem_limit", "cpus", "pids_limit", "healthcheck", "logging"} <= set(service)
     assert re.fullmatch(r"[\w./-]+:[\w.-]*\d[\w.-]*", service["image"])
+
+
+@each_service
+def test_no_image_names_a_registry(name: str) -> None:
+    """Where images come from is the site's: the engine's own settings, a mirror, a bundle."""
+    assert not HOST.match(SERVICES[name]["image"])
 
 
 @each_service
