@@ -144,6 +144,12 @@ def test_links_lead_somewhere(page: str) -> None:
         assert (ROOT / page).parent.joinpath(target).exists(), target
 
 
+def test_code_within_a_list_is_indented_by_four() -> None:
+    """The site's Markdown takes code that is indented by less for the end of the list, and joins the steps after it."""
+    for path in (ROOT / "docs").glob("*.md"):
+        assert not re.search(r"^ {1,3}```", path.read_text(encoding="utf-8"), re.MULTILINE), path.name
+
+
 def test_readme_names_every_command() -> None:
     """A command that the README does not name cannot be found by a newcomer."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
