@@ -146,7 +146,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_every_item_of_a_list_is_one_in_the_site() -> None:
-    """Its Markdown joins a step to the one before where code lies between that is indented by less, or ends right above."""
+    """Its Markdown joins a step to the one before, where code between them is indented by less or touches it."""
     wanted = re.findall(r"\[(.+)\]", re.findall(r"^markdown_extensions: .+$", SITE, re.MULTILINE)[0])[0].split(", ")
     for path in (ROOT / "docs").glob("*.md"):
         text = path.read_text(encoding="utf-8")
