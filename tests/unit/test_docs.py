@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from markdown import markdown
 from mkdocs.__main__ import cli as mkdocs
 from typer.core import TyperGroup as Group
 from typer.main import get_command
@@ -23,6 +24,7 @@ from workers.measurement.radiomics import parameters
 from workers.measurement.radiomics.classes import CLASSES
 
 ROOT = Path(__file__).parents[2]
+SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
 def test_settings_page_is_that_of_the_code() -> None:
@@ -70,8 +72,7 @@ def test_each_hazard_is_guarded_by_tests_that_exist() -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     """A page that the site does not lead to is not read; one that is not there stops `make check`."""
-    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    named = set(re.findall(r"^ +- (?:Start: )?([\w-]+\.md)$", settings, re.MULTILINE))
+    named = set(re.findall(r"^ +- (?:Start: )?([\w-]+\.md)$", SITE, re.MULTILINE))
     assert named == {path.name for path in (ROOT / "docs").glob("*.md")}
 
 
@@ -88,7 +89,7 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_a_fault_of_the_pages_stops_the_build(tmp_path: Path, name: str, words: str, sound: bool) -> None:
     """`make check` builds the site with these words and settings; a fault is a dead link, or a page that none names."""
     [order] = set(re.findall(r"python -m mkdocs (build[ \w-]*\w)", (ROOT / "Makefile").read_text(encoding="utf-8")))
-    settings, _, _ = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")
+    settings, _, _ = SITE.partition("\nnav:")
     file = tmp_path / "mkdocs.yml"
     file.write_text(f"{settings}\nnav: [index.md]\n", encoding="utf-8")
     (tmp_path / "docs").mkdir()
@@ -142,6 +143,15 @@ def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_every_item_of_a_list_is_one_in_the_site() -> None:
+    """Its Markdown joins a step to the one before, where code between them is indented by less or touches it."""
+    wanted = re.findall(r"\[(.+)\]", re.findall(r"^markdown_extensions: .+$", SITE, re.MULTILINE)[0])[0].split(", ")
+    for path in (ROOT / "docs").glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        items = re.findall(r"^ *(?:-|\d+\.) ", re.sub(r"^( *)```.*?^\1```", "", text, flags=re.M | re.S), re.MULTILINE)
+        assert len(items) == markdown(text, extensions=wanted).count("<li>"), path.name
 
 
 def test_readme_names_every_command() -> None:
