@@ -8,6 +8,7 @@ holds something else; what is in it is in no message. Next: `workers.delivery.we
 from pathlib import Path
 
 import requests
+from requests.auth import HTTPBasicAuth
 
 from node.core.errors import Unavailable
 from node.core.reasons import Outage
@@ -31,7 +32,8 @@ def session_of(destination: WebDestination | None) -> requests.Session:
             raise Unavailable(Outage.DESTINATION_REFUSED, f"{destination.authorities} is not there")
         session.verify = str(destination.authorities)
     if destination.user:
-        session.auth = (destination.user.encode(), _secret(destination.password_file).encode())  # RFC 7617: as UTF-8
+        password = _secret(destination.password_file)
+        session.auth = HTTPBasicAuth(destination.user.encode(), password.encode())  # RFC 7617: as UTF-8
     if (file := destination.token_file) is not None:
         token = _secret(file)
         if not token.isascii() or not token.isprintable():  # no header can hold it
