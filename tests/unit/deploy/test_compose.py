@@ -123,6 +123,14 @@ def test_no_secret_stands_in_the_file(prepared: Path) -> None:
     assert (prepared / "site" / "secrets").stat().st_mode & 0o777 == 0o700
 
 
+@each_service
+def test_a_service_gets_the_secrets_that_it_reads(name: str) -> None:
+    """Those, so that it starts, and no other."""
+    read = {"redis": ["broker_password"], "postgres": ["ledger_password"], "grafana": ["grafana_password"]}
+    read |= {"orthanc": ["ORTHANC_PASSWORD"]} | {one: ["ledger_password", "broker_password"] for one in OURS}
+    assert SERVICES[name].get("secrets", []) == read.get(name, [])
+
+
 def test_what_is_there_is_kept(prepared: Path) -> None:
     """A second run changes nothing: the ledger's password is in the database already."""
     before = {path: path.read_bytes() for path in (prepared / "site").rglob("*") if path.is_file()}
