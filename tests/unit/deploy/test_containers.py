@@ -71,7 +71,7 @@ def test_the_node_saves_the_database_of_the_compose_file() -> None:
     assert any("database.sh" in rest for name, rest in said if name == "RUN")
     [base] = [rest for name, rest in said if name == "ARG" and rest.startswith("BASE")]
     assert base.endswith("-bookworm")  # whose client is of version 15
-    assert "/postgres:15-bookworm\n" in (ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8")
+    assert " postgres:15-bookworm\n" in (ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8")
 
 
 def test_the_image_of_the_node_holds_what_is_pinned_for_it() -> None:
