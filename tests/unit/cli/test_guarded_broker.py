@@ -94,6 +94,13 @@ def test_who_does_not_know_it_is_told_so(
         Outbox(ledger, settings).publish()
 
 
+def test_a_redis_that_takes_no_messages_is_told(redis_server: Any, config: Path, crlm_node: Callable[..., Any]) -> None:
+    """It answers, and the user may not write: PING alone would find nothing."""
+    redis_server.client.execute_command("ACL", "SETUSER", "default", "-@write")
+    done = crlm_node("doctor")
+    assert (done.code, "does not let us" in " ".join(done.out.split())) == (1, True)
+
+
 @pytest.mark.parametrize("user", ["", "crlm"])
 def test_a_password_in_a_url_that_cannot_be_read_is_not_repeated(
     user: str, config: Path, crlm_node: Callable[..., Any]

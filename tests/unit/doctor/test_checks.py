@@ -26,7 +26,7 @@ from node.core.states import Stage
 from node.doctor import chart, clock, disk, examine, networks, orthanc, peers, processes, web
 from node.doctor import ledger as ledger_check
 from node.doctor import settings as settings_check
-from node.doctor.visit import Visit
+from node.doctor.visit import Visit, same_host
 from workers import checks
 
 PACS = PacsDestination(kind="dicom", name="pacs", ae_title="PACS", host="127.0.0.1", port=1, commitment=True)
@@ -201,6 +201,13 @@ def test_files_that_the_settings_name_are_read(tmp_path: Path) -> None:
         ("settings.calling", Level.WARNING, Ailment.NOBODY_MAY_CALL),
         ("settings.destinations", Level.WARNING, Ailment.RESULTS_GO_NOWHERE),
     ]
+
+
+def test_two_names_of_one_host_are_known() -> None:
+    """A name and its address; other addresses are others, and a name that nobody knows is itself alone."""
+    assert same_host("localhost", "127.0.0.1")
+    assert not same_host("127.0.0.1", "127.0.0.9")
+    assert (same_host("pacs.invalid", "pacs.invalid"), same_host("pacs.invalid", "127.0.0.1")) == (True, False)
 
 
 def test_a_name_that_nobody_knows_is_found() -> None:
