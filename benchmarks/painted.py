@@ -1,8 +1,9 @@
 """Networks for `segmentation.py`: of any size, and they answer what is painted, whatever their weights.
 
-The plans are those of the real networks: tiles of 128 voxels at the library's spacing. `SMALL` costs next to nothing,
-so that what remains is all that is around a network; `FULL` has the size of TotalSegmentator's. What they answer comes
-from the attenuation alone (`workers.training.standins.banded`), so that crops and structures have a body's size.
+The plans are those of the real networks: tiles of 128 voxels at the library's spacing, and as many outputs. A network
+of `SMALL` does nothing but write its answer, so that what remains is all that is around a network; `FULL` has the size
+of TotalSegmentator's and does its work. What they answer comes from the attenuation alone
+(`workers.training.standins.banded`), so that crops and structures have a body's size.
 """
 
 import json
@@ -36,15 +37,23 @@ _NEVER = -100.0
 
 
 class Painted(PlainConvUNet):  # type: ignore[misc]  # its library has no hints
-    """A PlainConvUNet that does its work, and answers by attenuation: output, middle and half width [HU] of each."""
+    """A PlainConvUNet that answers by attenuation: output, middle and half width [HU] of each.
 
-    def __init__(self, *, bands: Sequence[tuple[int, float, float]], **architecture: Any) -> None:
+    Parameters
+    ----------
+    bands
+        Outputs that answer, and to what.
+    works
+        Whether it runs its layers first.
+    """
+
+    def __init__(self, *, bands: Sequence[tuple[int, float, float]], works: bool, **architecture: Any) -> None:
         super().__init__(**architecture)
-        self._bands = bands
+        self._bands, self._works, self._outputs = bands, works, architecture["num_classes"]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (1, outputs, slices, rows, columns)."""
-        logits = super().forward(x)
+        logits = super().forward(x) if self._works else x.new_empty((1, self._outputs, *x.shape[2:]))
         logits.fill_(_NEVER)
         logits[:, 0] = 0.5
         for number, middle, half in self._bands:
@@ -58,7 +67,8 @@ def write_painted(weights_dir: Path, shape: dict[str, Any], names: Sequence[str]
     for one in wanted:
         torch.manual_seed(one.number)
         bands = [(number, *_band(name)) for number, name in one.labels.items() if name in names]
-        architecture = described(f"{__name__}.{Painted.__name__}", {**shape, "bands": bands})
+        arguments = {**shape, "bands": bands, "works": shape is FULL}
+        architecture = described(f"{__name__}.{Painted.__name__}", arguments)
         write(weights_dir, one, architecture, build(shape, outputs(one)))
         _plan(weights_dir, one, tile)
     write_manifest(weights_dir, wanted)

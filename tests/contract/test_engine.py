@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -283,6 +284,24 @@ def test_what_libraries_leave_behind_goes_with_the_process(
     assert other != own
     fresh.close()
     assert list(scratch.iterdir()) == []
+
+
+def test_the_resident_engine(engine: Engine, volume: Volume, weights_dir: Path) -> None:
+    """Ordered as `resident`, the same weights answer from the engine process; the name says who, a note how."""
+    from workers.training.standins.banded import hu_of
+
+    hu = np.full((20, 40, 40), -1000, dtype=np.int16)
+    hu[:, 2:38, 2:38] = -100
+    liver = (slice(4, 15), slice(10, 30), slice(8, 25))
+    hu[liver] = round(hu_of("liver"))
+    geometry = Geometry(hu.shape, (0.0, 0.0, 0.0), (0.0, 0.0, 3.0), (0.0, 3.0, 0.0), (3.0, 0.0, 0.0), "1.2")
+    wanted = Order(Way.RESIDENT, weights_dir, "cpu", "iliopsoas", fast=True)
+    answer = engine.segment(wanted, replace(volume, hu=hu, geometry=geometry))
+    assert answer.name.endswith("resident")
+    assert "3 mm" in answer.reduced
+    assert answer.finds == {one for task in data_sets.tasks("iliopsoas") for one in task.structures.values()}
+    assert answer.regions[Structure.LIVER].box == liver
+    assert answer.regions[Structure.LIVER].mask.all()
 
 
 def test_a_process_whose_worker_is_gone_sweeps_up_itself(scratch: Path, fresh: Engine) -> None:

@@ -54,7 +54,7 @@ def test_the_picture_is_scipys_to_the_last_bit(old: Any, new: Any, dtype: Any) -
     for values in (lying, lying[::-1, :, ::-1], np.ascontiguousarray(lying)):
         zoom = [after / before for before, after in zip(old, new, strict=True)]
         wanted = ndimage.zoom(values.astype(np.float64), zoom, order=1, mode="nearest").astype(np.int32)
-        np.testing.assert_array_equal(linear(values, new, 2).transpose(2, 1, 0), wanted)
+        np.testing.assert_array_equal(linear(values, new).transpose(2, 1, 0), wanted)
 
 
 def test_labels_are_taken_from_scipys_voxels() -> None:
@@ -94,7 +94,7 @@ def test_a_structure_is_brought_back_in_its_box(crop: bool) -> None:
         picture = picture.cropped((range(4, 6), range(5, 9), range(3, 12)), 2.0)
     turned = as_closest_canonical(image)
     wanted = change_spacing(turned, [1.5, 1.5, 1.5], order=1, dtype=np.int32)
-    seen = picture.seen((1.5, 1.5, 1.5), 2)
+    seen = picture.seen((1.5, 1.5, 1.5))
     np.testing.assert_array_equal(seen.values.transpose(2, 1, 0), wanted.get_fdata())
     np.testing.assert_array_equal(seen.spacing_mm[::-1], wanted.header.get_zooms())
     labels: NDArray[np.uint8] = rng.integers(0, 4, seen.values.shape).astype(np.uint8)
@@ -111,21 +111,3 @@ def test_a_structure_is_brought_back_in_its_box(crop: bool) -> None:
         assert region is not None
         np.testing.assert_array_equal(region.full(geometry.shape), on_source == number)
         assert found.box([number]) == tuple(range(part.start, part.stop) for part in region.box)
-
-
-def test_the_largest_of_equals_is_the_first() -> None:
-    """Labels of logits in half precision are numpy's, ties and both zeros too; an infinite logit is seen."""
-    import torch
-
-    from workers.segmentation.resident.forward import _largest
-
-    rng = np.random.default_rng(5)
-    logits = torch.from_numpy(rng.integers(-3, 4, (5, 6, 7, 8)).astype(np.float16) / 2)
-    logits[1, :, 0] = -0.0
-    logits[2, :, 0] = 0.0
-    logits[0] -= 1
-    labels = np.zeros((6, 7, 8), dtype=np.uint8)
-    assert _largest(logits.view(torch.int16).numpy(), labels)
-    np.testing.assert_array_equal(labels, logits.numpy().argmax(axis=0))
-    logits[3, 2, 2, 2] = -np.inf
-    assert not _largest(logits.view(torch.int16).numpy(), labels)

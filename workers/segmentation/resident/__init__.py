@@ -30,7 +30,7 @@ from workers.records import Region
 from workers.segmentation import data_sets
 from workers.segmentation.data_sets import BODY, TOTAL, DataSet, Plan, Psoas
 from workers.segmentation.library import TotalSegmentator, class_map, label_numbers
-from workers.segmentation.resident.forward import Warm, threads
+from workers.segmentation.resident.forward import Warm
 from workers.segmentation.resident.ladder import Step, steps
 from workers.segmentation.resident.picture import Labels, Picture, Seen
 
@@ -112,7 +112,7 @@ class Resident(TotalSegmentator):
     def _of_parts(self, task: str, parts: Collection[DataSet], picture: Picture, step: Step) -> Labels:
         """Run networks on a picture, lay their labels over each other, and clean what the library cleans."""
         (spacing,) = {one.spacing_mm for one in parts}
-        seen = picture.seen(spacing, threads())
+        seen = picture.seen(spacing)
         numbers = label_numbers(task)
         found = np.zeros(seen.values.shape, dtype=np.uint8)
         for one in parts:

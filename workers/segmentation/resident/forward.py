@@ -11,7 +11,6 @@ its answer (plans coarser than the library's spacing) are all logits kept, at th
 finer ones class by class.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
 from pathlib import Path
@@ -22,19 +21,17 @@ from acvl_utils.cropping_and_padding.bounding_boxes import bounding_box_to_slice
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
+from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from numpy.typing import NDArray
 
 from node.core.errors import Untrusted
 from node.core.reasons import StudyRefusal
-from workers.compiled import compiled
 from workers.segmentation.data_sets import DataSet
 from workers.segmentation.library import import_library
+from workers.segmentation.resident.cores import threads
 from workers.segmentation.resident.picture import Seen
-
-_AT_ONCE = 8  # classes that are added in one step: what it copies stays small
-_INFINITE = 0x7C00  # bits of infinity in half precision
+from workers.segmentation.resident.sums import Sums
 
 
 class Warm:
@@ -90,15 +87,20 @@ class Warm:
         whole = np.zeros(values.shape, dtype=np.uint8)
         self._network.to(device)
         tile = self._tile(share)
+        same = data.shape[1:] == inside
+        logits = None if same else torch.empty((self._heads, *data.shape[1:]), dtype=torch.half)
         with torch.inference_mode():
             padded, kept = pad_nd_image(torch.from_numpy(data), tile, "constant", {"value": 0}, return_slicer=True)
-            slabs = self._slabs(padded.to(device), tile, step, kept[1:])
-            if data.shape[1:] == inside:
-                _lay(slabs, whole[box])
-            else:
-                logits = torch.empty((self._heads, *data.shape[1:]), dtype=torch.half)
-                for rows, slab in slabs:
-                    logits[:, rows] = slab
+            padded, (_, slices, *within) = padded.to(device), kept
+            sums = Sums(self._heads, tile, padded.shape[2:], device)
+            for first, last in self._done(sums, padded, tile, step):
+                first, last = max(first, slices.start), min(last, slices.stop)
+                rows = slice(first - slices.start, last - slices.start)
+                if logits is None:
+                    whole[box][rows] = sums.labels(first, last, within)
+                else:
+                    logits[:, rows] = sums.logits(first, last, within)
+            if logits is not None:
                 whole[box] = self._resampled(logits, inside, spacing)
         return whole.transpose(self._plans.transpose_backward)
 
@@ -122,34 +124,22 @@ class Warm:
             for edge, stride in zip(patch, strides, strict=True)
         )
 
-    def _slabs(
-        self, data: torch.Tensor, tile: tuple[int, ...], step: float, kept: Sequence[slice]
-    ) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Yield the logits of what is not padding, slab by slab: rows of the first axis, and theirs."""
-        depth, height, width = tile
-        gaussian = compute_gaussian(tile, sigma_scale=1.0 / 8, value_scaling_factor=10, device=data.device)
-        logits = torch.zeros((self._heads, depth, *data.shape[2:]), dtype=torch.half, device=data.device)
-        weights = torch.zeros(logits.shape[1:], dtype=torch.half, device=data.device)
+    def _done(self, sums: Sums, data: torch.Tensor, tile: tuple[int, ...], step: float) -> Iterator[tuple[int, int]]:
+        """Add tile after tile; yield the first and last of the slices that no tile reaches any more."""
         begins, rows, columns = compute_steps_for_sliding_window(data.shape[1:], tile, step)
-        low, high = kept[0].start, kept[0].stop
         for begin, end in pairwise([*begins, data.shape[1]]):
             for row, column in product(rows, columns):
-                place = (slice(None), slice(row, row + height), slice(column, column + width))
-                part = data[:, begin : begin + depth][(slice(None), *place)]
-                with torch.autocast(data.device.type, enabled=data.device.type == "cuda"):
-                    answer = self._network(part[None].contiguous())[0]
-                answer *= gaussian.to(answer.dtype)
-                _add(logits[(slice(None), *place)], answer)
-                weights[place] += gaussian
-            first, last = max(begin, low), min(end, high)
-            if first < last:
-                done = slice(first - begin, last - begin)
-                slab = torch.div(logits[:, done], weights[done])
-                yield slice(first - low, last - low), slab[(slice(None), slice(None), *kept[1:])]
-            for sums in (logits, weights[None]):  # what the next tiles reach moves to the front
-                left = depth - (end - begin)
-                sums[:, :left] = sums[:, depth - left :].clone()
-                sums[:, left:] = 0
+                start = (begin, row, column)
+                sums.add(start, self._answer(data, start, tile))
+            yield begin, end
+
+    def _answer(self, data: torch.Tensor, start: tuple[int, int, int], tile: tuple[int, ...]) -> torch.Tensor:
+        """Return the logits of the tile that starts there."""
+        place = tuple(slice(first, first + edge) for first, edge in zip(start, tile, strict=True))
+        part = data[(slice(None), *place)][None].contiguous()
+        with torch.autocast(data.device.type, enabled=data.device.type == "cuda"):
+            answer: torch.Tensor = self._network(part)[0]
+        return answer
 
     def _resampled(self, logits: torch.Tensor, shape: tuple[int, ...], spacing: Sequence[float]) -> NDArray[np.uint8]:
         """Return the labels of logits that are brought to a shape, class by class."""
@@ -166,48 +156,3 @@ class Warm:
             found[larger] = number
             np.copyto(best, fine, where=larger)
         return found
-
-
-def threads() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def _add(sums: torch.Tensor, answer: torch.Tensor) -> None:
-    """Add to sums in half precision, each rounded once: as `sums += answer`, which is slow between precisions."""
-    for some, more in zip(sums.split(_AT_ONCE), answer.split(_AT_ONCE), strict=True):
-        some.copy_(some.to(more.dtype).add_(more))
-
-
-def _lay(slabs: Iterator[tuple[slice, torch.Tensor]], labels: NDArray[np.uint8]) -> None:
-    """Write the label of the largest logit of each voxel."""
-    for rows, slab in slabs:
-        if slab.device.type == "cpu":
-            finite = _largest(slab.view(torch.int16).numpy(), labels[rows])
-        else:
-            finite = not torch.isinf(slab).any()
-            labels[rows] = slab.argmax(dim=0).to(torch.uint8).cpu().numpy()
-        if not finite:
-            raise RuntimeError("a logit is infinite in half precision")
-
-
-@compiled()
-def _largest(bits: NDArray[np.int16], labels: NDArray[np.uint8]) -> bool:
-    """Write which class is the largest, of equals the first, and say whether none is infinite.
-
-    The bits of numbers in half precision stand in the order of the numbers, those of negative ones in the opposite.
-    """
-    finite = True
-    best = np.empty(labels.shape[2], dtype=np.int32)
-    for k in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            best[:] = -65536
-            for number in range(bits.shape[0]):
-                for i in range(labels.shape[2]):
-                    word = np.int32(bits[number, k, j, i])
-                    order = word if word >= 0 else -(word & 0x7FFF)
-                    finite &= (word & 0x7FFF) != _INFINITE
-                    if order > best[i]:
-                        best[i] = order
-                        labels[k, j, i] = number
-    return finite

@@ -130,7 +130,7 @@ class Picture:
         columns, rows, slices = (int(first) for first in begin)
         return Picture(_image(values, affine), (slices, rows, columns))
 
-    def seen(self, spacing_mm: tuple[float, float, float], threads: int) -> Seen:
+    def seen(self, spacing_mm: tuple[float, float, float]) -> Seen:
         """Return what a network of this spacing (x, y, z) is given."""
         turned = import_module("nibabel").as_closest_canonical(self.image)
         values, spacing = np.asanyarray(turned.dataobj), np.array(turned.header.get_zooms())
@@ -139,7 +139,7 @@ class Picture:
             found, affine = np.ascontiguousarray(values.transpose(2, 1, 0), dtype=np.float32), turned.affine
         else:
             x, y, z = (round(float(size * share)) for size, share in zip(values.shape, zoom, strict=True))
-            found, affine = linear(values, (x, y, z), threads), turned.affine.copy()
+            found, affine = linear(values, (x, y, z)), turned.affine.copy()
             affine[:3, :3] /= zoom
         z_mm, y_mm, x_mm = (
             float(edge) for edge in reversed(_image(found.transpose(2, 1, 0), affine).header.get_zooms())

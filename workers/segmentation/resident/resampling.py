@@ -8,31 +8,29 @@ double precision. Cutting makes a whole number of one that is off by the last bi
 terms in scipy's order: the same bits, from the volume as it lies in memory.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workers.compiled import compiled
+from workers.segmentation.resident.cores import share_out
 
 Taken = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 """For each voxel of an axis: the voxels below and above, and the weight of each."""
 
 
-def linear(values: NDArray[Any], shape: tuple[int, int, int], threads: int) -> NDArray[np.float32]:
+def linear(values: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[np.float32]:
     """Bring a picture (x, y, z) to a shape; return whole numbers, axes z, y, x."""
     x, y, z = (_neighbours(old, new) for old, new in zip(values.shape, shape, strict=True))
     found = np.empty(shape[::-1], dtype=np.float32)
-    ends = np.linspace(0, shape[2], threads + 1).astype(int)
 
     def fill(first: int, last: int) -> None:
         below, above, low, high = z
         part = below[first:last], above[first:last], low[first:last], high[first:last]
         _interpolate(values, x, y, part, found[first:last])
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(fill, ends[:-1], ends[1:]))
+    share_out(fill, len(found))
     return found
 
 
