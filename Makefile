@@ -36,7 +36,7 @@ check: ## ruff, mypy, the import contracts and the links of the docs
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy --strict node workers
 	@$(RUN)/lint-imports --no-cache
-	@NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict # with --quiet it would count no warning
 
 docs: ## the pages of docs/ as a site in build/site
 	@bash deploy/setup/install.sh check

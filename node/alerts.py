@@ -83,7 +83,7 @@ class Alerts:
             try:
                 if found:
                     send(found)
-            except (OSError, smtplib.SMTPException) as error:
+            except (OSError, UnicodeError, smtplib.SMTPException) as error:  # a secret may be no text
                 self._rest_until[reader] = monotonic() + _REST_S
                 failed = Unavailable(Outage.ALERT_FAILED, f"{reader}: {type(error).__name__}")
                 continue

@@ -8,12 +8,8 @@ import socket
 from enum import StrEnum
 from ipaddress import ip_address
 
-import redis
-from redis.exceptions import RedisError
-
-from node.core.lock import is_held
+from node.core.lock import STEWARD, is_held
 from node.core.settings import Settings
-from node.steward import LOCK
 
 _PATIENCE_S = 5.0
 
@@ -39,7 +35,7 @@ def why_not(process: Process, settings: Settings) -> str:
     """
     if process is Process.LISTEN:
         return _listener(settings)
-    if process is Process.STEWARD and not is_held(settings.home / LOCK):
+    if process is Process.STEWARD and not is_held(settings.home / STEWARD):
         return f"no steward works in {settings.home}"
     return _broker(settings)
 
@@ -62,11 +58,13 @@ def _is_unspecified(host: str) -> bool:
 
 
 def _broker(settings: Settings) -> str:
+    import redis  # here: no other command waits for it
+
     try:
         with redis.Redis.from_url(
             settings.broker, socket_timeout=_PATIENCE_S, socket_connect_timeout=_PATIENCE_S
         ) as client:
             client.ping()
-    except RedisError as error:
+    except redis.RedisError as error:
         return f"the broker does not answer ({type(error).__name__})"
     return ""

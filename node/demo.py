@@ -95,7 +95,7 @@ def run(console: Console, *, study: Path | None, seg: Path | None, keep: bool) -
         if keep:
             _keep(console, stage)
         else:
-            console.print(f"\nThe page was at {stage.page}: with --keep it stays.", highlight=False)
+            console.print(f"\nThe page was at {stage.page}: with --keep (make demo KEEP=1) it stays.", highlight=False)
         return code
 
 

@@ -41,7 +41,7 @@ CURES: Mapping[Coded, str] = {
     NotComputed.NOT_BUILT: "None in this version.",
     NotComputed.NOT_REQUESTED: "Switch it on in the settings, then replay the study.",
     NotComputed.NOT_AVAILABLE: "Install the part that the note names.",
-    NotComputed.HEIGHT_MISSING: "Enter the height in the site's form: docs/patient-facts.md.",
+    NotComputed.HEIGHT_MISSING: "Enter it on the page of the study, or in the site's form: docs/patient-facts.md.",
     NotComputed.HEIGHT_IMPLAUSIBLE: "Look at every source of the height, and enter the right one.",
     NotComputed.STRUCTURE_NOT_FOUND: "Look at the segmentation in the viewer.",
     NotComputed.STRUCTURE_TRUNCATED: "None: the scan ends too early.",
@@ -54,6 +54,21 @@ CURES: Mapping[Coded, str] = {
     NotComputed.ROI_MISMATCH: "`crlm-node signature show ID` says which region it was made from.",
     NotComputed.SIGNATURE_INCOMPLETE: "None here: its authors did not publish them.",
     NotComputed.FEATURE_FAILED: "See the worker's log for the job.",
+    RegionRefusal.PARAMETERS_INVALID: "Take out what is named, or use `--engine pyradiomics`.",
+    RegionRefusal.LIST_INVALID: "Mend the line or column that is named.",
+    RegionRefusal.IMAGE_UNREADABLE: "See whether ITK reads both: NIfTI, NRRD, a folder of one CT series, a SEG.",
+    RegionRefusal.MASK_MISMATCH: "Draw on this image, or set `correctMask`.",
+    RegionRefusal.MASK_EMPTY: "Name another with `--label` or `--segment`.",
+    RegionRefusal.REGION_OUTSIDE: "Draw inside of the image.",
+    RegionRefusal.REGION_TOO_SMALL: "Look at the mask; `minimumROISize` and `minimumROIDimensions` are the bars.",
+    RegionRefusal.REGION_TOO_LARGE: "Look at the mask; `most_voxels` of the network is the bar.",
+    RegionRefusal.NETWORK_MISSING: "Put its folder below `models_dir`: docs/deep-features.md.",
+    RegionRefusal.NETWORK_UNTRUSTED: "Get the network again from who made it.",
+    RegionRefusal.ENGINE_MISSING: "Leave out `--engine pyradiomics`, or install it: deploy/setup/radiomics.sh.",
+    RegionRefusal.ENGINE_REFUSED: "Its own words follow; the engine `fast` may still measure it.",
+    Rejection.CALLER_UNKNOWN: "Enter it under `[[calling]]`, or take our address out of that machine.",
+    Rejection.HOST_NOT_ALLOWED: "Add the address to `hosts` of that caller, if it is its own.",
+    Rejection.CALLED_UNKNOWN: "Have the caller call us by the `ae_title` of the settings.",
 }
 
 
@@ -66,8 +81,8 @@ def messages_page() -> str:
         _plain("What a person should look at", Flag),
         _part("What is away, and comes back", Outage),
         _part("Why an instance was not taken", DoorRefusal),
-        _plain("Why a region has no radiomic features", RegionRefusal),
-        _plain("Why a caller was not let in", Rejection),
+        _cured("Why a region has no radiomic features", RegionRefusal),
+        _cured("Why a caller was not let in", Rejection),
         _plain("Why a TLS handshake failed (cures: docs/security.md)", TlsFault),
     )
     return "\n".join([_HEAD, *(line for part in parts for line in part)]).rstrip("\n")
@@ -80,6 +95,12 @@ def _part(title: str, codes: Iterable[Coded]) -> Iterator[str]:
         own = "" if answer is None or answer.operator == code.sentence else answer.operator
         does = _DOES[answer.verdict] if answer else "says so in the report"
         yield f"| `{code}` | {code.sentence} | {does} | {CURES.get(code, own)} |"
+    yield ""
+
+
+def _cured(title: str, codes: Iterable[Coded]) -> Iterator[str]:
+    yield f"## {title}\n\n| code | means | you |\n|---|---|---|"
+    yield from (f"| `{code}` | {code.sentence} | {CURES[code]} |" for code in codes)
     yield ""
 
 

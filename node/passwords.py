@@ -5,6 +5,7 @@ Comes in: what a person types. Goes out: a hash, or whether it is right. What ca
 """
 
 import threading
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -12,7 +13,6 @@ from argon2.exceptions import InvalidHashError, VerificationError
 SHORTEST, LONGEST = 12, 256
 _AT_ONCE = threading.BoundedSemaphore(2)  # each takes 64 MiB while it is at work
 _HASHER = PasswordHasher()
-_NOBODY = _HASHER.hash("nobody has this password")
 
 
 class WeakPassword(ValueError):
@@ -37,7 +37,12 @@ def is_right(password: str, known: str | None) -> bool:
     """Say whether a password is that of a hash; of None, the hash of nobody, it never is."""
     try:
         with _AT_ONCE:
-            _HASHER.verify(known or _NOBODY, password[:LONGEST])
+            _HASHER.verify(known or _of_nobody(), password[:LONGEST])
     except (VerificationError, InvalidHashError):
         return False
     return known is not None
+
+
+@cache
+def _of_nobody() -> str:
+    return _HASHER.hash("nobody has this password")

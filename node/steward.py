@@ -19,7 +19,7 @@ from node.core import log
 from node.core.errors import Unavailable
 from node.core.ledger import Ledger, audit, jobs, now
 from node.core.ledger.patience import Patience
-from node.core.lock import alone
+from node.core.lock import STEWARD, alone
 from node.core.reasons import Coded, NotComputed
 from node.core.records import JobRequest, PatientFacts, parse
 from node.core.settings import Settings
@@ -34,8 +34,6 @@ from node.reconcile import Reconciler
 from node.retention import Retention
 
 _log = log.get("steward")
-
-LOCK = "steward.lock"
 
 
 class Steward:
@@ -125,7 +123,10 @@ def run(settings: Settings) -> None:
     """
     spool = Spool(settings.spool_dir)
     spool.prepare()
-    with alone(settings.home / LOCK, f"A steward works in {settings.home} already"), until_told(at_once=True) as told:
+    with (
+        alone(settings.home / STEWARD, f"A steward works in {settings.home} already"),
+        until_told(at_once=True) as told,
+    ):
         ledger = Ledger.of(settings)
         try:
             ledger.upgrade()

@@ -188,17 +188,18 @@ class RedisServer:
     program: str
     port: int
     folder: Path
+    password: str | None = field(default=None)
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
     def url(self) -> str:
-        """Broker URL."""
+        """Broker URL, without the password."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def client(self) -> redis.Redis:
         """Return a client of it, for the test's own questions."""
-        return redis.Redis(port=self.port)
+        return redis.Redis(port=self.port, password=self.password)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -213,6 +214,12 @@ class RedisServer:
             else:
                 return
         raise TimeoutError("redis-server does not answer")
+
+    def guard(self, password: str, file: Path) -> None:
+        """Let nobody in without this password from now on, and write it to a file; a start forgets it."""
+        self.client.config_set("requirepass", password)
+        self.password = password
+        file.write_text(f"{password}\n")
 
     def stop(self) -> None:
         """Kill it, as a crash would."""

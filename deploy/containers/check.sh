@@ -6,13 +6,16 @@ part=${1:?node or worker}
 target=/opt/crlm-node
 
 sh deploy/containers/account.sh
+[ "$part" = worker ] || sh deploy/containers/database.sh
 bash deploy/containers/install.sh "$part" $target
 
 packages=$(echo $target/lib/python3*/site-packages)
 fail() { echo "check.sh: $*" >&2; exit 1; }
+mapfile -t variables < <(sed -n '/^ENV /,/[^\\]$/s/^\(ENV\)\? *\([A-Z_]*=[^ ]*\).*/\2/p' "deploy/containers/$part.Containerfile" |
+    grep -v '^PATH=')
 as_the_image() { # as its account, in its environment, with a file system that it cannot write outside of its home
     setpriv --reuid 10001 --regid 10001 --clear-groups --no-new-privs --bounding-set=-all \
-        env -i PATH=$target/bin:/usr/bin:/bin HOME=/var/lib/crlm-node PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 "$@"
+        env -i PATH=$target/bin:/usr/bin:/bin HOME=/var/lib/crlm-node "${variables[@]}" "$@"
 }
 
 for name in pip setuptools wheel; do [ ! -e "$packages/$name" ] || fail "$name was left in the image"; done
@@ -23,6 +26,7 @@ if [ "$part" = node ]; then
     for name in torch SimpleITK scipy totalsegmentator; do
         [ ! -e "$packages/$name" ] || fail "$name is in the image of the node"
     done
+    for name in pg_dump pg_restore; do as_the_image "$name" --version || fail "$name, which backups need"; done
 fi
 
 cd /
@@ -33,6 +37,14 @@ as_the_image env CRLM_NODE_NETWORKS=false crlm-node ledger upgrade
 if [ "$part" = worker ]; then
     as_the_image crlm-node worker --help >/dev/null
     as_the_image python -c 'import workers.cli, workers.tasks, torch; print("torch", torch.__version__)'
+    as_the_image python -c '
+import time, sys
+from workers import compiled
+from workers.measurement.radiomics.engine import load
+made, begun = [one for one, _ in compiled._made], time.monotonic()
+load()
+print(f"{len(made)} loops loaded in {time.monotonic() - begun:.1f} s")
+sys.exit(sum(sum(one.stats.cache_misses.values()) for one in made))' || fail "loops are compiled at each start"
 else
     ! as_the_image crlm-node analyse / --out /tmp/out >/dev/null 2>&1 || fail "the node measures"
 fi

@@ -22,6 +22,10 @@ if [ "$part" = worker ] && [ -n "${TORCH_INDEX:-}" ]; then
 fi
 "${pip[@]}" install -q "${constraints[@]}" "$wanted"
 "${pip[@]}" check
+if [ "$part" = worker ]; then
+    # Half a minute here, or at each start of a worker: the loops of the radiomics, for whatever processor it will have.
+    NUMBA_CPU_NAME=generic "$target/bin/python" -P -c 'from workers.measurement.radiomics.engine import load; load()'
+fi
 
 # What is there is what stays: an image has no installer.
 "${pip[@]}" uninstall -q -y setuptools wheel || true

@@ -77,7 +77,7 @@ if ! have_libraries; then
     "${pip[@]}" install -qq "${constraints[@]}" hatchling setuptools wheel numpy
     "${pip[@]}" install -qq --no-build-isolation "${constraints[@]}" ".[$extras]"
     bash deploy/setup/radiomics.sh || true
-    .venv/bin/python -c 'from workers.measurement.radiomics.engine import load; load()' # half a minute, once
+    .venv/bin/python -P -c 'from workers.measurement.radiomics.engine import load; load()' # half a minute, once
     "${pip[@]}" check >/dev/null || { "${pip[@]}" check >&2; exit 1; }
     sources_are >"$stamps/sources"
     echo "$(libraries_are) $extras" >"$stamps/libraries"

@@ -12,10 +12,9 @@ from typing import Any
 from node.backup import databases, tree
 from node.backup.tree import BackupFailed
 from node.core.ledger import SCHEMA, migration
-from node.core.lock import alone
+from node.core.lock import STEWARD, alone
 from node.core.settings import Settings
 from node.core.spool import Spool
-from node.steward import LOCK
 
 
 def restore(settings: Settings, folder: Path) -> Mapping[str, Any]:
@@ -34,7 +33,7 @@ def restore(settings: Settings, folder: Path) -> Mapping[str, Any]:
     digests = _proven_list(folder, summary)
     _require_fitting(summary, settings)
     spool, name = Spool(settings.spool_dir), databases.file_of(summary["database"])
-    with alone(settings.home / LOCK, f"A steward works in {settings.home}: end every process of the node first"):
+    with alone(settings.home / STEWARD, f"A steward works in {settings.home}: end every process of the node first"):
         _require_empty(spool, settings)
         for path, sha256 in digests.items():
             if tree.digest_of(folder / path) != sha256:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 from typer.core import TyperGroup
@@ -41,13 +42,18 @@ def _section(command: Any, context: Any) -> Iterator[str]:
     rows = [(_METAVAR.sub("", word), meaning) for word, meaning in records if "--help" not in word]
     if rows:
         yield "| word | meaning |\n|---|---|"
-        yield from (f"| `{_cell(word)}` | {_cell(meaning)} |" for word, meaning in rows)
+        yield from (f"| {_code(word)} | {_cell(meaning)} |" for word, meaning in rows)
         yield ""
 
 
 def _plain(text: str) -> str:
     """Return a help text as paragraphs, each of which is a line here."""
     return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+def _code(word: str) -> str:
+    """Return a word as code in a cell; of a bar, Markdown in its dialects agrees on nothing but this."""
+    return f"<code>{escape(word).replace('|', '&#124;')}</code>" if "|" in word else f"`{word}`"
 
 
 def _cell(text: str) -> str:

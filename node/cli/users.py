@@ -13,7 +13,7 @@ from node.passwords import WeakPassword
 
 user_app = group("user", "Add, list and remove accounts of the page and the API.")
 
-Name = Annotated[str, typer.Argument(help="Name of the account.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account.", show_default=False)]
 PasswordFile = Annotated[Path | None, typer.Option(help="File with the password, in place of asking for it.", **FILE)]
 
 

@@ -55,7 +55,10 @@ class Ailment(Coded):
         "broker-down",
         "Start Redis there (systemctl start redis-server), or mend broker_url. Studies still come in, and wait.",
     )
-    BROKER_DENIED = "broker-denied", "Put user and password of Redis in broker_url, or allow that user to write."
+    BROKER_DENIED = (
+        "broker-denied",
+        "Mend broker_password_file, or the user in broker_url, or allow that user to write.",
+    )
     CLOCK_WRONG = (
         "clock-wrong",
         "Set both clocks by the same time server (timedatectl set-ntp true, or chrony) on this machine and on {whose}.",
@@ -140,7 +143,7 @@ class Ailment(Coded):
     )
     QUERY_REFUSED = "query-refused", "Allow {names} to {ae_title} at the PACS."
     WEB_SILENT = "web-silent", "Mend url in {setting}, or start that server."
-    WEB_DENIED = "web-denied", "Mend user, password_file or token_file in {setting}."
+    WEB_DENIED = "web-denied", "Mend user, password_file, token_file or authorities in {setting}."
     ORTHANC_SILENT = "orthanc-silent", "Give the address of its REST interface, as http://HOST:8042."
     UNKNOWN_TO_ORTHANC = (
         "unknown-to-orthanc",

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+STEWARD = "steward.lock"
+"""The lock of the one steward of a home, whose folder it lies in."""
+
 
 class Held(RuntimeError):
     """Another process holds the lock; the message says what it is, with its number as it wrote it down."""

@@ -301,6 +301,19 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     log_form: Literal["console", "json"] = Field("console", description="For a terminal, or for a collector.")
 
+    @field_validator("broker_url")
+    @classmethod
+    def _is_a_redis(cls, value: str) -> str:
+        """Require the form; what is wrong is not repeated, for it may be a password with a sign of its own."""
+        try:
+            parts = urlsplit(value)
+            sound = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ValueError("not as redis://HOST:6379/0; a password goes into broker_password_file")
+        return value
+
     @field_validator("destinations")
     @classmethod
     def _names_differ(cls, value: tuple[Destination, ...]) -> tuple[Destination, ...]:

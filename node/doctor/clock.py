@@ -51,13 +51,12 @@ def _words(seconds: float) -> str:
 
 
 def _broker(visit: Visit) -> Finding | None:
-    url = visit.settings.broker_url
     try:
-        with broker.client(url) as asked:
+        with broker.client(visit.settings) as asked:
             by_s = ahead_s(lambda: float(asked.time()[0]) + asked.time()[1] / 1e6)
     except (redis.RedisError, ValueError):
         return None
-    return compared(f"Redis at {broker.place(url)}", by_s)
+    return compared(f"Redis at {broker.place(visit.settings.broker_url)}", by_s)
 
 
 def _ledger(visit: Visit) -> Finding | None:

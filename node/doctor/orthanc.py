@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 import requests
 
 from node.core.ailments import Ailment
+from node.core.dicomweb import session_of
+from node.core.errors import Unavailable
 from node.core.findings import Finding, fault, fine, warning
 from node.core.settings import Settings, WebDestination
 from node.doctor import clock, http
-from node.doctor.peers import same_host
-from node.doctor.visit import Visit, own_address
+from node.doctor.visit import Visit, own_address, same_host
 
 _ECHO_S = 5
 
@@ -52,34 +53,24 @@ class Rest:
 
 
 def rests(visit: Visit) -> Iterator[Rest]:
-    """Yield the interfaces that are known; a DICOMweb server that is no Orthanc is left out.
-
-    Raises
-    ------
-    OSError
-        A file of a DICOMweb destination cannot be read.
-    """
+    """Yield the interfaces that are known; a DICOMweb server that is no Orthanc, or not to be asked, is left out."""
     if visit.orthanc:
-        yield Rest(visit.orthanc.rstrip("/"), http.session_of(None))
+        yield Rest(visit.orthanc.rstrip("/"), session_of(None))
         return
     for one in visit.settings.destinations:
         if not isinstance(one, WebDestination):
             continue
-        rest = Rest(one.url.partition("/dicom-web")[0].rstrip("/"), http.session_of(one))
         try:
+            rest = Rest(one.url.partition("/dicom-web")[0].rstrip("/"), session_of(one))
             rest.ask("GET", "/system")["DicomAet"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (Unavailable, OSError, ValueError, KeyError, TypeError):  # told of by `web`
             continue
         yield rest
 
 
 def look(visit: Visit) -> Iterator[Finding]:
     """Ask each of them what it knows of us."""
-    try:
-        known = list(rests(visit))
-    except OSError:  # told of by `web`
-        return
-    for rest in known:
+    for rest in rests(visit):
         try:
             yield from _look(rest, visit.settings)
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -24,7 +24,7 @@ from node.core.kinds import Kind, in_place_of
 from node.core.peer import Peer, Rejected
 from node.core.reasons import Outage
 from node.core.settings import Archive, CallerTls, PacsDestination, Settings, Worklist
-from node.doctor.visit import ANSWER_S, CONNECT_S, Visit, addresses, own_address
+from node.doctor.visit import ANSWER_S, CONNECT_S, Visit, own_address
 
 _BY_USER, _CALLING_UNKNOWN, _CALLED_UNKNOWN = 1, 3, 7  # PS3.8 table 9-21
 _COMMIT, _FIND = StorageCommitmentPushModel, StudyRootQueryRetrieveInformationModelFind
@@ -202,11 +202,3 @@ def _commitment(destination: PacsDestination, taken: set[str], config: Settings)
         words = f"{destination.ae_title} may not call us, so that its reports of storage commitment are rejected."
         facts = {"caller": destination.ae_title}
         yield warning("peer.commitment", Ailment.COMMITMENT_UNHEARD, words, destination.name, **facts)
-
-
-def same_host(one: str, other: str) -> bool:
-    """Say whether two names or addresses are of one host; a name that is not known is of none."""
-    try:
-        return bool(addresses(one) & addresses(other))
-    except OSError:
-        return one == other

@@ -16,9 +16,9 @@ import psutil
 
 from node.core.ailments import Ailment
 from node.core.findings import Finding, fault, fine, note, warning
+from node.core.lock import STEWARD
 from node.core.settings import Settings
 from node.doctor.visit import Visit
-from node.steward import LOCK
 
 _LOCKS = Path("/proc/locks")
 
@@ -96,7 +96,7 @@ def _loopback(config: Settings) -> Iterator[Finding]:
 
 
 def _steward(config: Settings) -> Finding:
-    file = config.home / LOCK
+    file = config.home / STEWARD
     holder = _holder(file)
     if holder is None:
         return warning("processes.steward", Ailment.STEWARD_DOWN, f"No steward works in {config.home} here.")

@@ -50,6 +50,14 @@ def addresses(host: str) -> set[str]:
     return {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
 
 
+def same_host(one: str, other: str) -> bool:
+    """Say whether two names or addresses are of one host; a name that is not known is of none."""
+    try:
+        return bool(addresses(one) & addresses(other))
+    except OSError:
+        return one == other
+
+
 def own_address(host: str, port: int) -> str:
     """Return the address of this machine that a host sees, by a connection that is closed at once.
 

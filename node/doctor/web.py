@@ -6,6 +6,8 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from node.core.ailments import Ailment
+from node.core.dicomweb import session_of
+from node.core.errors import Unavailable
 from node.core.findings import Finding, fault, fine
 from node.core.settings import WebDestination
 from node.doctor import clock, http
@@ -35,8 +37,12 @@ def _asked(one: WebDestination) -> Iterator[Finding]:
         return float("nan")
 
     try:
-        with http.session_of(one) as session:
+        with session_of(one) as session:
             by_s = clock.ahead_s(ask)
+    except Unavailable as error:
+        words = f"The DICOMweb server {one.url} is not asked: {error.detail}."
+        yield fault("web.answers", Ailment.WEB_DENIED, words, one.name, setting=setting)
+        return
     except OSError as error:
         words = f"The DICOMweb server {one.url} does not answer: {http.said(error)}."
         yield fault("web.answers", Ailment.WEB_SILENT, words, one.name, setting=setting)

@@ -56,9 +56,9 @@ def _spool(site: Site) -> str:
 def _broker(site: Site) -> str:
     try:
         with redis.Redis.from_url(
-            site.settings.broker_url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+            site.settings.broker, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
         ) as client:
             client.ping()
-    except (redis.RedisError, OSError, ValueError):
+    except (redis.RedisError, ValueError):  # or a password, or a URL, that cannot be used
         return Outage.BROKER_UNREACHABLE
     return ""

@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from markdown import markdown
+from mkdocs.__main__ import cli as mkdocs
 from typer.core import TyperGroup as Group
 from typer.main import get_command
 
@@ -11,6 +14,7 @@ from node.cli import app
 from node.cli.reference import commands_page
 from node.core import private_codes
 from node.core.ailments import Ailment
+from node.core.ledger.audit import Rejection
 from node.core.reasons import NotComputed, RegionRefusal, StudyRefusal
 from node.messages import CURES, messages_page
 from node.reference import settings_page
@@ -20,6 +24,7 @@ from workers.measurement.radiomics import parameters
 from workers.measurement.radiomics.classes import CLASSES
 
 ROOT = Path(__file__).parents[2]
+SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
 def test_settings_page_is_that_of_the_code() -> None:
@@ -35,7 +40,7 @@ def test_commands_page_is_that_of_the_command_line() -> None:
 def test_messages_page_is_that_of_the_code() -> None:
     """docs/messages.md is what `crlm-node config reference messages` prints; each refusal has a cure."""
     assert (ROOT / "docs" / "messages.md").read_text(encoding="utf-8") == messages_page() + "\n"
-    assert {*StudyRefusal, *NotComputed} == set(CURES)
+    assert {*StudyRefusal, *NotComputed, *RegionRefusal, *Rejection} == set(CURES)
 
 
 def test_licences_page_names_what_is_installed() -> None:
@@ -67,8 +72,30 @@ def test_each_hazard_is_guarded_by_tests_that_exist() -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     """A page that the site does not lead to is not read; one that is not there stops `make check`."""
-    named = set(re.findall(r"^ +- ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^ +- (?:Start: )?([\w-]+\.md)$", SITE, re.MULTILINE))
     assert named == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "sound"),
+    [
+        ("index", "[there](index.md#a-heading)\n\n## A heading", True),
+        ("index", "[nowhere](gone.md)", False),
+        ("index", "[nowhere](index.md#gone)", False),
+        ("index", "![no picture](gone.png)", False),
+        ("astray", "A page that nothing leads to.", False),
+    ],
+)
+def test_a_fault_of_the_pages_stops_the_build(tmp_path: Path, name: str, words: str, sound: bool) -> None:
+    """`make check` builds the site with these words and settings; a fault is a dead link, or a page that none names."""
+    [order] = set(re.findall(r"python -m mkdocs (build[ \w-]*\w)", (ROOT / "Makefile").read_text(encoding="utf-8")))
+    settings, _, _ = SITE.partition("\nnav:")
+    file = tmp_path / "mkdocs.yml"
+    file.write_text(f"{settings}\nnav: [index.md]\n", encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Begin\n", encoding="utf-8")
+    (tmp_path / "docs" / f"{name}.md").write_text(f"# Planted\n\n{words}\n", encoding="utf-8")
+    assert CliRunner().invoke(mkdocs, [*order.split(), "-f", str(file)]).exit_code == (0 if sound else 1)
 
 
 def page(name: str) -> str:
@@ -116,6 +143,15 @@ def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_every_item_of_a_list_is_one_in_the_site() -> None:
+    """Its Markdown joins a step to the one before, where code between them is indented by less or touches it."""
+    wanted = re.findall(r"\[(.+)\]", re.findall(r"^markdown_extensions: .+$", SITE, re.MULTILINE)[0])[0].split(", ")
+    for path in (ROOT / "docs").glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        items = re.findall(r"^ *(?:-|\d+\.) ", re.sub(r"^( *)```.*?^\1```", "", text, flags=re.M | re.S), re.MULTILINE)
+        assert len(items) == markdown(text, extensions=wanted).count("<li>"), path.name
 
 
 def test_readme_names_every_command() -> None:

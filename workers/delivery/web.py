@@ -1,22 +1,20 @@
 """A DICOMweb server as a destination: STOW-RS, then QIDO-RS as the proof (PS3.18 sections 10.5 and 10.6).
 
-One request for each object, so that one that is refused holds up no other. The session takes nothing from the
-environment (netrc, proxies, authorities): who is asked, and who is trusted, stands in the settings. Secrets are read
-when they are needed and are in no message.
+One request for each object, so that one that is refused holds up no other. Who is asked, and who is trusted, stands in
+the settings (`node.core.dicomweb`).
 """
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from io import BytesIO
-from pathlib import Path
 from typing import TypeVar
 
 import requests
 from dicomweb_client.api import DICOMwebClient
-from dicomweb_client.session_utils import create_session
 from pydicom import Dataset, dcmread, dcmwrite
 
 from node.core.dicom import PARSER_FAULTS
+from node.core.dicomweb import session_of
 from node.core.errors import NodeError, Unavailable, Untrusted
 from node.core.ledger.tables import Delivery
 from node.core.reasons import Outage, StudyRefusal
@@ -47,7 +45,7 @@ _Answer = TypeVar("_Answer")
 
 def deliver(consignment: Consignment, destination: WebDestination) -> Mapping[str, Outcome]:
     """Return by SOP Instance UID the proof or the error."""
-    with _session(destination) as session:
+    with session_of(destination) as session:
         client = DICOMwebClient(
             destination.url.rstrip("/"),
             session,
@@ -64,28 +62,6 @@ def deliver(consignment: Consignment, destination: WebDestination) -> Mapping[st
             except NodeError as error:
                 outcomes[delivery.sop_instance_uid] = error
         return outcomes
-
-
-def _session(destination: WebDestination) -> requests.Session:
-    """Return a session that says who we are and knows whom to trust."""
-    session: requests.Session = create_session()
-    session.trust_env = False
-    if destination.authorities is not None:
-        if not destination.authorities.is_file():
-            raise Unavailable(Outage.DESTINATION_REFUSED, f"{destination.authorities} is not there")
-        session.verify = str(destination.authorities)
-    if destination.user:
-        session.auth = (destination.user, _secret(destination.password_file))
-    if destination.token_file is not None:
-        session.headers["Authorization"] = f"Bearer {_secret(destination.token_file)}"
-    return session
-
-
-def _secret(file: Path | None) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip() if file else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable(Outage.DESTINATION_REFUSED, f"{file} cannot be read: {type(error).__name__}") from error
 
 
 def _store(client: DICOMwebClient, consignment: Consignment, delivery: Delivery) -> None:

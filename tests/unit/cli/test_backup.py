@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.core.ledger import Ledger
+from node.core.ledger import SCHEMA, Ledger
 from node.core.settings import Settings
 from node.core.spool import Spool
 
@@ -80,4 +80,4 @@ def test_an_older_backup_is_restored_as_it_is(
         0,
         "Its schema is 0001: crlm-node ledger upgrade, then crlm-node ledger check --digests.",
     )
-    assert Ledger(home.ledger).schema() == "0003"
+    assert Ledger(home.ledger).schema() == SCHEMA

@@ -231,7 +231,7 @@ def test_several_studies_that_begin_alike_are_listed(studied: Ledger) -> None:
 def test_the_demo_shows_a_study_that_was_closed_before_there_was_a_job(studied: Ledger, tmp_path: Path) -> None:
     """Nothing was measured, so there is no table: the reason that the ledger holds is shown, and it is no success."""
     node = Peer("CRLM_NODE", "127.0.0.1", 1, "DEMO")
-    stage = demo.Stage(tmp_path, tmp_path, node, None, "", tmp_path, studied, Crew({}, tmp_path))
+    stage = demo.Stage(tmp_path, tmp_path, node, None, "", tmp_path, studied, Crew({}, tmp_path), "", "")
     with studied.transaction() as session:
         closed = session.get_one(Study, OTHER)
     codes: list[int] = []

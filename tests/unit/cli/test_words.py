@@ -16,6 +16,7 @@ from node.phantom import PhantomFiles
 
 COMMANDS = (
     *("demo", "up", "listen", "steward", "worker", "web", "send", "analyse", "radiomics", "series", "phantom"),
+    *("alive", "conformance"),
     *("status", "audit", "doctor", "backup", "restore"),
     *("replay", "priority", "pause", "resume", "backfill"),
     *("user add", "user list", "user password", "user remove"),

@@ -146,6 +146,17 @@ def test_the_password_of_the_broker_comes_from_its_file(tmp_path: Path, url: str
     assert Settings(broker_url=url).broker == url
 
 
+@pytest.mark.parametrize(
+    "url", ["redis:///0", "http://redis/0", "redis:6379", "redis://redis:0/0", "redis://a:b/c@redis"]
+)
+def test_a_broker_is_a_redis_with_a_host(url: str, tmp_path: Path) -> None:
+    """What is no such URL stops the start; it is not repeated, for it may hold a password."""
+    with pytest.raises(SettingsError) as caught:
+        load(write(tmp_path / "config.toml", f'broker_url = "{url}"\n'))
+    assert "broker_url: Value error, not as redis://HOST:6379/0" in str(caught.value)
+    assert url not in str(caught.value)
+
+
 def test_a_password_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A secret that was not mounted stops the process with the name of its setting."""
     with pytest.raises(SettingsError, match=r"broker_password_file: .*none cannot be read"):

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 ENGINE = """#!/bin/bash
 echo "$*" >>"$CALLS"
 case "$*" in
-    *"config --images"*) echo crlm-node:0.1.0; echo docker.io/library/redis:7.0-bookworm ;;
+    *"config --images"*) echo crlm-node:0.1.0; echo redis:7.0-bookworm ;;
     save*) echo layers >"$3" ;;
     "image inspect"*) echo "sha256:1 crlm-node:0.1.0" ;;
 esac
@@ -39,7 +39,7 @@ def test_what_was_packed_is_loaded(bundle: Bundle, tmp_path: Path) -> None:
     there = tmp_path / "bundle"
     assert bundle("images", there).returncode == 0
     calls = (tmp_path / "calls").read_text()
-    assert f"save -o {there}/images.tar crlm-node:0.1.0 docker.io/library/redis:7.0-bookworm" in calls
+    assert f"save -o {there}/images.tar crlm-node:0.1.0 redis:7.0-bookworm" in calls
     assert "--profile * build" in calls
     assert {line.split("./")[1] for line in (there / "SHA256SUMS").read_text().splitlines()} == {
         "images.tar",

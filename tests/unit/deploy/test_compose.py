@@ -32,6 +32,9 @@ def compose() -> dict[str, Any]:
 COMPOSE = compose()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith((f"{NODE}:", f"{NODE}-worker:"))}
+HOST = re.compile(
+    r"^(localhost|[^/]*[.:][^/]*)/"
+)  # how an engine knows a registry: the first word, if it looks like one
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -74,6 +77,12 @@ def test_no_service_may_more_than_it_needs(name: str) -> None:
 
 
 @each_service
+def test_no_image_names_a_registry(name: str) -> None:
+    """Where images come from is the site's: the engine's own settings, a mirror, a bundle."""
+    assert not HOST.match(SERVICES[name]["image"])
+
+
+@each_service
 def test_no_service_runs_as_root(name: str) -> None:
     """By a number in the file, or by the account that its own image says."""
     service = SERVICES[name]
@@ -112,6 +121,14 @@ def test_no_secret_stands_in_the_file(prepared: Path) -> None:
         assert re.fullmatch(r"[\w-]{32}", path.read_text())
         assert path.stat().st_mode & 0o777 == 0o444
     assert (prepared / "site" / "secrets").stat().st_mode & 0o777 == 0o700
+
+
+@each_service
+def test_a_service_gets_the_secrets_that_it_reads(name: str) -> None:
+    """Those, so that it starts, and no other."""
+    read = {"redis": ["broker_password"], "postgres": ["ledger_password"], "grafana": ["grafana_password"]}
+    read |= {"orthanc": ["ORTHANC_PASSWORD"]} | {one: ["ledger_password", "broker_password"] for one in OURS}
+    assert SERVICES[name].get("secrets", []) == read.get(name, [])
 
 
 def test_what_is_there_is_kept(prepared: Path) -> None:

@@ -23,10 +23,10 @@ from node.core.ledger import Ledger, now, queues
 from node.core.ledger.tables import Commitment
 from node.core.settings import CallingPeer, PacsDestination, Settings, WebDestination
 from node.core.states import Stage
-from node.doctor import chart, clock, disk, examine, http, networks, peers, processes, web
+from node.doctor import chart, clock, disk, examine, networks, orthanc, peers, processes, web
 from node.doctor import ledger as ledger_check
 from node.doctor import settings as settings_check
-from node.doctor.visit import Visit
+from node.doctor.visit import Visit, same_host
 from workers import checks
 
 PACS = PacsDestination(kind="dicom", name="pacs", ae_title="PACS", host="127.0.0.1", port=1, commitment=True)
@@ -203,6 +203,13 @@ def test_files_that_the_settings_name_are_read(tmp_path: Path) -> None:
     ]
 
 
+def test_two_names_of_one_host_are_known() -> None:
+    """A name and its address; other addresses are others, and a name that nobody knows is itself alone."""
+    assert same_host("localhost", "127.0.0.1")
+    assert not same_host("127.0.0.1", "127.0.0.9")
+    assert (same_host("pacs.invalid", "pacs.invalid"), same_host("pacs.invalid", "127.0.0.1")) == (True, False)
+
+
 def test_a_name_that_nobody_knows_is_found() -> None:
     """A host that no name server may know (RFC 6761)."""
     unknown = PACS.model_copy(update={"host": "pacs.invalid"})
@@ -252,12 +259,18 @@ def test_a_dicomweb_server_is_asked(
         server.server_close()
 
 
-def test_a_secret_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    """The file of a token is missing: the server is not asked without it."""
-    destination = WebDestination(kind="dicomweb", name="web", url="http://127.0.0.1:1", token_file=tmp_path / "none")
-    assert told(web.look(Visit(Settings(destinations=(destination,)))))[0][1] is Level.FAULT
-    with pytest.raises(FileNotFoundError):
-        http.session_of(destination)
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_secret_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | None) -> None:
+    """The file of a token is missing, or no text: the server is not asked without it, as an Orthanc neither."""
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    destination = WebDestination(kind="dicomweb", name="web", url="http://127.0.0.1:1", token_file=file)
+    visit = Visit(Settings(destinations=(destination,)))
+    [one] = web.look(visit)
+    assert (one.level, one.ailment) == (Level.FAULT, Ailment.WEB_DENIED)
+    assert f"{file} cannot be read" in one.found
+    assert list(orthanc.look(visit)) == []
 
 
 FOUND = [

@@ -159,6 +159,18 @@ def test_what_was_not_taken_is_told_again(
     assert hook.got[1] == hook.got[0]
 
 
+def test_a_secret_that_is_no_text_is_an_outage(
+    ledger: Ledger, troubled: Callable[[str], None], free_port: Callable[[], int], tmp_path: Any
+) -> None:
+    """The steward goes on, and says which way of telling failed."""
+    token = tmp_path / "token"
+    token.write_bytes(b"\xff\xfe")
+    alerts = alerts_of(ledger, webhook=f"http://127.0.0.1:{free_port()}/", webhook_token_file=token)
+    troubled("1.2.1")
+    with pytest.raises(Unavailable, match="alerts-webhook: UnicodeDecodeError"):
+        alerts.round()
+
+
 def test_a_mail_says_it_in_words(ledger: Ledger, troubled: Callable[[str], None], served: Any) -> None:
     """To all who are named, in one message."""
     mail = served(Mail())

@@ -27,6 +27,13 @@ BROKEN = [
     ("torch-stays-in-its-room", "workers/report/__init__.py", "import torch"),
     ("torch-stays-in-its-room", "node/core/grid.py", "from torch.nn import Module"),
     ("torch-stays-in-its-room", "workers/volume.py", "import totalsegmentator.python_api"),
+    ("page-stands-alone", "node/intake.py", "from node.web import server"),
+    ("page-stands-alone", "node/cli/__init__.py", "import node.web"),
+    ("libraries-of-the-page", "node/passwords.py", "from starlette.requests import Request"),
+    ("libraries-of-the-page", "node/intake.py", "import uvicorn"),
+    ("libraries-of-the-page", "workers/report/__init__.py", "from jinja2 import Environment"),
+    ("libraries-of-the-page", "node/web/server.py", "import argon2"),
+    ("libraries-of-the-page", "node/cli/processes.py", "import prometheus_client"),
     ("celery-in-two-files", "workers/volume.py", "from celery import shared_task"),
     ("celery-in-two-files", "node/assembly.py", "import kombu"),
 ]
@@ -41,13 +48,18 @@ MEANT = [
     ("workers/app.py", "import celery, kombu"),
     ("node/outbox.py", "import celery"),
     ("node/core/grid.py", "import node.core.errors"),
+    ("node/web/server.py", "import jinja2, prometheus_client, starlette.requests, uvicorn"),
+    ("node/passwords.py", "from argon2 import PasswordHasher"),
+    ("node/cli/processes.py", "from node.web import server"),
 ]
 SKELETON = [
     *[
         f"node/{name}.py"
-        for name in ("__init__", "association", "intake", "assembly", "selection", "handoff", "outbox")
+        for name in ("__init__", "association", "intake", "assembly", "selection", "handoff", "outbox", "passwords")
     ],
     *[f"node/phantom/{name}.py" for name in ("__init__", "spine")],
+    *[f"node/cli/{name}.py" for name in ("__init__", "processes")],
+    *[f"node/web/{name}.py" for name in ("__init__", "server")],
     *[f"node/core/{name}.py" for name in ("__init__", "grid", "errors")],
     *[f"workers/{name}.py" for name in ("__init__", "volume", "delivery", "engine", "app")],
     *[f"workers/{name}/__init__.py" for name in ("segmentation", "measurement", "report", "training")],

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from .conftest import PROJECT
 
 NAMES = ("node", "worker", "dev")
+OLDEST = "3.11.2"
+"""The Python of Debian 12, which the installation is tried on."""
 
 
 def pins(name: str) -> dict[str, str]:
@@ -87,3 +90,14 @@ def test_no_machine_and_no_registry_in_the_set_up() -> None:
 
 def read(path: Path) -> str:
     return path.read_text(errors="replace")
+
+
+@pytest.mark.parametrize("file", NAMES)
+def test_every_pin_is_for_the_python_of_debian_too(file: str) -> None:
+    """Some libraries want a later patch of the same Python, which whoever pins with a newer one does not see."""
+    for name in pins(file):
+        try:
+            wanted = metadata.metadata(name)["Requires-Python"]
+        except metadata.PackageNotFoundError:
+            continue
+        assert SpecifierSet(wanted or "").contains(OLDEST), f"{name} wants Python {wanted}"

@@ -11,6 +11,7 @@ from node.core.ledger import Ledger, accounts, audit
 from node.core.ledger.accounts import Role
 from node.core.ledger.audit import AuditEvent
 from node.passwords import WeakPassword, hashed
+from node.web import throttle
 from node.web.api import DOORS
 from node.web.application import _LOOK, _ORDER
 from node.web.throttle import ACCOUNT_TRIES, HOST_TRIES, WINDOW_S, Throttle
@@ -66,6 +67,27 @@ def test_attempts_are_forgotten_with_time_and_counted_by_address() -> None:
     assert one.wait_s("another", "10.0.0.8") == 0
     time[0] = WINDOW_S + 1
     assert one.wait_s("another", "10.0.0.9") == 0
+    assert (ACCOUNT_TRIES <= 10, HOST_TRIES <= 100, WINDOW_S >= 600) == (True, True, True)
+
+
+def test_only_what_is_recent_is_held_and_only_an_account_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who signs in frees the account and not the address; what is held does not grow without end."""
+    time = [0.0]
+    one = Throttle(lambda: time[0])
+    for _ in range(HOST_TRIES):
+        one.failed("anna", "10.0.0.9")
+    one.succeeded("anna")
+    assert (one.wait_s("anna", "10.0.0.8"), one.wait_s("anna", "10.0.0.9")) == (0, WINDOW_S)
+    for _ in range(ACCOUNT_TRIES):
+        one.failed("anna", "10.0.0.9")
+    time[0] = WINDOW_S + 1
+    assert one.wait_s("anna", "10.0.0.9") == 0
+    one.failed("anna", "10.0.0.9")
+    assert [len(times) for times in one._failures.values()] == [1, 1]
+    monkeypatch.setattr(throttle, "_MOST_KEYS", 3)
+    for name in ("ben", "cara", "dora"):
+        one.failed(name, "10.0.0.9")
+    assert [name for _, name in one._failures] == ["cara", "dora", "10.0.0.9"]
 
 
 def test_the_cookie_is_for_this_site_and_no_script(client: TestClient, ledger: Ledger) -> None:
@@ -140,10 +162,14 @@ def test_an_operator_is_no_administrator(sign_in: Sign) -> None:
 
 
 def test_an_order_from_another_site_is_not_followed(sign_in: Sign, known: Known, ledger: Ledger) -> None:
-    """Without the token of the session's own page, or with that of another session."""
+    """Without the token of the session's own page, or with that of another session, whatever a proxy adds."""
+    another = forgery_token(sign_in(Role.OPERATOR, "ben").get("/").text)
     client, uid = sign_in(Role.OPERATOR), known()
-    for sent in ({}, {"forgery-token": "0" * 64}):
-        assert client.post(f"/studies/{uid}/priority", data={"turn": "stat", **sent}).status_code == 403
+    assert len(another) == 64
+    for sent in ({}, {"forgery-token": "0" * 64}, {"forgery-token": another}):
+        for headers in ({}, {"authorization": "Basic eDp5"}):
+            answer = client.post(f"/studies/{uid}/priority", data={"turn": "stat", **sent}, headers=headers)
+            assert answer.status_code == 403
     as_json = client.post(f"/api/studies/{uid}/priority", json={"turn": "stat"})
     assert as_json.status_code == 403
     with ledger.reading() as session:
@@ -157,9 +183,32 @@ def test_every_answer_has_the_headers(client: TestClient) -> None:
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
         assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
         assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+        assert "camera=()" in headers["permissions-policy"]
+        assert "strict-transport-security" not in headers
         assert ("no-store" in headers["cache-control"]) != path.startswith("/static/"), path
+
+
+def test_what_came_by_tls_stays_with_tls(client: TestClient, ledger: Ledger) -> None:
+    """The cookie is sent back by no other way, and the browser comes by no other."""
+    orders.add(ledger, "anna", Role.READER, PASSWORD)
+    for scheme in ("http", "https"):
+        answer = client.post(f"{scheme}://testserver/sign-in", data={"name": "anna", "password": PASSWORD})
+        assert answer.status_code == 303
+        assert ("Secure" in answer.headers["set-cookie"]) is (scheme == "https")
+        assert ("strict-transport-security" in answer.headers) is (scheme == "https")
+
+
+def test_a_form_of_another_site_signs_nobody_in(client: TestClient, ledger: Ledger) -> None:
+    """Else somebody could be signed in as another without knowing it."""
+    orders.add(ledger, "anna", Role.READER, PASSWORD)
+    sent = {"name": "anna", "password": PASSWORD}
+    answer = client.post("/sign-in", data=sent, headers={"sec-fetch-site": "cross-site"})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
 
 
 def test_a_weak_password_is_none() -> None:

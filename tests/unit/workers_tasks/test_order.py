@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -22,6 +23,7 @@ from node.outbox import Outbox
 PATIENCE_S = 240.0
 ROUTINE = ("1.3.1", "1.3.2", "1.3.3")
 STAT = "1.3.9"
+PASSWORD = "S/ecret@4711#"  # noqa: S105 - of a Redis that lives as long as a test
 
 
 @pytest.fixture
@@ -34,28 +36,43 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def outbox(ledger: Ledger, settings: Settings, redis_url: str) -> Outbox:
-    """Tells the broker of this test."""
-    return Outbox(ledger, settings.model_copy(update={"broker_url": redis_url}))
+def password(redis_server: Any, tmp_path: Path) -> Path:
+    """File of the password of the broker of this test, which lets nobody in without it."""
+    path = tmp_path / "password"
+    redis_server.guard(PASSWORD, path)
+    return path
 
 
 @pytest.fixture
-def worker(settings: Settings, spool: Spool, redis_url: str, tmp_path: Path) -> Iterator[Callable[[], Any]]:
-    """Return a function that starts a worker of the first queue; it is killed in the end."""
+def outbox(ledger: Ledger, settings: Settings, redis_url: str, password: Path) -> Outbox:
+    """Tells the broker of this test."""
+    return Outbox(ledger, settings.model_copy(update={"broker_url": redis_url, "broker_password_file": password}))
+
+
+@pytest.fixture
+def worker(
+    settings: Settings, spool: Spool, redis_url: str, password: Path, tmp_path: Path
+) -> Iterator[Callable[[], Any]]:
+    """Return a function that starts a worker of the first queue; it is killed in the end, and has told no password."""
     del spool
     running: list[subprocess.Popen[bytes]] = []
     config = tmp_path / "config.toml"
-    config.write_text(f'home = "{settings.home}"\nbroker_url = "{redis_url}"\nattempts = 1\n')
+    lines = [f'home = "{settings.home}"', f'broker_url = "{redis_url}"', f'broker_password_file = "{password}"']
+    config.write_text("\n".join([*lines, "attempts = 1", ""]))
+    log = tmp_path / "worker.log"
 
     def start() -> None:
         words = [sys.executable, "-P", "-m", "node", "--config", str(config), "worker", "--queue", "segment"]
-        with (tmp_path / "worker.log").open("wb") as log:
-            running.append(subprocess.Popen(words, stdout=log, stderr=log, env={**os.environ}))
+        with log.open("wb") as output:
+            running.append(subprocess.Popen(words, stdout=output, stderr=output, env={**os.environ}))
 
     yield start
     for process in running:
         process.kill()
         process.wait()
+    said = log.read_text()
+    assert "redis://:**@127.0.0.1" in said
+    assert not [word for word in (PASSWORD, quote(PASSWORD, safe="")) if word in said]
 
 
 def enter(ledger: Ledger, outbox: Outbox, request: JobRequest, priority: int = queues.ROUTINE) -> None:
