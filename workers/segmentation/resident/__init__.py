@@ -32,6 +32,7 @@ from workers.segmentation.data_sets import BODY, TOTAL, DataSet, Plan, Psoas
 from workers.segmentation.library import TotalSegmentator, class_map, label_numbers
 from workers.segmentation.resident.forward import Warm
 from workers.segmentation.resident.ladder import Step, steps
+from workers.segmentation.resident.memory import give_back
 from workers.segmentation.resident.picture import Labels, Picture, Seen
 
 MARGIN_MM = 20.0
@@ -72,7 +73,12 @@ class Resident(TotalSegmentator):
             `input-untrusted`: the weights changed since they were loaded, or a network cannot be run.
         """
         self._require_unchanged()
-        picture = Picture.of(hu, geometry)
+        try:
+            return self._by_steps(Picture.of(hu, geometry))
+        finally:
+            give_back()
+
+    def _by_steps(self, picture: Picture) -> Mapping[Structure, Region]:
         *higher, lowest = self._steps
         for step in higher:
             try:
