@@ -8,6 +8,7 @@ import socket
 from enum import StrEnum
 from ipaddress import ip_address
 
+from node.broker import ping
 from node.core.lock import STEWARD, is_held
 from node.core.settings import Settings
 
@@ -58,13 +59,10 @@ def _is_unspecified(host: str) -> bool:
 
 
 def _broker(settings: Settings) -> str:
-    import redis  # here: no other command waits for it
+    from redis import RedisError  # here: no other command waits for it
 
     try:
-        with redis.Redis.from_url(
-            settings.broker, socket_timeout=_PATIENCE_S, socket_connect_timeout=_PATIENCE_S
-        ) as client:
-            client.ping()
-    except redis.RedisError as error:
+        ping(settings, _PATIENCE_S)
+    except RedisError as error:
         return f"the broker does not answer ({type(error).__name__})"
     return ""

@@ -61,16 +61,16 @@ class Cards:
 def card_of(row: StoredInstance, ds: Dataset) -> StudyCard:
     """Return what a header says, cut to what the ledger holds."""
     whose = identity(ds)
-    name = text(ds, "PatientName")
+    name = text(ds, "PatientName").replace("^", " ").replace("=", " ")
     return StudyCard(
         study_uid=row.study_uid,
         sop_instance_uid=row.sop_instance_uid,
         digest=row.digest,
         patient_id=text(ds, "PatientID")[:64],
         issuer=whose.issuer[:64],
-        patient_name=name.replace("^", " ").replace("=", " ").strip()[:200],
+        patient_name=name.strip()[:200],
         patient=whose.patient_id[:64],
-        name=folded(name.replace("^", " ").replace("=", " "))[:200],
+        name=folded(name)[:200],
         accession_number=text(ds, "AccessionNumber")[:64],
         study_date=_date(text(ds, "StudyDate")),
         description=text(ds, "StudyDescription")[:64],

@@ -101,10 +101,8 @@ def listener_context(settings: ListenerTls, where: str = "tls") -> ssl.SSLContex
     WrongTlsFile
         A file is missing, readable by others, or not what the setting says.
     """
-    context = _context(ssl.PROTOCOL_TLS_SERVER)
-    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context = _serving(settings, where)
     context.num_tickets = 0
-    _load_own(context, where, settings.certificate, settings.key)
     _load_authorities(context, where, settings.authorities)
     return context
 
@@ -117,10 +115,8 @@ def page_context(settings: WebTls, where: str = "web_tls") -> ssl.SSLContext:
     WrongTlsFile
         A file is missing, readable by others, or not what the setting says.
     """
-    context = _context(ssl.PROTOCOL_TLS_SERVER)
-    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context = _serving(settings, where)
     context.verify_mode = ssl.CERT_NONE
-    _load_own(context, where, settings.certificate, settings.key)
     return context
 
 
@@ -227,6 +223,13 @@ def _context(protocol: int) -> ssl.SSLContext:
     context.set_ciphers(":".join((*CIPHER_SUITES, _STRENGTH)))
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _serving(settings: ListenerTls | WebTls, where: str) -> ssl.SSLContext:
+    context = _context(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    _load_own(context, where, settings.certificate, settings.key)
     return context
 
 

@@ -77,7 +77,7 @@ def gather(session: Session, spool: Spool, uid: str, job_key: str = "") -> Accou
         jobs=known,
         job=chosen,
         request=_request(chosen),
-        result=_result(spool, chosen),
+        result=result_of(spool, chosen.key) if chosen else None,
         images=images_of(spool, chosen.key) if chosen else (),
         deliveries=deliveries.of_job(session, chosen.key) if chosen else (),
         history=history.of_study(session, uid),
@@ -111,7 +111,3 @@ def _request(job: Job | None) -> JobRequest | None:
         return parse(JobRequest, job.request) if job else None
     except NodeError:  # of an earlier version, with another form
         return None
-
-
-def _result(spool: Spool, job: Job | None) -> Mapping[str, Any] | None:
-    return result_of(spool, job.key) if job else None

@@ -5,10 +5,11 @@ Goes out: 200, or 503 with what is away, in coded reasons. No patient data, so n
 
 from collections.abc import Mapping
 
-import redis
+from redis import RedisError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from node.broker import ping
 from node.core.errors import Unavailable
 from node.core.ledger import SCHEMA
 from node.core.reasons import Outage
@@ -55,10 +56,7 @@ def _spool(site: Site) -> str:
 
 def _broker(site: Site) -> str:
     try:
-        with redis.Redis.from_url(
-            site.settings.broker, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
-        ) as client:
-            client.ping()
-    except (redis.RedisError, ValueError):  # or a password, or a URL, that cannot be used
+        ping(site.settings, _TIMEOUT_S)
+    except (RedisError, ValueError):  # or a password, or a URL, that cannot be used
         return Outage.BROKER_UNREACHABLE
     return ""

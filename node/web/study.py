@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from node.core.codes import MEASUREMENTS, of_muscle
-from node.core.ledger import audit
+from node.core.ledger import audit, jobs
 from node.core.records import Indication, RasStatus
 from node.web import pages
-from node.web.account import IMAGES, Account, gather
+from node.web.account import IMAGES, Account, gather, images_of
 from node.web.guard import NotFound
 from node.web.sessions import Person
 from node.web.site import site_of
@@ -79,10 +79,10 @@ def image(request: Request, person: Person) -> Response:
     del person
     site, params = site_of(request), request.path_params
     with site.ledger.reading() as session:
-        account = gather(session, site.spool, params["uid"], params["job"])
-    if account.job is None or params["name"] not in account.images:
+        keys = [one.key for one in jobs.of_study(session, params["uid"])]
+    if params["job"] not in keys or params["name"] not in images_of(site.spool, params["job"]):
         raise NotFound("There is no such picture.")
-    path = site.spool.root / "work" / account.job.key / IMAGES / params["name"]
+    path = site.spool.root / "work" / params["job"] / IMAGES / params["name"]
     return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
 
 

@@ -23,10 +23,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from real_series import read_series
 
 from node.core.codes import Structure
 from node.core.errors import NotAnalysable, Untrusted
-from node.core.grid import Geometry, Plane, stack
+from node.core.grid import Geometry
 from node.core.reasons import StudyRefusal
 
 pytestmark = pytest.mark.timeout(600)
@@ -662,31 +663,14 @@ def test_label_of_two_classes(tmp_path: Path) -> None:
 def real_ct(folder: Path) -> tuple[NDArray[np.int16], Geometry, NDArray[np.uint8]]:
     """Return the real CT of the shared data, its grid, and the reference labels laid on that grid."""
     import nibabel
-    import pydicom
 
-    slices = [pydicom.dcmread(path) for path in sorted((folder / "abdomen3mm" / "ct").glob("*.dcm"))]
-    planes = [
-        Plane(
-            ds.SOPInstanceUID,
-            tuple(map(float, ds.ImagePositionPatient)),  # type: ignore[arg-type]
-            tuple(map(float, ds.ImageOrientationPatient[:3])),  # type: ignore[arg-type]
-            tuple(map(float, ds.ImageOrientationPatient[3:])),  # type: ignore[arg-type]
-            tuple(map(float, ds.PixelSpacing)),  # type: ignore[arg-type]
-            ds.Rows,
-            ds.Columns,
-            ds.FrameOfReferenceUID,
-        )
-        for ds in slices
-    ]
-    ordered = stack(planes, spacing_tolerance=0.05, minimum_slices=10)
-    hu = np.stack([slices[index].pixel_array * slices[index].RescaleSlope for index in ordered.order])
-    hu = (hu + slices[0].RescaleIntercept).astype(np.int16)
+    hu, geometry = read_series(folder / "abdomen3mm" / "ct")
     reference = nibabel.load(folder / "abdomen3mm" / "labels_total_v2.nii.gz")
     indices = np.indices(hu.shape).reshape(3, -1)
-    points = np.diag([-1, -1, 1, 1]) @ ordered.geometry.affine @ np.vstack([indices, np.ones(indices.shape[1])])
+    points = np.diag([-1, -1, 1, 1]) @ geometry.affine @ np.vstack([indices, np.ones(indices.shape[1])])
     places = np.rint((np.linalg.inv(reference.affine) @ points)[:3]).astype(int)
     labels = np.asarray(reference.dataobj).astype(np.uint8)[tuple(places)].reshape(hu.shape)
-    return hu, ordered.geometry, labels
+    return hu, geometry, labels
 
 
 def test_reference_lies_on_the_ct(test_data: Path) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from real_series import read_series
 
-from node.core.grid import Geometry, Plane, stack
+from node.core.grid import Geometry
 from node.phantom import covering_grid, render, standard_anatomy
 from workers.segmentation.port import Network
 
@@ -79,30 +80,7 @@ def study(request: pytest.FixtureRequest) -> tuple[str, Study]:
         hu = render(anatomy, grid, seed=3).hu
         return request.param, (hu, Geometry(hu.shape, grid.origin_mm, *steps, "1.2"))
     folder = request.getfixturevalue("test_data") / request.param
-    return request.param, real(folder / "ct" if request.param == "abdomen3mm" else folder)
-
-
-def real(folder: Path) -> Study:
-    """Read a series of single slices."""
-    import pydicom
-
-    slices = [pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"))]
-    planes = [
-        Plane(
-            ds.SOPInstanceUID,
-            tuple(map(float, ds.ImagePositionPatient)),  # type: ignore[arg-type]
-            tuple(map(float, ds.ImageOrientationPatient[:3])),  # type: ignore[arg-type]
-            tuple(map(float, ds.ImageOrientationPatient[3:])),  # type: ignore[arg-type]
-            tuple(map(float, ds.PixelSpacing)),  # type: ignore[arg-type]
-            ds.Rows,
-            ds.Columns,
-            ds.FrameOfReferenceUID,
-        )
-        for ds in slices
-    ]
-    ordered = stack(planes, spacing_tolerance=0.05, minimum_slices=10)
-    hu = [slices[index].pixel_array * slices[index].RescaleSlope for index in ordered.order]
-    return (np.stack(hu) + slices[0].RescaleIntercept).astype(np.int16), ordered.geometry
+    return request.param, read_series(folder / "ct" if request.param == "abdomen3mm" else folder)
 
 
 def part_of(study: Study, box: tuple[slice, slice, slice]) -> Study:

@@ -1,11 +1,14 @@
 """One site for the whole tier, and the studies that travel through it."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from browser import browser, chromium
+from playwright.sync_api import Browser
 from pydicom import DataElement, Dataset, dcmread
 
 from node.phantom import covering_grid, standard_anatomy, write_phantom
@@ -51,6 +54,25 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantom")
     write_phantom(folder, grid=covering_grid(standard_anatomy(), spacing_mm=(6.0, 5.0, 5.0)))
     return folder
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the pictures: the one that CRLM_TEST_SCREENSHOTS names, else one of pytest's own."""
+    named = os.environ.get("CRLM_TEST_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chrome(lacking: Callable[[str], None]) -> Iterator[Browser]:
+    """The running browser."""
+    program = chromium()
+    if program is None:
+        lacking("Chromium")
+    with browser(str(program)) as running:
+        yield running
 
 
 @pytest.fixture

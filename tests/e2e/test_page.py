@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Window, browser, chromium
+from browser import Window
 from playwright.sync_api import Browser, Page, expect
 from pydicom import dcmread
 
@@ -30,25 +30,6 @@ AXE = """async () => {
     const found = await axe.run(document, { resultTypes: ['violations'] });
     return found.violations.map(({ id, impact, nodes }) => ({ id, impact, where: nodes.map(one => one.html) }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the pictures."""
-    named = os.environ.get("CRLM_TEST_SCREENSHOTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def chrome(lacking: Callable[[str], None]) -> Iterator[Browser]:
-    """The running browser."""
-    program = chromium()
-    if program is None:
-        lacking("Chromium")
-    with browser(str(program)) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

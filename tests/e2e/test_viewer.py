@@ -4,7 +4,6 @@ What the viewer complains of in its console fails the test in which it does. The
 CRLM_TEST_SCREENSHOTS names, else in one of pytest's own, which a failure names.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 import pytest
-from browser import Pixels, Viewer, browser, chromium, window
+from browser import Pixels, Viewer, window
 from numpy.typing import NDArray
 from ohif import VIEWER, served
 from PIL import Image
@@ -67,25 +66,6 @@ ON_THE_CT = {
     "l1.sd_hu": "L1 SD: {} [hnsf'U]",
     "l1.volume": "L1 core volume: {} mL",
 }
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the pictures."""
-    named = os.environ.get("CRLM_TEST_SCREENSHOTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def chrome(lacking: Callable[[str], None]) -> Iterator[Browser]:
-    """The running browser."""
-    program = chromium()
-    if program is None:
-        lacking("Chromium")
-    with browser(str(program)) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from enum import Enum, IntEnum
 from importlib.metadata import version
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from node.core import log
@@ -230,24 +230,21 @@ def trail_read(detail: str) -> Entry:
 
 def rows(session: Session, *, since: datetime | None = None, study_uid: str | None = None) -> Sequence[Audit]:
     """Return the trail, oldest first."""
-    query = select(Audit).order_by(Audit.id)
-    if since is not None:
-        query = query.where(Audit.at >= since)
-    if study_uid is not None:
-        query = query.where(Audit.study_uid == study_uid)
-    return session.scalars(query).all()
+    return session.scalars(_trail(since, study_uid).order_by(Audit.id)).all()
 
 
 def latest(
     session: Session, most: int, *, since: datetime | None = None, study_uid: str | None = None
 ) -> Sequence[Audit]:
     """Return the trail, latest first, so many rows at most."""
-    query = select(Audit).order_by(Audit.id.desc()).limit(most)
+    return session.scalars(_trail(since, study_uid).order_by(Audit.id.desc()).limit(most)).all()
+
+
+def _trail(since: datetime | None, study_uid: str | None) -> Select[Audit]:
+    query = select(Audit)
     if since is not None:
         query = query.where(Audit.at >= since)
-    if study_uid is not None:
-        query = query.where(Audit.study_uid == study_uid)
-    return session.scalars(query).all()
+    return query if study_uid is None else query.where(Audit.study_uid == study_uid)
 
 
 def last_row(session: Session) -> int:
