@@ -12,7 +12,6 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from email.message import EmailMessage
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -22,7 +21,7 @@ from node.core.errors import Unavailable
 from node.core.ledger import Ledger, bookmarks, deliveries
 from node.core.ledger.tables import Delivery, Event, Job, Study
 from node.core.reasons import Outage
-from node.core.settings import Settings, address_of
+from node.core.settings import Settings, SettingsError, address_of, bearer, secret
 from node.core.states import DeliveryState, JobState, StudyState
 
 _AT_ONCE = 200
@@ -83,9 +82,10 @@ class Alerts:
             try:
                 if found:
                     send(found)
-            except (OSError, UnicodeError, smtplib.SMTPException) as error:  # a secret may be no text
+            except (OSError, SettingsError, UnicodeError, smtplib.SMTPException) as error:  # a mail's password is ASCII
                 self._rest_until[reader] = monotonic() + _REST_S
-                failed = Unavailable(Outage.ALERT_FAILED, f"{reader}: {type(error).__name__}")
+                what = str(error) if isinstance(error, SettingsError) else type(error).__name__
+                failed = Unavailable(Outage.ALERT_FAILED, f"{reader}: {what}")
                 continue
             if events:
                 with self._ledger.transaction() as session:
@@ -119,7 +119,7 @@ class Alerts:
         to = self._settings.alerts
         headers = {"Content-Type": "application/json"}
         if to.webhook_token_file is not None:
-            headers["Authorization"] = f"Bearer {_secret(to.webhook_token_file)}"
+            headers["Authorization"] = bearer("alerts.webhook_token_file", to.webhook_token_file)
         content = json.dumps({"node": self._settings.ae_title, "alerts": [asdict(one) for one in alerts]}).encode()
         request = urllib.request.Request(to.webhook, content, headers, method="POST")  # noqa: S310 - http, by settings
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310
@@ -136,7 +136,7 @@ class Alerts:
             if to.mail_starttls:
                 server.starttls()
             if to.mail_user:
-                password = _secret(to.mail_password_file) if to.mail_password_file else ""
+                password = secret("alerts.mail_password_file", file) if (file := to.mail_password_file) else ""
                 server.login(to.mail_user, password)
             server.send_message(message)
 
@@ -145,7 +145,3 @@ def _words(alert: Alert) -> str:
     facts: dict[str, Any] = {"study": alert.study, "reason": alert.reason, "destination": alert.destination}
     lines = [f"{name}: {value}" for name, value in facts.items() if value]
     return "\n".join([_SENTENCES[alert.what], f"at: {alert.at}", *lines, alert.link])
-
-
-def _secret(path: Path) -> str:
-    return path.read_text(encoding="utf-8").rstrip("\r\n")

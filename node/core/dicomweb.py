@@ -5,14 +5,12 @@ environment (netrc, proxies, authorities). What can go wrong: a file with a secr
 holds something else; what is in it is in no message. Next: `workers.delivery.web`, and the doctor.
 """
 
-from pathlib import Path
-
 import requests
 from requests.auth import HTTPBasicAuth
 
 from node.core.errors import Unavailable
 from node.core.reasons import Outage
-from node.core.settings import WebDestination
+from node.core.settings import SettingsError, WebDestination, bearer, secret
 
 
 def session_of(destination: WebDestination | None) -> requests.Session:
@@ -31,19 +29,12 @@ def session_of(destination: WebDestination | None) -> requests.Session:
         if not destination.authorities.is_file():
             raise Unavailable(Outage.DESTINATION_REFUSED, f"{destination.authorities} is not there")
         session.verify = str(destination.authorities)
-    if destination.user:
-        password = _secret(destination.password_file)
-        session.auth = HTTPBasicAuth(destination.user.encode(), password.encode())  # RFC 7617: as UTF-8
-    if (file := destination.token_file) is not None:
-        token = _secret(file)
-        if not token.isascii() or not token.isprintable():  # no header can hold it
-            raise Unavailable(Outage.DESTINATION_REFUSED, f"{file} holds no token")
-        session.headers["Authorization"] = f"Bearer {token}"
-    return session
-
-
-def _secret(file: Path | None) -> str:
     try:
-        return file.read_text(encoding="utf-8").strip() if file else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable(Outage.DESTINATION_REFUSED, f"{file} cannot be read: {type(error).__name__}") from error
+        if destination.user:
+            password = secret("password_file", file) if (file := destination.password_file) else ""
+            session.auth = HTTPBasicAuth(destination.user.encode(), password.encode())  # RFC 7617: as UTF-8
+        if destination.token_file is not None:
+            session.headers["Authorization"] = bearer("token_file", destination.token_file)
+    except SettingsError as error:
+        raise Unavailable(Outage.DESTINATION_REFUSED, str(error)) from error
+    return session

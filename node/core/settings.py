@@ -369,10 +369,7 @@ class Settings(BaseSettings):
         """
         if self.broker_password_file is None:
             return self.broker_url
-        try:
-            password = self.broker_password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"broker_password_file: {self.broker_password_file} cannot be read") from error
+        password = secret("broker_password_file", self.broker_password_file)
         parts = urlsplit(self.broker_url)
         user, _, host = parts.netloc.rpartition("@")
         name = user.partition(":")[0]
@@ -410,6 +407,34 @@ def config_file(option: Path | None) -> Path | None:
     if named := os.environ.get(CONFIG_VARIABLE):
         return Path(named)
     return SYSTEM_CONFIG if SYSTEM_CONFIG.exists() else None
+
+
+def secret(setting: str, file: Path) -> str:
+    """Read the file of a password, less the line break that editors put behind it.
+
+    Raises
+    ------
+    SettingsError
+        It cannot be read, or is no UTF-8; setting and file are named, what is in it never.
+    """
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{setting}: {file} cannot be read: {type(error).__name__}") from error
+
+
+def bearer(setting: str, file: Path) -> str:
+    """Return the `Authorization` header of the token in a file; spaces around the token are none of it.
+
+    Raises
+    ------
+    SettingsError
+        As `secret`, or no header can hold what is in it.
+    """
+    token = secret(setting, file).strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise SettingsError(f"{setting}: {file} holds no token")
+    return f"Bearer {token}"
 
 
 def load(option: Path | None = None) -> Settings:

@@ -23,7 +23,7 @@ from node.core.errors import Unavailable
 from node.core.ledger import clock, host
 from node.core.ledger.clock import now as now
 from node.core.reasons import Outage
-from node.core.settings import Settings, SettingsError
+from node.core.settings import Settings, SettingsError, secret
 
 SCHEMA = "0004"
 """The latest revision in `migrations`."""
@@ -103,11 +103,7 @@ class Ledger:
             return cls(url)
         if url.get_backend_name() == "sqlite":
             raise SettingsError("ledger_password_file: SQLite has no password; name a database in ledger_url")
-        try:
-            password = settings.ledger_password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"ledger_password_file: {settings.ledger_password_file} cannot be read") from error
-        return cls(url.set(password=password))
+        return cls(url.set(password=secret("ledger_password_file", settings.ledger_password_file)))
 
     @property
     def dialect(self) -> Dialect:

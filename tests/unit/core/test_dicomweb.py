@@ -41,7 +41,7 @@ def test_it_says_who_we_are_and_takes_nothing_else(tmp_path: Path, monkeypatch: 
     assert session_of(destination(authorities=ours)).verify == str(ours)
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfes3cret", b"s3cret\r\nX-Other: 1", "s3cret€".encode()])
+@pytest.mark.parametrize("content", [None, b"\n", b"\xff\xfes3cret", b"s3cret\r\nX-Other: 1", "s3cret€".encode()])
 def test_a_file_that_holds_no_token_is_an_outage(tmp_path: Path, content: bytes | None) -> None:
     """One that is away, is no text, or would not fit a header: with the name of the file, and not what is in it."""
     file = tmp_path / "token"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -156,7 +157,7 @@ def test_the_port_of_another_program_is_found(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         [one, steward] = processes.look(Visit(Settings(home=tmp_path, port=port)))
         assert (one.level, one.ailment) == (Level.FAULT, Ailment.PORT_TAKEN)
-        assert "python" in one.found
+        assert f"(process {os.getpid()})" in one.found
     assert steward.ailment is Ailment.STEWARD_DOWN
     [one, _] = processes.look(Visit(Settings(home=tmp_path, port=port)))
     assert (one.level, one.ailment) == (Level.WARNING, Ailment.LISTENER_DOWN)

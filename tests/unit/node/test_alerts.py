@@ -159,15 +159,23 @@ def test_what_was_not_taken_is_told_again(
     assert hook.got[1] == hook.got[0]
 
 
-def test_a_secret_that_is_no_text_is_an_outage(
-    ledger: Ledger, troubled: Callable[[str], None], free_port: Callable[[], int], tmp_path: Any
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"\xff\xfe", "cannot be read: UnicodeDecodeError"), (b"s3cret\r\nX: 1", "holds no token")]
+)
+def test_a_secret_that_cannot_be_used_is_an_outage(
+    content: bytes,
+    what: str,
+    ledger: Ledger,
+    troubled: Callable[[str], None],
+    free_port: Callable[[], int],
+    tmp_path: Any,
 ) -> None:
-    """The steward goes on, and says which way of telling failed."""
+    """The steward goes on, and says which way of telling failed, by the setting and its file."""
     token = tmp_path / "token"
-    token.write_bytes(b"\xff\xfe")
+    token.write_bytes(content)
     alerts = alerts_of(ledger, webhook=f"http://127.0.0.1:{free_port()}/", webhook_token_file=token)
     troubled("1.2.1")
-    with pytest.raises(Unavailable, match="alerts-webhook: UnicodeDecodeError"):
+    with pytest.raises(Unavailable, match=f"alerts-webhook: alerts.webhook_token_file: {token} {what}"):
         alerts.round()
 
 

@@ -282,7 +282,7 @@ def test_a_secret_that_cannot_be_read(server: Server, send: Deliver, tmp_path: P
     """Nothing is sent without it, and the file is named."""
     for _, code, detail in outcomes(send(server, token_file=tmp_path / "token")):
         assert code == "destination-refused"
-        assert detail == f"{tmp_path / 'token'} cannot be read: FileNotFoundError"
+        assert detail == f"token_file: {tmp_path / 'token'} cannot be read: FileNotFoundError"
     assert server.requests == []
 
 
