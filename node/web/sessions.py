@@ -61,7 +61,7 @@ def sign_in(site: Site, name: str, password: str, host: str) -> str:
         site.throttle.failed(name, host)
         audit.note(site.ledger, audit.signed_in(name, host, detail="wrong name or password", done=False))
         raise NotSignedIn(site.throttle.wait_s(name, host))
-    site.throttle.succeeded(name)
+    site.throttle.succeeded(name, host)
     token = secrets.token_urlsafe(32)
     with site.ledger.transaction() as session:
         accounts.sign_in(session, name, digest_of(token))

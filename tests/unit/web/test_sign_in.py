@@ -14,7 +14,7 @@ from node.passwords import WeakPassword, hashed
 from node.web import throttle
 from node.web.api import DOORS
 from node.web.application import _LOOK, _ORDER
-from node.web.throttle import ACCOUNT_TRIES, HOST_TRIES, WINDOW_S, Throttle
+from node.web.throttle import ACCOUNT_TRIES, HOST_TRIES, TRIES, WINDOW_S, Throttle
 
 from .conftest import PASSWORD, Known, Sign, forgery_token
 
@@ -50,7 +50,7 @@ def test_a_wrong_password_is_told_no_more_than_a_wrong_name(client: TestClient, 
 def test_too_many_attempts_have_to_wait(client: TestClient, ledger: Ledger) -> None:
     """Even with the right password, which was perhaps only guessed."""
     orders.add(ledger, "anna", Role.READER, PASSWORD)
-    for _ in range(ACCOUNT_TRIES):
+    for _ in range(TRIES):
         client.post("/sign-in", data={"name": "anna", "password": "wrong password"})
     late = client.post("/sign-in", data={"name": "anna", "password": PASSWORD})
     assert late.status_code == 429
@@ -67,27 +67,39 @@ def test_attempts_are_forgotten_with_time_and_counted_by_address() -> None:
     assert one.wait_s("another", "10.0.0.8") == 0
     time[0] = WINDOW_S + 1
     assert one.wait_s("another", "10.0.0.9") == 0
-    assert (ACCOUNT_TRIES <= 10, HOST_TRIES <= 100, WINDOW_S >= 600) == (True, True, True)
+    assert (TRIES <= 10, HOST_TRIES <= 100, ACCOUNT_TRIES <= 100, WINDOW_S >= 600) == (True, True, True, True)
 
 
-def test_only_what_is_recent_is_held_and_only_an_account_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who signs in frees the account and not the address; what is held does not grow without end."""
+def test_who_knows_a_name_shuts_nobody_out() -> None:
+    """Failures at one address close an account there alone; those of many addresses close it everywhere."""
+    one = Throttle(lambda: 0.0)
+    for _ in range(TRIES):
+        one.failed("anna", "10.0.0.9")
+    assert (one.wait_s("anna", "10.0.0.9"), one.wait_s("ben", "10.0.0.9")) == (WINDOW_S, 0)
+    for number in range(ACCOUNT_TRIES - TRIES):
+        assert one.wait_s("anna", "10.0.0.8") == 0, number
+        one.failed("anna", f"10.0.1.{number}")
+    assert (one.wait_s("anna", "10.0.0.8"), one.wait_s("ben", "10.0.0.8")) == (WINDOW_S, 0)
+
+
+def test_only_what_is_recent_is_held_and_little_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who signs in is forgiven what failed at this account and address; what is held does not grow without end."""
     time = [0.0]
     one = Throttle(lambda: time[0])
-    for _ in range(HOST_TRIES):
+    for _ in range(TRIES):
         one.failed("anna", "10.0.0.9")
-    one.succeeded("anna")
-    assert (one.wait_s("anna", "10.0.0.8"), one.wait_s("anna", "10.0.0.9")) == (0, WINDOW_S)
-    for _ in range(ACCOUNT_TRIES):
-        one.failed("anna", "10.0.0.9")
+        one.failed("anna", "10.0.0.8")
+    one.succeeded("anna", "10.0.0.9")
+    assert (one.wait_s("anna", "10.0.0.9"), one.wait_s("anna", "10.0.0.8")) == (0, WINDOW_S)
+    assert sorted(len(times) for times in one._failures.values()) == [TRIES, TRIES, TRIES, 2 * TRIES]
     time[0] = WINDOW_S + 1
-    assert one.wait_s("anna", "10.0.0.9") == 0
+    assert one.wait_s("anna", "10.0.0.8") == 0
     one.failed("anna", "10.0.0.9")
-    assert [len(times) for times in one._failures.values()] == [1, 1]
-    monkeypatch.setattr(throttle, "_MOST_KEYS", 3)
-    for name in ("ben", "cara", "dora"):
+    assert [len(one._failures[key]) for key in (("anna", "10.0.0.9"), ("", "10.0.0.9"), ("anna", ""))] == [1, 1, 1]
+    monkeypatch.setattr(throttle, "_MOST_KEYS", 4)
+    for name in ("ben", "cara"):
         one.failed(name, "10.0.0.9")
-    assert [name for _, name in one._failures] == ["cara", "dora", "10.0.0.9"]
+    assert [*one._failures] == [("ben", ""), ("cara", "10.0.0.9"), ("", "10.0.0.9"), ("cara", "")]
 
 
 def test_the_cookie_is_for_this_site_and_no_script(client: TestClient, ledger: Ledger) -> None:
