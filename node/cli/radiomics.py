@@ -61,7 +61,8 @@ def radiomics(
     """Compute radiomic features under the names and definitions of PyRadiomics, or deep features, or both.
 
     The table has the columns of PyRadiomics' own command. What the parameter file asks for and is not offered is
-    refused by its name. With --batch a region that has no features leaves them empty, and the exit code is 1.
+    refused by its name. With --batch a region that has no features leaves them empty, and the exit code is 1; the same
+    command again measures those that are missing.
     """
     table = of_the_workers("radiomics")
     if (batch is None) == (image is None or mask is None) or (batch and (image or mask or label or segment)):
@@ -99,11 +100,12 @@ def _run(table: Any, regions: Any, params: Path | None, engine: Engine, network:
     if done.waiting:
         told = done.measured + done.failed
         say(
-            f"Stopped: {told} of {len(regions)} regions are in {out}"
+            f"Stopped: {told} of {len(regions)} regions are in {out}; the same command goes on"
             if told
             else "Stopped before the first region had ended: nothing is written"
         )
         return INTERRUPTED
     if done.measured:
-        say(f"Written to {out}: {done.measured} of {len(regions)} regions" if several else f"Written to {out}")
+        earlier = f", {done.before} of them by an earlier run" if done.before else ""
+        say(f"Written to {out}: {done.measured} of {len(regions)} regions{earlier}" if several else f"Written to {out}")
     return FAILED if done.failed else OK

@@ -3,13 +3,17 @@
 Comes in: images and masks by path, or a CSV file that lists them. Goes out: a CSV file with a row for each region: what
 was listed, diagnostics, features. What can go wrong: a region may have no features, which its caller hears, and its row
 ends before them; a list or a parameter file that cannot be read. Next: a researcher, or `crlm-node signature`.
+
+Until all regions have features, what was measured stands in a `journal` too, and is not measured again.
 """
 
 import csv
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from threading import Event, Thread
@@ -20,6 +24,8 @@ import SimpleITK
 from node.core.errors import NotExtractable
 from node.core.reasons import RegionRefusal
 from workers.extraction import sources
+from workers.extraction.journal import Journal, Row
+from workers.measurement.deep.embedding import told
 from workers.measurement.deep.folder import Network
 from workers.measurement.deep.folder import read as network
 from workers.measurement.radiomics import parameters
@@ -49,11 +55,15 @@ class Listed:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: regions with features, regions without, regions that were not looked at."""
+    """How a run ended: regions with features, regions without, regions that were not looked at.
+
+    `before` is how many of those with features an earlier run had measured.
+    """
 
     measured: int
     failed: int
     waiting: int
+    before: int = 0
 
 
 def one(image: Path, mask: Path, label: int | None, segment: str | None = None) -> Listed:
@@ -125,24 +135,39 @@ def run(
     wanted = Wanted(parameters.load(parameter_file) if parameter_file else None, Engine(engine), deep)
     if parameter_file and engine == Engine.FAST:
         Thread(target=load).start()  # beside the reading of the first image
-    reading = _Reading()
-    rows: list[dict[str, Any]] = []
-    failed = 0
-    for group in _of_one_image(regions):
+    journal = Journal(out, _asked(parameter_file, engine, deep))
+    keys = [journal.key(region.row, region.image, region.mask) for region in regions]
+    rows = {number: row for number, key in enumerate(keys) if (row := journal.row(key)) is not None}
+    before, failed, reading = len(rows), 0, _Reading()
+    for number in rows:
+        on_end(regions[number], None)
+    for numbers in _of_one_image(regions, [number for number in range(len(regions)) if number not in rows]):
         if stop.is_set():
             break
-        for region, found in zip(group, _features(group, wanted, reading), strict=True):
-            why = found if isinstance(found, NotExtractable) else None
-            rows.append({**region.row, **_cells(found)})
-            failed += why is not None
-            on_end(region, why)
-    _write(out, rows)
-    return Ended(len(rows) - failed, failed, len(regions) - len(rows))
+        found = _features([regions[number] for number in numbers], wanted, reading)
+        for number, one in zip(numbers, found, strict=True):
+            rows[number] = {**regions[number].row, **_cells(one)}
+            if isinstance(one, NotExtractable):
+                failed += 1
+                on_end(regions[number], one)
+            else:
+                journal.add(keys[number], rows[number])
+                on_end(regions[number], None)
+    _write(out, [rows[number] for number in sorted(rows)])
+    if len(rows) - failed == len(regions):
+        journal.forget()
+    return Ended(len(rows) - failed, failed, len(regions) - len(rows), before)
 
 
-def _of_one_image(regions: Sequence[Listed]) -> Iterator[list[Listed]]:
-    """Yield neighbours in the list that are of one image, not too many at once."""
-    for _, group in groupby(regions, key=lambda region: region.image):
+def _asked(parameter_file: Path | None, engine: str, deep: Network | None) -> list[Any]:
+    """Return all but the region that a row depends on."""
+    digest = hashlib.sha256(parameter_file.read_bytes()).hexdigest() if parameter_file else None
+    return [version("crlm-node"), engine, digest, told(deep) if deep else None]
+
+
+def _of_one_image(regions: Sequence[Listed], numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Yield those of these regions that are neighbours and of one image, not too many at once."""
+    for _, group in groupby(numbers, key=lambda number: regions[number].image):
         waiting = list(group)
         yield from (waiting[first : first + _AT_ONCE] for first in range(0, len(waiting), _AT_ONCE))
 
@@ -187,11 +212,14 @@ def _features(group: Sequence[Listed], wanted: Wanted, reading: _Reading) -> lis
     return [one for one in found if one is not None]
 
 
-def _cells(found: Features | NotExtractable) -> dict[str, Any]:
-    return {} if isinstance(found, NotExtractable) else {**found.diagnostics, **found.values}
+def _cells(found: Features | NotExtractable) -> dict[str, str]:
+    """Return what stands in the cells of a row, as `csv` would write it."""
+    if isinstance(found, NotExtractable):
+        return {}
+    return {name: str(value) for name, value in {**found.diagnostics, **found.values}.items()}
 
 
-def _write(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write(out: Path, rows: Sequence[Row]) -> None:
     """Write rows; the columns are those of the fullest one, then those that only others have, by name."""
     if not rows:
         return

@@ -212,3 +212,99 @@ def test_what_was_done_before_a_stop_is_a_whole_table(
     assert (files / "o.csv").exists() == bool(before)
     if before:
         assert len(rows(files / "o.csv")) == 1
+
+
+@pytest.fixture
+def cohort(files: Path) -> tuple[str | Path, ...]:
+    """The words of a run on three images, the second of which has a mask without voxels."""
+    one = made()
+    for number in (1, 2, 3):
+        SimpleITK.WriteImage(one.image + number, str(files / f"image{number}.nii.gz"))
+        SimpleITK.WriteImage(one.mask * (number != 2), str(files / f"mask{number}.nii.gz"))
+    lines = (f"{number},image{number}.nii.gz,mask{number}.nii.gz" for number in (1, 2, 3))
+    (files / "list.csv").write_text("\n".join(["Patient,Image,Mask", *lines]) + "\n")
+    common = "--params", files / "params.yaml", "--out", files / "o.csv"
+    return ("radiomics", "--batch", files / "list.csv", *common)
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the images that are read."""
+    names: list[str] = []
+    read = table.sources.image
+
+    def image(path: Path) -> Any:
+        names.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(table.sources, "image", image)
+    return names
+
+
+def test_the_same_command_measures_what_is_missing(
+    crlm_node: Callable[..., Any], files: Path, cohort: tuple[str | Path, ...], looked_at: list[str]
+) -> None:
+    """A region that was mended alone; the table is then that of one run, and nothing is left beside it."""
+    assert crlm_node(*cohort).code == 1
+    assert (files / ".o.csv.rows").exists()
+    SimpleITK.WriteImage(made().mask, str(files / "mask2.nii.gz"))
+    looked_at.clear()
+    done = crlm_node(*cohort)
+    assert (done.code, looked_at) == (0, ["image2.nii.gz"])
+    assert "3 of 3 regions, 2 of them by an earlier run" in done.out
+    assert not (files / ".o.csv.rows").exists()
+    again = (files / "o.csv").read_bytes()
+    looked_at.clear()
+    assert crlm_node(*cohort).code == 0
+    assert looked_at == ["image1.nii.gz", "image2.nii.gz", "image3.nii.gz"]
+    assert (files / "o.csv").read_bytes() == again
+
+
+def test_a_run_that_was_killed_goes_on(
+    crlm_node: Callable[..., Any], files: Path, cohort: tuple[str | Path, ...], looked_at: list[str]
+) -> None:
+    """Even with its last line cut; a row that is whole is taken."""
+    assert crlm_node(*cohort).code == 1
+    (files / "o.csv").unlink()
+    lines = (files / ".o.csv.rows").read_text()
+    (files / ".o.csv.rows").write_text(lines[:-20])
+    looked_at.clear()
+    assert crlm_node(*cohort).code == 1
+    assert looked_at == ["image2.nii.gz", "image3.nii.gz"]
+    assert [bool(row["original_firstorder_Mean"]) for row in rows(files / "o.csv")] == [True, False, True]
+    looked_at.clear()
+    crlm_node(*cohort)
+    assert looked_at == ["image2.nii.gz"]
+
+
+@pytest.mark.parametrize("what", ["an image", "a mask", "the list", "the parameters", "the engine", "the version"])
+def test_what_has_changed_is_measured_anew(
+    what: str,
+    crlm_node: Callable[..., Any],
+    files: Path,
+    cohort: tuple[str | Path, ...],
+    looked_at: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every region that the change touches, and those that had no features."""
+    assert crlm_node(*cohort).code == 1
+    words, touched = list(cohort), ["image1.nii.gz", "image2.nii.gz"]
+    if what == "an image":
+        SimpleITK.WriteImage(made().image * 2, str(files / "image1.nii.gz"))
+    elif what == "a mask":
+        (files / "mask1.nii.gz").touch()
+    elif what == "the list":
+        text = (files / "list.csv").read_text()
+        (files / "list.csv").write_text(text.replace("1,image1", "one,image1"))
+    else:
+        touched.append("image3.nii.gz")
+        if what == "the parameters":
+            (files / "params.yaml").write_text(FEW.replace("Minimum", "Maximum"))
+        elif what == "the version":
+            monkeypatch.setattr(table, "version", lambda _: "0.0")
+        else:
+            words += ["--engine", "pyradiomics"]
+    looked_at.clear()
+    assert crlm_node(*words).code == 1
+    assert looked_at == touched
+    assert not what.startswith("the p") or "original_firstorder_Maximum" in rows(files / "o.csv")[0]
