@@ -4,13 +4,17 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
+from sr_reading import children, number, walk
+from sr_reading import name as concept
 
 from node.core.codes import MEASUREMENTS
 from node.core.states import DeliveryState, StudyState
+from node.phantom import covering_grid, standard_anatomy, write_phantom
 
 from .conftest import ID, NAME, Sent, renamed, send_all
 from .stack import HOST, NODE, PACS, READER, SCANNER, Stack, View
@@ -193,6 +197,20 @@ def test_numbers_of_the_synthetic_abdomen(
         assert value(document, name) == pytest.approx(truth[name]["value"], rel=tolerance), name
     assert value(document, "burden.count") == truth["burden.count"]["value"]
     assert document["study"]["study_instance_uid"] == study.uid
+
+
+def test_a_score_comes_back_from_the_pacs(stack: Stack, tmp_path: Path) -> None:
+    """Where headers let a signature score a study: the number that was computed is in the SR that the PACS holds."""
+    grid = covering_grid(standard_anatomy(), spacing_mm=(6.0, 5.0, 5.0))
+    files = write_phantom(tmp_path, grid=grid, planned=True)
+    ct = dcmread(files.ct[0], stop_before_pixels=True)
+    send_all(stack, Sent(str(ct.StudyInstanceUID), files.ct, files.seg))
+    view = stack.wait(str(ct.StudyInstanceUID))
+    [one] = [one for one in stack.document(view)["rad_scores"] if one["signature"] == "tcia-crlm-os"]
+    report = dcmread(stack.work(view) / "sr.dcm", stop_before_pixels=True)
+    returned = stack.archive.wado(report.StudyInstanceUID, report.SeriesInstanceUID, report.SOPInstanceUID)
+    [box] = [item for item in walk(dcmread(BytesIO(returned))) if concept(item) == "rad-score-by"]
+    assert [number(item) for item in children(box, "NUM", "rad-score")] == [(round(one["score"], 4), "1")]
 
 
 def test_the_patient_is_in_the_results_and_in_no_log(stack: Stack, study: Sent, measured: Callable[[], View]) -> None:
