@@ -6,8 +6,8 @@
 set -euo pipefail
 
 running=(orthanc orthanc-dicomweb redis-server)
-judging=(orthanc-python dcmtk dicom3tools libpixelmed-java default-jre-headless chromium postgresql systemd)
-services=(orthanc redis-server postgresql)
+judging=(orthanc-python dcmtk dicom3tools libpixelmed-java default-jre-headless chromium postgresql prometheus systemd)
+services=(orthanc redis-server postgresql prometheus)
 python=${PYTHON:-python3}
 policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 mark='# placed by the set-up of crlm-node, for as long as it installs packages'

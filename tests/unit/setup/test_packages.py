@@ -16,6 +16,7 @@ JUDGING = [
     "default-jre-headless",
     "chromium",
     "postgresql",
+    "prometheus",
     "systemd",
 ]
 

@@ -1,10 +1,13 @@
-"""What deploy/monitoring asks for is what the page tells."""
+"""What deploy/monitoring asks for is what the page tells, and a real Prometheus understands both."""
 
 import json
 import re
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,10 +29,15 @@ SELECTED = re.compile(r"(crlm_[a-z_]+)(?:\{([^}]*)\})?")
 VALUES = {"condition": Condition, "state": DeliveryState, "queue": Stage, "stage": Stage}
 
 
+def read_rules() -> list[dict[str, Any]]:
+    """Return the groups of alert rules."""
+    groups: list[dict[str, Any]] = YAML(typ="safe").load((FOLDER / "alerts.yml").read_text())["groups"]
+    return groups
+
+
 def asked() -> Iterator[tuple[str, str, str]]:
     """Yield each expression with its name, and the words in which its labels are shown."""
-    rules = YAML(typ="safe").load((FOLDER / "alerts.yml").read_text())["groups"]
-    for rule in (rule for group in rules for rule in group["rules"]):
+    for rule in (rule for group in read_rules() for rule in group["rules"]):
         yield rule["alert"], rule["expr"], " ".join(re.findall(r"\$labels\.\w+", str(rule["annotations"])))
     for panel in json.loads((FOLDER / "grafana-dashboard.json").read_text())["panels"]:
         for target in panel.get("targets", []):
@@ -99,3 +107,129 @@ def test_the_dashboard_is_one() -> None:
     ]
     assert len(set(cells)) == len(cells)
     assert max(x for x, _ in cells) < 24
+
+
+# --- by Prometheus' own judge ---------------------------------------------------------------------------------------
+
+Judge = Callable[..., str]
+LONG_MIN = 300
+"""Longer than any alert waits."""
+
+
+@pytest.fixture
+def judge(program: Callable[[str], str], tmp_path: Path) -> Judge:
+    """Return a function that runs promtool beside the files of deploy/monitoring, and returns what is wrong."""
+    promtool = program("promtool")
+    for path in FOLDER.glob("*.yml"):
+        shutil.copy(path, tmp_path)
+
+    def run(*words: str, given: str = "") -> str:
+        command = [promtool, *words]
+        done = subprocess.run(command, cwd=tmp_path, input=given, text=True, capture_output=True, check=False)
+        return done.stdout + done.stderr if done.returncode else ""
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml", "compose.yml"])
+def test_prometheus_takes_its_files(name: str, judge: Judge, tmp_path: Path) -> None:
+    """Each with the rules that it names; a file with a key that does not exist is refused."""
+    assert judge("check", "config", name) == ""
+    with (tmp_path / name).open("a") as file:
+        file.write("nonsense: 1\n")
+    assert "nonsense" in judge("check", "config", name)
+
+
+def test_prometheus_finds_no_fault_with_the_metrics(
+    judge: Judge, client: TestClient, told: dict[str, set[str]]
+) -> None:
+    """Form, names, units and explanations; a counter that is not called one is told."""
+    assert told
+    text = client.get("/metrics").text
+    assert judge("check", "metrics", given=text) == ""
+    assert "crlm_wrong" in judge(
+        "check", "metrics", given=f"{text}# HELP crlm_wrong W.\n# TYPE crlm_wrong counter\ncrlm_wrong 1\n"
+    )
+
+
+WELL = {
+    'up{job="crlm-node"}': "1",
+    "crlm_ledger_up": "1",
+    'crlm_studies{condition="done",reason=""}': "40",
+    'crlm_queue_age_seconds{queue="segment"}': "200",
+    'crlm_queue_paused{queue="segment"}': "0",
+    'crlm_destination_up{destination="pacs"}': "1",
+    "crlm_disk_free_bytes": "9e11",
+    'crlm_rejected_associations_total{reason="caller-unknown"}': "3",
+}
+SITES: dict[str, tuple[dict[str, str], int, dict[str, str], str]] = {
+    "CrlmPageDown": (
+        {'up{job="crlm-node"}': "0"},
+        5,
+        {"job": "crlm-node"},
+        "The page of the node does not answer.",
+    ),
+    "CrlmLedgerAway": ({"crlm_ledger_up": "0"}, 2, {}, "The ledger does not answer."),
+    "CrlmStudySetAside": (
+        {f'crlm_studies{{condition="quarantined",reason="{reason}"}}': "2" for reason in ("input-untrusted", "other")},
+        5,
+        {},
+        "4 studies are set aside.",
+    ),
+    "CrlmStudyFailed": ({'crlm_studies{condition="failed",reason=""}': "1"}, 5, {}, "1 studies have failed."),
+    "CrlmQueueStands": (
+        {'crlm_queue_age_seconds{queue="segment"}': "3700"},
+        10,
+        {"queue": "segment"},
+        "The first in the queue segment waits for 1h 1m 40s.",
+    ),
+    "CrlmQueuePaused": (  # what stands because it is paused is told once
+        {'crlm_queue_age_seconds{queue="segment"}': "3700", 'crlm_queue_paused{queue="segment"}': "1"},
+        240,
+        {"queue": "segment"},
+        "The queue segment is paused for four hours.",
+    ),
+    "CrlmDestinationSilent": (
+        {'crlm_destination_up{destination="pacs"}': "0"},
+        15,
+        {"destination": "pacs"},
+        "pacs does not answer.",
+    ),
+    "CrlmDiskLow": ({"crlm_disk_free_bytes": "1.5e10"}, 10, {}, "The disk of the spool has 13.97GiB left."),
+    "CrlmCallersRejected": (
+        {'crlm_rejected_associations_total{reason="caller-unknown"}': "0+2"},
+        11,  # more than twenty
+        {"reason": "caller-unknown"},
+        "Associations are rejected: caller-unknown.",
+    ),
+}
+"""For each alert what is other than in a site that is well, after how many minutes, its labels, what it says."""
+
+
+@pytest.mark.parametrize("fires", ["", *SITES])
+def test_each_alert_is_of_one_thing(fires: str, judge: Judge, tmp_path: Path) -> None:
+    """Where that is so it fires, in good time and not before, with its words, and no other does; else none."""
+    rules = {rule["alert"]: rule for group in read_rules() for rule in group["rules"]}
+    assert rules.keys() == SITES.keys()
+    changed, after_min, labels, summary = SITES[fires] if fires else ({}, 0, {}, "")
+    series = [{"series": one, "values": f"{values}x{LONG_MIN}"} for one, values in (WELL | changed).items()]
+    told = (
+        {
+            "exp_labels": {**labels, **rules[fires]["labels"]},
+            "exp_annotations": {**rules[fires]["annotations"], "summary": summary},
+        }
+        if fires
+        else {}
+    )
+    asked_of = [
+        {"eval_time": f"{minutes}m", "alertname": name, "exp_alerts": [told] if (name == fires and late) else []}
+        for name in rules
+        for minutes, late in ((max(after_min - 1, 0), False), (after_min, True), (LONG_MIN, True))
+    ]
+    content = {
+        "rule_files": ["alerts.yml"],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": series, "alert_rule_test": asked_of}],
+    }
+    (tmp_path / "test.yml").write_text(json.dumps(content))
+    assert judge("test", "rules", "test.yml") == ""
