@@ -65,10 +65,11 @@ class Postgres:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def create(self, like: str = "template1") -> str:
+    def create(self, like: str = "template1", encoding: str = "UTF8") -> str:
         """Make a database and return its SQLAlchemy URL: empty, or a copy of the one of that name."""
         name = f"ledger{next(self._numbers)}"
-        self._say(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(like)))
+        words = sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING {}")
+        self._say(words.format(sql.Identifier(name), sql.Identifier(like), sql.Literal(encoding)))
         return f"postgresql+psycopg://{_USER}@/{name}?host={self.folder}"
 
     def drop(self, url: str) -> None:

@@ -76,6 +76,8 @@ class Ledger:
             self._engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
             event.listen(self._engine, "connect", _prepare_sqlite)
         else:
+            # A database that was made where no locale is set says of its text that it is of no encoding; ours is UTF-8.
+            self.url = url = make_url(url).update_query_dict({"client_encoding": "utf8"})
             # A connection that a restart of the database has broken is replaced before it is used.
             self._engine = create_engine(
                 url, pool_pre_ping=True, pool_size=_CONNECTIONS, pool_recycle=_CONNECTION_S, hide_parameters=True

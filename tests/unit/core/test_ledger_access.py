@@ -13,7 +13,8 @@ from postgres import Postgres
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from node.core.errors import Unavailable
-from node.core.ledger import Ledger, SchemaMismatch, clock, host, now
+from node.core.ledger import Ledger, SchemaMismatch, accounts, clock, host, now
+from node.core.ledger.accounts import Role
 from node.core.ledger.host import SecondHost
 from node.core.reasons import Outage
 from node.core.settings import Settings, SettingsError
@@ -41,6 +42,17 @@ class TestPassword:
             Ledger.of(Settings(ledger_url=self.URL, ledger_password_file=tmp_path / "none"))
         with pytest.raises(SettingsError, match="ledger_password_file: SQLite has no password"):
             Ledger.of(Settings(home=tmp_path, ledger_password_file=tmp_path / "none"))
+
+
+def test_a_database_without_an_encoding_holds_our_text(postgres: Postgres) -> None:
+    """As `createdb` makes one on a Debian without a locale: the driver would then return bytes."""
+    one = Ledger(postgres.create(like="template0", encoding="SQL_ASCII"))
+    one.upgrade()
+    with one.transaction() as session:
+        accounts.add(session, "jürgen", Role.READER, "hash")
+    with one.reading() as session:
+        assert [account.name for account in accounts.every(session)] == ["jürgen"]
+    one.close()
 
 
 @pytest.mark.parametrize("kind", [InterfaceError, OperationalError])
