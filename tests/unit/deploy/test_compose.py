@@ -93,6 +93,18 @@ def test_no_service_runs_as_root(name: str) -> None:
         assert re.findall(r"^USER (\S+)$", text, re.MULTILINE)[-1].split(":")[0] not in ("root", "0")
 
 
+@each_service
+def test_what_is_memory_says_what_every_engine_knows(name: str) -> None:
+    """podman takes no owner of a tmpfs, keeps a place below /run for itself, and gives a volume no size."""
+    for one in SERVICES[name].get("tmpfs", ()):
+        place, _, options = one.partition(":")
+        assert not f"{place}/".startswith(("/run/", "/var/run/")), one
+        assert {option.partition("=")[0] for option in options.split(",")} <= {"size", "mode"}, one
+    sources = {one["source"] for one in SERVICES[name].get("volumes", ()) if one["type"] == "volume"}
+    for options in (COMPOSE["volumes"][source].get("driver_opts", {}).get("o", "") for source in sources):
+        assert "size=" not in options
+
+
 def test_broker_and_database_are_reached_from_inside_alone() -> None:
     """They, and the worker with the networks, have no port outside and no way out."""
     assert COMPOSE["networks"]["inner"]["internal"] is True
