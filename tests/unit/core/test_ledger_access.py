@@ -82,7 +82,7 @@ class TestHosts:
         """Return a function that takes this process to another host."""
 
         def move(name: str) -> None:
-            monkeypatch.setattr(host, "this_host", lambda: f"kernel-of-{name} {name}")
+            monkeypatch.setattr(host, "this_host", lambda: host.Host(f"kernel-of-{name}", name, "one image"))
 
         return move
 
@@ -104,6 +104,29 @@ class TestHosts:
         with pytest.raises(SecondHost, match="beta"):
             first.require_schema()
         third.close()
+
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            (("k", "a", "m"), ("k", "b", ""), True),  # two containers of one kernel
+            (("k", "a", "m"), ("l", "a", "m"), True),  # a system in a container, which hides its kernel from some
+            (("k", "a", ""), ("l", "a", ""), False),  # two hosts of one name
+            (("k", "a", "m"), ("l", "b", "m"), False),  # two hosts of one image
+            (("k", "a", "m"), ("l", "a", "n"), False),  # a name that moved to another machine
+        ],
+    )
+    def test_what_is_one_host(
+        self, one: tuple[str, ...], other: tuple[str, ...], same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By its kernel, or by name and number of the machine."""
+        first, second = (Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}") for _ in range(2))
+        monkeypatch.setattr(host, "this_host", lambda: host.Host(*one))
+        first.upgrade()
+        monkeypatch.setattr(host, "this_host", lambda: host.Host(*other))
+        with contextlib.nullcontext() if same else pytest.raises(SecondHost, match="Processes of a work"):
+            second.require_schema()
+        first.close()
+        second.close()
 
     def test_a_killed_process_leaves_no_lock(self, tmp_path: Path, on: Callable[[str], None]) -> None:
         """The system frees it, however the process ended; until then its host alone is served."""
