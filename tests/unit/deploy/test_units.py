@@ -74,14 +74,26 @@ def test_every_command_is_one_of_the_command_line() -> None:
     group: Any = get_command(app)
     started = set()
     for path in SERVICES:
-        [line] = re.findall(rf"^ExecStart={_PROGRAM} (.+)$", path.read_text(), re.MULTILINE)
-        for queue in ("segment", "measure", "deliver") if "@" in path.name else ("",):
-            words = line.replace("%i", queue).split()
-            name, command, rest = group.resolve_command(group.make_context("x", words, resilient_parsing=True), words)
+        lines = re.findall(rf"^ExecStart(?:Pre)?={_PROGRAM} (.+)$", path.read_text(), re.MULTILINE)
+        queues = ("segment", "measure", "deliver") if "@" in path.name else ("",)
+        for words in (line.replace("%i", queue).split() for line in lines for queue in queues):
+            started.add(" ".join(words[:2]) if words[0] == "ledger" else words[0])
+            command, rest = group, words
+            while rest and hasattr(command, "resolve_command"):
+                context = command.make_context("x", rest, resilient_parsing=True)
+                name, command, rest = command.resolve_command(context, rest)
             with command.make_context(name, rest) as context:
                 assert context.args == []
-            started.add(name)
-    assert started == {"listen", "steward", "web", "worker"}
+    assert started == {"listen", "steward", "web", "worker", "ledger upgrade"}
+
+
+def test_who_comes_first_and_who_last() -> None:
+    """The steward's unit migrates before it starts, the others begin after it; the target ends when all have ended."""
+    assert "\nExecStartPre=" in (UNITS / "crlm-node-steward.service").read_text()
+    for path in SERVICES:
+        [after] = re.findall(r"^After=(.*)$", path.read_text(), re.MULTILINE)
+        assert ("crlm-node-steward.service" in after) is ("steward" not in path.name)
+        assert "crlm-node.target" in after.split()
 
 
 def test_the_target_wants_every_process() -> None:
