@@ -3,7 +3,7 @@
 # usage: bundle.sh images FOLDER    on a connected machine with an engine: build, pull and save every image of compose.yaml
 #        bundle.sh wheels FOLDER    on a connected machine of the same Debian: every Python package, for systemd
 #        bundle.sh load FOLDER      on the other machine: compare every digest, then load the images, if there are any
-# ENGINE=podman takes podman in place of docker. The weights of the networks go their own way: docs/models.md.
+# ENGINE=podman takes podman in place of docker, and podman-compose where it has no compose of its own. The weights of the networks go their own way: docs/models.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,18 +14,24 @@ what=${1:-} folder=${2:-}
 sources() { # what compose and systemd need beside images and packages, as it stands in the last commit
     git archive --format=tar.gz --prefix=crlm-node/ -o "$folder/crlm-node.tar.gz" HEAD
 }
+images() { # of every service and profile, as deploy/.env has its variables
+    [ ! -f deploy/.env ] || { set -a && . deploy/.env && set +a; }
+    sed -n 's/^ *image: *//p' deploy/compose.yaml | while read -r image; do eval "echo $image"; done | LC_ALL=C sort -u
+}
 seal() { (cd "$folder" && find . -type f ! -name SHA256SUMS -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >SHA256SUMS); }
 
 case $what in
     images)
         mkdir -p "$folder"
         sources
-        compose=("$engine" compose -f deploy/compose.yaml --profile '*')
-        "${compose[@]}" build
-        "${compose[@]}" pull --ignore-buildable
-        mapfile -t images < <("${compose[@]}" config --images | sort -u)
-        [ ${#images[@]} -gt 0 ] || { echo "bundle.sh: $engine named no image" >&2; exit 1; }
-        "$engine" save -o "$folder/images.tar" "${images[@]}"
+        compose=("$engine" compose)
+        "${compose[@]}" version >/dev/null 2>&1 || compose=("$engine-compose")
+        "${compose[@]}" -f deploy/compose.yaml build
+        mapfile -t images < <(images)
+        for image in "${images[@]}"; do [[ $image == crlm-node* ]] || "$engine" pull -q "$image"; done
+        several=()
+        if [[ $("$engine" --version) == podman* ]]; then several=(--multi-image-archive); fi
+        "$engine" save "${several[@]}" -o "$folder/images.tar" "${images[@]}"
         # What was fetched by a tag is written down by its digest.
         "$engine" image inspect --format '{{.Id}} {{join .RepoTags ","}} {{join .RepoDigests ","}}' "${images[@]}" \
             >"$folder/images.txt"

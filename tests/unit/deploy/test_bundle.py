@@ -1,46 +1,59 @@
 """deploy/bundle.sh: what is carried to a machine without internet, with a stand-in for the engine."""
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[3]
 ENGINE = """#!/bin/bash
 echo "$*" >>"$CALLS"
 case "$*" in
-    *"config --images"*) echo crlm-node:0.1.0; echo redis:7.0-bookworm ;;
-    save*) echo layers >"$3" ;;
+    --version) echo "${ENGINE_IS:-Docker} version 1" ;;
+    "compose version") [ -z "${ENGINE_IS:-}" ] ;;
+    save*) echo layers >"$CALLS.tar"; while [ $# -gt 0 ]; do [ "$1" != -o ] || mv "$CALLS.tar" "$2"; shift; done ;;
     "image inspect"*) echo "sha256:1 crlm-node:0.1.0" ;;
 esac
 """
+IMAGES = (
+    *("crlm-node-orthanc:0.1.0", "crlm-node-worker:0.1.0", "crlm-node:0.1.0", "grafana/grafana:11.4.0"),
+    *("postgres:15-bookworm", "prom/prometheus:v2.53.3", "redis:7.0-bookworm"),
+)
 Bundle = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     """Return a function that runs the script with an engine that notes what it is asked."""
-    engine = tmp_path / "engine"
-    engine.write_text(ENGINE)
-    engine.chmod(0o755)
-    env = {**os.environ, "ENGINE": str(engine), "CALLS": str(tmp_path / "calls")}
+    for name in ("engine", "engine-compose"):
+        (tmp_path / name).write_text(ENGINE)
+        (tmp_path / name).chmod(0o755)
+    env = {**os.environ, "ENGINE": str(tmp_path / "engine"), "CALLS": str(tmp_path / "calls")}
 
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
+    def run(*words: object, **variables: str) -> subprocess.CompletedProcess[str]:
         command = ["bash", str(ROOT / "deploy" / "bundle.sh"), *map(str, words)]
-        return subprocess.run(command, env=env, text=True, capture_output=True, check=False)
+        return subprocess.run(command, env=env | variables, text=True, capture_output=True, check=False)
 
     return run
 
 
-def test_what_was_packed_is_loaded(bundle: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_what_was_packed_is_loaded(engine: str, bundle: Bundle, tmp_path: Path) -> None:
     """Every image of every profile is saved, with the sources and a digest of each file, which are compared there."""
     there = tmp_path / "bundle"
-    assert bundle("images", there).returncode == 0
-    calls = (tmp_path / "calls").read_text()
-    assert f"save -o {there}/images.tar crlm-node:0.1.0 redis:7.0-bookworm" in calls
-    assert "--profile * build" in calls
+    podman = {"ENGINE_IS": "podman"} if engine == "podman" else {}
+    done = bundle("images", there, **podman)
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    several = " --multi-image-archive" if podman else ""
+    assert f"save{several} -o {there}/images.tar {' '.join(IMAGES)}" in calls
+    build = "-f deploy/compose.yaml build"
+    assert (build if podman else f"compose {build}") in calls
+    assert [call for call in calls if call.startswith("pull")] == [f"pull -q {image}" for image in IMAGES[3:]]
     assert {line.split("./")[1] for line in (there / "SHA256SUMS").read_text().splitlines()} == {
         "images.tar",
         "images.txt",
@@ -48,6 +61,12 @@ def test_what_was_packed_is_loaded(bundle: Bundle, tmp_path: Path) -> None:
     }
     assert bundle("load", there).returncode == 0
     assert (tmp_path / "calls").read_text().splitlines()[-1] == f"load -i {there}/images.tar"
+
+
+def test_it_carries_what_the_compose_file_names() -> None:
+    """Of every service, whatever its profile."""
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    assert {one["image"] for one in YAML(typ="safe").load(text)["services"].values()} == set(IMAGES)
 
 
 def test_what_was_changed_on_the_way_is_not_loaded(bundle: Bundle, tmp_path: Path) -> None:
