@@ -18,11 +18,11 @@ install: ## set up .venv (as root also the Debian packages) and nothing else
 demo: install ## the main job once, on real processes: make demo [STUDY=folder] [SEG=file] [KEEP=1]
 	@$(RUN)/crlm-node demo $(if $(STUDY),--study '$(STUDY)') $(if $(SEG),--seg '$(SEG)') $(if $(KEEP),--keep)
 
-# A file goes to one process, so that its site is started once, and in the order that tests/conftest.py gives them; more
-# than four processes would wait for each other's disks.
-test: ## all tests, on as many cores as there are: make test [ARGS="-k liver"]
+# A file goes to one process, so that its site is started once, and in the order that tests/conftest.py gives them. Many
+# tests wait for something, so there is one process more than cores; more than four would wait for each other's disks.
+test: ## all tests, on all cores: make test [ARGS="-k liver"]
 	@bash deploy/setup/install.sh test
-	@$(RUN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(RUN)/pytest -n $$(n=$$(nproc); echo $$((n < 4 ? n + 1 : 4))) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The tests come last on sys.path: what they find of the product is the installed wheel.
 soak: ## a thousand faults, two hours at most, report in docs/soak.md: make soak [ARGS="--faults 100 --hours 0.5"]

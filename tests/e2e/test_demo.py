@@ -54,7 +54,10 @@ def start(tmp_path: Path) -> Iterator[Demo]:
         command = [sys.executable, "-P", *program, "demo", *map(str, words)]
         environment = {**os.environ, "TMPDIR": str(home), "PATH": path}
         pipe = subprocess.PIPE
-        started.append(subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True))
+        heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # `make test &` ignores Ctrl-C
+        started.append(
+            subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=heard)
+        )
         return started[-1]
 
     yield run

@@ -8,23 +8,34 @@ can go wrong. Next: `embedding`.
     leaky ReLU    value, or slope * value below 0
     pooling       a voxel weighs as much as it has of the region; a stride of 2 weighs 1, 2, 1 of the stage before
 
-One slice of neighbours is held at a time, and the channels of two convolutions.
+A core works on one slice after the other: so many slices of neighbours are held, and the channels of two convolutions.
+The library of products works in one thread meanwhile, for where it shares a product out, its last bits depend on how.
 """
 
 import math
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
+from workers.cores import share_out
 from workers.measurement.deep.description import KERNEL, Architecture, convolution
 from workers.measurement.deep.folder import Network
 from workers.measurement.deep.patch import Patch
 
 _Array = NDArray[np.float64]
+_PRODUCTS = Lock()
+"""Who sets the number of threads sets it for the process, and sets it back."""
 
 
 def pooled(network: Network, patch: Patch) -> _Array:
     """Return the pooled values of a region."""
+    with _PRODUCTS, threadpool_limits(1, "blas"):
+        return _pooled(network, patch)
+
+
+def _pooled(network: Network, patch: Patch) -> _Array:
     chain, arrays = network.description.architecture, network.arrays
     values, shares = patch.values[None], patch.shares
     means, sds = [], []
@@ -48,9 +59,13 @@ def _convolved(values: _Array, weight: _Array, stride: tuple[int, int, int]) -> 
     channels, slices, rows, columns = near.shape[:4]
     found = np.empty((len(weight), slices, rows, columns))
     matrix = weight.reshape(len(weight), -1)
-    for index in range(slices):
-        neighbours = near[:, index].transpose(0, 3, 4, 5, 1, 2).reshape(channels * KERNEL**3, rows * columns)
-        found[:, index] = (matrix @ neighbours).reshape(len(weight), rows, columns)
+
+    def fill(first: int, last: int) -> None:
+        for index in range(first, last):
+            neighbours = near[:, index].transpose(0, 3, 4, 5, 1, 2).reshape(channels * KERNEL**3, rows * columns)
+            found[:, index] = (matrix @ neighbours).reshape(len(weight), rows, columns)
+
+    share_out(fill, slices)
     return found
 
 

@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 from node.core.errors import Untrusted
 from node.core.reasons import StudyRefusal
+from workers.cores import threads
 from workers.segmentation.data_sets import DataSet
 from workers.segmentation.library import import_library
-from workers.segmentation.resident.cores import threads
 from workers.segmentation.resident.picture import Seen
 from workers.segmentation.resident.sums import Sums
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.compiled import compiled
-from workers.segmentation.resident.cores import share_out
+from workers.cores import share_out
 
 Taken = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 """For each voxel of an axis: the voxels below and above, and the weight of each."""

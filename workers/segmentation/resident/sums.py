@@ -20,7 +20,7 @@ from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 from numpy.typing import NDArray
 
 from workers.compiled import compiled
-from workers.segmentation.resident.cores import share_out
+from workers.cores import share_out
 
 _INFINITE = 0x7C00  # bits of infinity in half precision; those of what is no number lie above
 _LARGEST, _CLASSES = -(2**31), 256

@@ -1,7 +1,7 @@
 """The cores of this process: how many there are, and a loop over slices that is shared out between them.
 
-In: a function of a first and a last slice that lets other threads run (`workers.compiled`). Out: nothing; it writes
-where it was told to. What can go wrong: nothing. Next: `resampling`, `sums`.
+Comes in: a function of a first and a last slice that lets other threads run. Goes out: nothing; it writes where it was
+told to. What can go wrong: nothing. Next: the second engine of stage 7, the deep features of stage 8.
 """
 
 import os
