@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from made_cohort import EVENT, ID, TIME, made, written
 
 from node.core import signatures
 from workers.signature import folder
+from workers.signature.deep import DIGEST, NETWORK
 from workers.training.signature import about, cohort, command, figures, procedure
 from workers.training.signature.cohort import Sources, WrongCohort
 from workers.training.signature.command import fit
@@ -84,6 +86,30 @@ def test_the_manifest_scores_as_the_training_did(fitted: Path, made_sources: Sou
     assert {"original_made_F2", "original_made_F11"} <= {one.name for one in signature.features}
     outer = report(fitted)["outer"]
     assert (signature.validation[0].value, signature.validation[0].low) == (outer["c_index"], outer["low"])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_deep_features_bring_their_network(named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manifest names it as the table does, and no extraction; a table that names none makes no signature."""
+    features, followup = written(tmp_path, *made(150, 20, PLANTED, 1))
+    lines = features.read_text().splitlines()
+    lines[0] = re.sub(r"original_made_F(\d+)", lambda found: f"deep_{int(found[1]):03d}", lines[0])
+    if named:
+        columns = f"tumor_{NETWORK},tumor_{DIGEST}", f"demo-encoder,{'ab' * 32}"
+        lines = [f"{line},{columns[place > 0]}" for place, line in enumerate(lines)]
+    features.write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(command, "QUICK", SMALL)
+    monkeypatch.setattr(figures, "_DPI", 20)
+    sources = Sources(features, followup, ID, TIME, EVENT, "tumor_")
+    if not named:
+        with pytest.raises(WrongCohort, match="does not say which network its deep features are of"):
+            fit(sources, tmp_path / "deep", quick=True)
+        return
+    fit(sources, tmp_path / "deep", quick=True)
+    signature = folder.parse("deep", (tmp_path / "deep" / signatures.NAME).read_bytes())
+    assert signature.weights == {"demo-encoder": "ab" * 32}
+    assert signature.extraction is None
+    assert {"deep_002", "deep_011"} <= {one.name for one in signature.features}
 
 
 def test_every_figure_is_there_twice_and_the_card_says_the_outer_estimate(fitted: Path) -> None:

@@ -19,14 +19,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.signature.deep import DIGEST, NETWORK
 from workers.training.signature import tables
 from workers.training.signature.tables import Table, WrongCohort
 
 Array = NDArray[np.float64]
 _DIAGNOSTICS = "diagnostics_"
-_SETTINGS = "diagnostics_Configuration_Settings"
-_IMAGE_TYPES = "diagnostics_Configuration_EnabledImageTypes"
-_VERSION = "diagnostics_Versions_PyRadiomics"
+_SAID = {
+    "settings": "diagnostics_Configuration_Settings",
+    "image_types": "diagnostics_Configuration_EnabledImageTypes",
+    "pyradiomics": "diagnostics_Versions_PyRadiomics",
+    "network": NETWORK,
+    "network_digest": DIGEST,
+}
 _EVENT_VALUES = (0.0, 1.0)
 _FEWEST_EVENTS = 20
 
@@ -197,7 +202,7 @@ def _feature_columns(table: Table, prefix: str) -> list[str]:
 def _extraction(rows: Sequence[Mapping[str, str]], prefix: str) -> dict[str, Any]:
     """Return how the features were computed, which has to be the same in all rows."""
     said: dict[str, Any] = {}
-    for key, column in (("settings", _SETTINGS), ("image_types", _IMAGE_TYPES), ("pyradiomics", _VERSION)):
+    for key, column in _SAID.items():
         cells = {row[prefix + column] for row in rows if prefix + column in row}
         if len(cells) > 1:
             raise WrongCohort(f"{prefix}{column} differs between rows: they were not extracted in one way")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
+from workers.signature.deep import is_deep
 from workers.signature.manifest import Extraction, Feature, Signature
 from workers.signature.parts import Distribution, Figure, Groups, Training
 from workers.training.signature.about import About
@@ -40,8 +41,9 @@ def manifest(
     if not len(fitted.places):
         raise WrongCohort("the procedure chose no feature on all patients, so there is no signature; see report.json")
     facts = set(about.facts)
-    used = {cohort.names[place] for place in fitted.places}
-    if used <= facts:
+    measured = {cohort.names[place] for place in fitted.places} - facts
+    deep = {name for name in measured if is_deep(name)}
+    if not measured:
         about = about.model_copy(
             update={"rois": (), "requires": about.requires.model_copy(update={"mask_provenance": {}})}
         )
@@ -57,7 +59,7 @@ def manifest(
             intended_use=about.intended_use,
             requires=about.requires,
             rois=about.rois,
-            extraction=_extraction(cohort, facts, classes) if about.rois else None,
+            extraction=_extraction(cohort, facts, classes) if measured - deep else None,
             features=tuple(_feature(cohort, fitted, place, about) for place in range(len(fitted.places))),
             groups=Groups(
                 names=about.groups, cut_offs=(fitted.cut_off,), method="median of the scores of the training patients"
@@ -69,6 +71,7 @@ def manifest(
                 score=Distribution.of(fitted.score(cohort.values).tolist()),
                 data=dict(cohort.digests),
             ),
+            weights=_network(cohort) if deep else {},
             validation=_figures(judged, plan),
         )
     except ValidationError as error:
@@ -88,6 +91,16 @@ def _extraction(cohort: Cohort, facts: set[str], classes: Mapping[str, list[str]
         feature_classes=classes or {name: [] for name in sorted(there)},
         settings=said["settings"],
     )
+
+
+def _network(cohort: Cohort) -> dict[str, str]:
+    """Return the network that the diagnostics columns name, by its id and digest."""
+    said = cohort.extraction
+    if "network" not in said or "network_digest" not in said:
+        raise WrongCohort(
+            "the table does not say which network its deep features are of, so nobody can compute them again"
+        )
+    return {said["network"]: said["network_digest"]}
 
 
 def _feature(cohort: Cohort, fitted: Fitted, place: int, about: About) -> Feature:
