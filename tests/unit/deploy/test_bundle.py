@@ -19,6 +19,13 @@ case "$*" in
     "image inspect"*) echo "sha256:1 crlm-node:0.1.0" ;;
 esac
 """
+PYTHON = """#!/bin/bash
+case "$*" in
+    -V) echo Python 3.11.2 ;;
+    "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    *) echo "$*" >>"$CALLS"; echo wheel >"$6/one.whl" ;;
+esac
+"""
 IMAGES = (
     *("crlm-node-orthanc:0.1.0", "crlm-node-worker:0.1.0", "crlm-node:0.1.0", "grafana/grafana:11.4.0"),
     *("postgres:15-bookworm", "prom/prometheus:v2.53.3", "redis:7.0-bookworm"),
@@ -67,6 +74,22 @@ def test_it_carries_what_the_compose_file_names() -> None:
     """Of every service, whatever its profile."""
     text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
     assert {one["image"] for one in YAML(typ="safe").load(text)["services"].values()} == set(IMAGES)
+
+
+def test_packages_are_wheels_of_one_python(bundle: Bundle, tmp_path: Path) -> None:
+    """All of them, as pinned, by an environment of the Python that is named; the words for there name it too."""
+    python, there = tmp_path / "python", tmp_path / "bundle"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    done = bundle("wheels", there, PYTHON=str(python))
+    assert done.returncode == 0, done.stderr
+    [call] = [line for line in (tmp_path / "calls").read_text().splitlines() if "wheel" in line]
+    pinned = "-c deploy/constraints/node.txt -c deploy/constraints/worker.txt"
+    assert call == f"-m pip wheel -q -w {there}/wheels {pinned} .[worker]"
+    assert done.stdout == (
+        f"there, with Python 3.11.2 as here: pip install --no-index --find-links {there}/wheels 'crlm-node[worker]'\n"
+    )
+    assert "./wheels/one.whl" in (there / "SHA256SUMS").read_text()
 
 
 def test_what_was_changed_on_the_way_is_not_loaded(bundle: Bundle, tmp_path: Path) -> None:
