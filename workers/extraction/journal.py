@@ -9,7 +9,7 @@ time of change of its files. A line that was cut, or is of another question, is 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
 
-def _lines(path: Path) -> Any:
+def _lines(path: Path) -> Iterator[tuple[str, Row]]:
     if not path.is_file():
         return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
