@@ -10,6 +10,7 @@ time of change of its files. A line that was cut, or is of another question, is 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ class Journal:
         self._path = out.with_name(f".{out.name}.rows")
         self._asked = asked
         self._known = dict(_lines(self._path))
+        self._stamps = cache(_stamps)  # a list names an image once for each of its regions
 
     def key(self, listed: Row, *files: Path) -> str:
-        """Return the digest of all that the row of a region depends on, as its files are now."""
-        told = json.dumps([self._asked, dict(listed), [_stamps(file) for file in files]], sort_keys=True)
+        """Return the digest of all that the row of a region depends on, its files as they were at first."""
+        told = json.dumps([self._asked, dict(listed), [self._stamps(file) for file in files]], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
     def row(self, key: str) -> Row | None:
@@ -65,4 +67,4 @@ def _lines(path: Path) -> Iterator[tuple[str, Row]]:
 
 def _stamps(path: Path) -> list[tuple[str, int, int]]:
     files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
-    return [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+    return [(one.name, found.st_size, found.st_mtime_ns) for one in files for found in [one.stat()]]

@@ -147,12 +147,11 @@ def run(
         found = _features([regions[number] for number in numbers], wanted, reading)
         for number, one in zip(numbers, found, strict=True):
             rows[number] = {**regions[number].row, **_cells(one)}
-            if isinstance(one, NotExtractable):
-                failed += 1
-                on_end(regions[number], one)
-            else:
+            why = one if isinstance(one, NotExtractable) else None
+            if why is None:
                 journal.add(keys[number], rows[number])
-                on_end(regions[number], None)
+            failed += why is not None
+            on_end(regions[number], why)
     _write(out, [rows[number] for number in sorted(rows)])
     if len(rows) - failed == len(regions):
         journal.forget()

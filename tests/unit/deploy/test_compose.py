@@ -12,21 +12,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from ruamel.yaml import YAML
+from composed import DEPLOY, compose
 from typer.main import get_command
 
 from node.cli import app
 from node.core.settings import Settings
 
-DEPLOY = Path(__file__).parents[3] / "deploy"
 NODE = "crlm-node"
-
-
-def compose() -> dict[str, Any]:
-    """The file as an engine reads it: anchors and merges resolved, variables at what stands for them."""
-    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
-    loaded: dict[str, Any] = YAML(typ="safe").load(text)
-    return loaded
 
 
 COMPOSE = compose()
